@@ -1,0 +1,208 @@
+"""Any sound file -> mono float32 samples at the rate that is asked for; durations without decoding.
+
+soundfile (libsndfile) decodes wav, flac, ogg (vorbis and opus), mp3, aiff and more without other programs.
+"""
+
+import io
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+
+from asr.errors import AudioError
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".w64", ".caf")
+
+# Sizes that writers to a pipe leave in a WAV header because they cannot go back and fill in the true one.
+UNKNOWN_WAV_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a sound file's header says."""
+
+    path: str
+    sample_rate: int  # hertz
+    channels: int
+    frames: int
+    format: str
+    encoding: str
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.frames / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Mono samples, float32 `(samples,)` in about -1..1, and how they were made."""
+
+    samples: np.ndarray
+    sample_rate: int  # hertz
+    notes: tuple[str, ...] = ()  # conversions a person should know of: "resampled from 44100 Hz to 16000 Hz"
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.samples) / self.sample_rate
+
+
+def probe(path: str | os.PathLike) -> AudioInfo:
+    """Read a sound file's header, without decoding the samples.
+
+    Raises `AudioError` when it is missing, not a sound file, empty, or shorter than its header says.
+    """
+    with _open(path) as stream:
+        return _probe(stream, str(path))
+
+
+def load_audio(
+    source: str | os.PathLike | BinaryIO,
+    sample_rate: int = 16000,
+    offset: float = 0.0,
+    duration: float | None = None,
+) -> Audio:
+    """Read a sound file (or an open binary stream) as mono float32 at `sample_rate` hertz.
+
+    `offset` and `duration`, in seconds, choose a part of it. Channels are averaged, a constant (DC) offset is
+    taken away, and both conversions and resampling are told in `notes`. Raises `AudioError` naming the file
+    when it is missing, unreadable, cut short, empty, or holds samples that are not numbers.
+    """
+    if hasattr(source, "read"):
+        name, stream = getattr(source, "name", None) or "<stdin>", io.BytesIO(source.read())
+    else:
+        name, stream = str(source), _open(source)
+    with stream:
+        info = _probe(stream, str(name))
+        start, count = round(offset * info.sample_rate), -1
+        if duration is not None:
+            count = round(duration * info.sample_rate)
+        # A sample of grace: durations in manifests are rounded.
+        if start >= info.frames or (count > 0 and start + count > info.frames + info.sample_rate // 100):
+            end = offset + (duration or 0)
+            raise AudioError(f"{name}: has {info.duration:.2f} s, so no part from {offset:.2f} s to {end:.2f} s")
+        samples = _decode(stream, str(name), start, count, info)
+    return _convert(samples, info, sample_rate, str(name))
+
+
+def find_audio(folder: str | os.PathLike) -> list[Path]:
+    """All sound files below a folder, by their suffix, in sorted order."""
+    found = (Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names)
+    return sorted(path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+
+
+def _open(path: str | os.PathLike) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise AudioError(f"{path}: {reason}; give the path of a sound file") from error
+
+
+def _probe(stream: BinaryIO, name: str) -> AudioInfo:
+    size = stream.seek(0, os.SEEK_END)
+    if size == 0:
+        raise AudioError(f"{name}: the file is empty (0 bytes); record or copy it again")
+    _check_whole(stream, size, name)
+    stream.seek(0)
+    try:
+        info = soundfile.info(stream)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        raise AudioError(f"{name}: not a sound file that can be read (wav, flac, ogg, opus, mp3, aiff)") from error
+    if info.frames <= 0:
+        raise AudioError(f"{name}: holds no samples; record or copy it again")
+    return AudioInfo(name, info.samplerate, info.channels, info.frames, info.format, info.subtype)
+
+
+def _check_whole(stream: BinaryIO, size: int, name: str) -> None:
+    """Raise when a WAV or Ogg file ends before its own header says; libsndfile reads those without a word."""
+    stream.seek(0)
+    head = stream.read(12)
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        for chunk, start, length in _wav_chunks(stream, size):
+            if chunk == b"data" and length not in UNKNOWN_WAV_SIZES and start + length > size:
+                share = 100 * (size - start) / length
+                raise AudioError(f"{name}: cut short, {share:.0f}% of the samples are there; copy it again")
+    elif head[:4] == b"OggS":
+        end = _ogg_end(stream, size)
+        if end > size:
+            raise AudioError(f"{name}: cut short, the last Ogg page lacks {end - size} bytes; copy it again")
+
+
+def _wav_chunks(stream: BinaryIO, size: int):
+    """Yield (name, position of the content, length) of each RIFF chunk up to the data chunk."""
+    position = 12
+    while position + 8 <= size:
+        stream.seek(position)
+        chunk, length = struct.unpack("<4sI", stream.read(8))
+        yield chunk, position + 8, length
+        if chunk == b"data":
+            return
+        position += 8 + length + length % 2
+
+
+def _ogg_end(stream: BinaryIO, size: int) -> int:
+    """Where the last Ogg page should end, in bytes (RFC 3533, section 6)."""
+    start = max(0, size - 2 * 65307)  # the longest page is 65307 bytes
+    stream.seek(start)
+    tail = stream.read()
+    page = tail.rfind(b"OggS")
+    if page < 0 or len(tail) < page + 27:
+        return size if page < 0 else size + 1
+    segments = tail[page + 26]
+    table = tail[page + 27 : page + 27 + segments]
+    return start + page + 27 + segments + sum(table)
+
+
+def _decode(stream: BinaryIO, name: str, start: int, count: int, info: AudioInfo) -> np.ndarray:
+    stream.seek(0)
+    try:
+        with soundfile.SoundFile(stream) as sound:
+            if start:
+                sound.seek(start)
+            samples = sound.read(count, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"{name}: damaged or cut short ({error}); copy it again") from error
+    wanted = info.frames - start if count < 0 else min(count, info.frames - start)
+    # MP3 headers may count a decoder's delay; a real cut loses far more than this.
+    if len(samples) < wanted - 4096 or len(samples) == 0:
+        raise AudioError(f"{name}: cut short, {len(samples)} of {wanted} samples could be read; copy it again")
+    return samples
+
+
+def _convert(samples: np.ndarray, info: AudioInfo, sample_rate: int, name: str) -> Audio:
+    """`(samples, channels)` in any rate -> `Audio`."""
+    if not np.isfinite(samples).all():
+        count = int((~np.isfinite(samples)).sum())
+        raise AudioError(f"{name}: {count} samples are not finite numbers (NaN or infinity); export it again")
+    notes = []
+    if info.channels > 1:
+        notes.append(f"{info.channels} channels mixed to one")
+    mono = samples.mean(axis=1, dtype=np.float32)
+    mono -= mono.mean(dtype=np.float64).astype(np.float32)
+    if info.sample_rate != sample_rate:
+        notes.append(f"resampled from {info.sample_rate} Hz to {sample_rate} Hz")
+        mono = resample(mono, info.sample_rate, sample_rate)
+    return Audio(np.ascontiguousarray(mono), sample_rate, tuple(notes))
+
+
+def resample(samples: np.ndarray, from_hertz: int, to_hertz: int) -> np.ndarray:
+    """Band-limited resampling of `(samples,)` by torchaudio's windowed sinc."""
+    import torch
+    from torchaudio.functional import resample as sinc_resample
+
+    # Kaiser window, width 64, as librosa's 'kaiser_best': speech-band ripple far below 16-bit noise.
+    return sinc_resample(
+        torch.from_numpy(samples),
+        from_hertz,
+        to_hertz,
+        lowpass_filter_width=64,
+        rolloff=0.9475937167399596,
+        resampling_method="sinc_interp_kaiser",
+        beta=14.769656459379492,
+    ).numpy()

@@ -1,0 +1,276 @@
+"""Every option once: its unit, its default and why. The strings below the fields are the `--help` texts.
+
+A recipe is a TOML file with the sections of `Recipe`; the same names, dotted, are the options of `asr train`.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from asr.errors import ConfigError
+
+T = TypeVar("T")
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+PositiveReal = Annotated[float, msgspec.Meta(gt=0)]
+NotNegativeReal = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the recordings and transcripts are. Paths in a recipe are relative to the recipe's own folder."""
+
+    train: tuple[Path, ...] = ()
+    """Manifests to learn from (JSON Lines, as `asr prepare` writes them)."""
+    dev: tuple[Path, ...] = ()
+    """Manifests that judge each epoch: for early stopping and for choosing checkpoints, never for learning."""
+    max_seconds: PositiveReal = 35.0
+    """Seconds. Longer recordings are an error: one of them would decide the memory that every batch needs."""
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """What the model writes: how transcripts are normalised and cut into tokens."""
+
+    normalizer: Literal["nfc", "basic"] = "basic"
+    """Applied to transcripts before training and before scoring. 'nfc': Unicode NFC and single spaces, nothing
+    else. 'basic': also lower case and no punctuation but apostrophes inside words; the usual choice."""
+    units: Literal["characters", "bpe"] = "characters"
+    """Tokens: single characters, which need no choice of size and suit small corpora, or byte-pair units."""
+    alphabet: str = ""
+    """The characters the model may write, the space included. Empty: those of the training transcripts."""
+    bpe_size: Annotated[int, msgspec.Meta(ge=2)] = 256
+    """Number of byte-pair units, single characters included; used only with units 'bpe'. About 500 for
+    10 hours of speech, more with more."""
+    replace: dict[str, str] = field(default_factory=dict)
+    """Text replaced after normalising, such as "é" by "e", or "&" by " and ": the way to map characters that
+    the alphabet lacks. Without it such characters are an error, never dropped."""
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """Log-mel features: what the network hears."""
+
+    sample_rate: Annotated[int, msgspec.Meta(ge=2000, le=192000)] = 16000
+    """Hertz. Other recordings are resampled to it. 8000 for telephone speech."""
+    mels: Positive = 80
+    """Mel bands."""
+    window_seconds: PositiveReal = 0.025
+    """Seconds of the analysis window: long enough for pitch, short enough for plosives."""
+    hop_seconds: PositiveReal = 0.010
+    """Seconds from one frame to the next."""
+    lowest_hertz: NotNegativeReal = 20.0
+    """Hertz. Lower edge of the lowest band; it leaves out hum and direct current."""
+    normalization: Literal["utterance", "running", "none"] = "utterance"
+    """How each band is brought to zero mean and unit variance: over the whole utterance, or over what has been
+    heard so far (for input that is still arriving)."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """SpecAugment (Park et al. 2019): masks over the training features, so that no single cue is relied on."""
+
+    time_masks: NotNegative = 2
+    """Masks along time for each utterance."""
+    time_mask_seconds: NotNegativeReal = 0.4
+    """Seconds. The longest time mask."""
+    time_mask_share: Share = 0.1
+    """Longest time mask as a share of the utterance, so that short utterances keep their words."""
+    frequency_masks: NotNegative = 2
+    """Masks along frequency for each utterance."""
+    frequency_mask_mels: NotNegative = 20
+    """Mel bands. The widest frequency mask."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The acoustic model: convolutional subsampling, bidirectional LSTM layers, a linear CTC head."""
+
+    subsampling: Literal[1, 2, 4, 8] = 4
+    """Feature frames for each output frame. 4 gives 40 ms frames: four times less work for the recurrent layers,
+    and still more frames than characters in fast speech."""
+    channels: Positive = 32
+    """Channels of the convolutions that subsample."""
+    layers: Positive = 3
+    """Bidirectional LSTM layers."""
+    width: Positive = 256
+    """LSTM cells for each direction."""
+    dropout: Share = 0.2
+    """Share of activations set to zero between layers while training."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the model learns."""
+
+    epochs: Positive = 30
+    """Passes over the training data; fewer when early stopping ends the run."""
+    batch_seconds: PositiveReal = 120.0
+    """Seconds of audio for each step, padding included. More is faster for each second, less makes more steps."""
+    learning_rate: PositiveReal = 1e-3
+    """Peak learning rate of AdamW."""
+    warmup_share: Share = 0.1
+    """Share of all steps in which the learning rate climbs from zero; it then falls to zero along a half cosine."""
+    weight_decay: NotNegativeReal = 1e-2
+    """AdamW's decoupled weight decay, on matrices only."""
+    clip_norm: PositiveReal = 5.0
+    """Largest gradient norm; longer gradients are scaled down to it. The norm before clipping is logged."""
+    patience: Positive = 10
+    """Epochs without a better dev WER after which training stops."""
+    average: Positive = 3
+    """The final model is the average of this many best checkpoints by dev WER (or the best one if that is
+    better on dev)."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network. 'auto' takes bfloat16 where the processor or GPU gains from it and says why."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute. 'auto' takes a GPU if there is one."""
+    workers: NotNegative = 1
+    """Processes that read audio and make features ahead of the training loop; 0 does it in between steps."""
+    checkpoint_minutes: NotNegativeReal = 5.0
+    """Minutes between checkpoints inside an epoch: the most that a crash can lose. 0 saves after every step."""
+    seed: NotNegative = 0
+    """Everything random follows from it: weights, order, masks, dropout."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole training run: data, text, features, model and learning."""
+
+    output: Path = Path("run")
+    """Folder for the model file, checkpoints and logs. In a recipe it is relative to the recipe's folder."""
+    data: DataConfig = DataConfig()
+    text: TextConfig = field(default_factory=TextConfig)
+    features: FeatureConfig = FeatureConfig()
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @property
+    def frame_seconds(self) -> float:
+        """Seconds from one output frame of the model to the next."""
+        return self.features.hop_seconds * self.model.subsampling
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """The embedded corpus: sentences spoken by espeak-ng, for trying the program and its tests, not for claims
+    about human speech."""
+
+    train: Positive = 3000
+    """Utterances to learn from."""
+    dev: Positive = 200
+    """Utterances to judge each epoch by, in voices that train does not have."""
+    test: Positive = 400
+    """Utterances for the report, in voices that neither train nor dev has."""
+    noise_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    """Share of utterances with background noise, at 10 to 30 dB below the speech."""
+    reverberation_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.3
+    """Share of utterances heard in a room (a synthetic impulse response, 0.1 to 0.4 s until 60 dB down)."""
+    seed: NotNegative = 0
+    """The same seed gives the same corpus, sample for sample."""
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Splits by speaker: nobody is heard in two of them. Leave both at 0 to keep the corpus's own subsets."""
+
+    dev: Share = 0.0
+    """Share of the audio for dev.jsonl."""
+    test: Share = 0.0
+    """Share of the audio for test.jsonl."""
+    seed: NotNegative = 0
+    """Chooses the speakers; the same seed and corpus always give the same split."""
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """How a corpus becomes manifests."""
+
+    recipe: Path | None = None
+    """Check transcripts against this recipe's text rules (alphabet, replacements), features and subsampling.
+    Without it: any character is allowed, and frames are those of the default recipe."""
+    max_seconds: PositiveReal = 35.0
+    """Seconds. Longer utterances are rejected."""
+    max_rejects: NotNegative = 0
+    """With more rejected utterances than this the exit status is 1; the manifests are written all the same."""
+    download: bool = False
+    """LibriSpeech only: fetch and check the official subset that SOURCE ends in (such as data/dev-clean) first."""
+    split: SplitConfig = SplitConfig()
+    synthetic: SyntheticConfig = SyntheticConfig()
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """How a trained model is run."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute. 'auto' takes a GPU if there is one."""
+    batch_seconds: PositiveReal = 240.0
+    """Seconds of audio that are recognised at once."""
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a TOML recipe; paths in it are resolved against its own folder.
+
+    Raises `ConfigError` naming the file, the key and what is allowed.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give the path of a recipe (TOML)") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    recipe = from_values(Recipe, values, str(path))
+    folder = Path(path).resolve().parent
+    data = dataclasses.replace(
+        recipe.data,
+        train=tuple(folder / name for name in recipe.data.train),
+        dev=tuple(folder / name for name in recipe.data.dev),
+    )
+    return dataclasses.replace(recipe, output=folder / recipe.output, data=data)
+
+
+def from_values(kind: type[T], values: dict[str, Any], origin: str) -> T:
+    """A config dataclass from plain values, with unknown keys, wrong types and bounds as `ConfigError`s."""
+    _check_keys(kind, values, origin, "")
+    try:
+        return msgspec.convert(values, kind, dec_hook=lambda wanted, value: wanted(value))
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$")
+        key = place.strip(".`")
+        raise ConfigError(f"{origin}: {key or 'recipe'}: {message}{_choices(kind, key)}") from error
+
+
+def to_values(config: Any) -> dict[str, Any]:
+    """Plain values (for TOML, JSON and the model file) of a config dataclass; the reverse of `from_values`."""
+    return msgspec.to_builtins(config, enc_hook=str)
+
+
+def validate(config: T, origin: str) -> T:
+    """Check a config that did not come from a file: command-line overrides skip the bounds otherwise."""
+    return from_values(type(config), to_values(config), origin)
+
+
+def _choices(kind: type, key: str) -> str:
+    """What a field with fixed choices allows, for an error message."""
+    for name in key.split("."):
+        kind = typing.get_type_hints(kind).get(name.partition("[")[0]) if dataclasses.is_dataclass(kind) else None
+    return f"; allowed: {', '.join(map(str, typing.get_args(kind)))}" if typing.get_origin(kind) is Literal else ""
+
+
+def _check_keys(kind: type, values: dict[str, Any], origin: str, prefix: str) -> None:
+    fields = typing.get_type_hints(kind)
+    for key, value in values.items():
+        if key not in fields:
+            close = difflib.get_close_matches(key, fields, n=1)
+            hint = f"did you mean '{prefix}{close[0]}'? " if close else ""
+            raise ConfigError(f"{origin}: unknown key '{prefix}{key}'; {hint}allowed: {', '.join(fields)}")
+        if dataclasses.is_dataclass(fields[key]) and isinstance(value, dict):
+            _check_keys(fields[key], value, origin, f"{prefix}{key}.")

@@ -1,0 +1,1 @@
+"""Published corpus layouts -> utterances: one module a layout, each a function `read(source)`."""

@@ -1,0 +1,29 @@
+"""The errors a user can cause and mend; the command line prints them as one line and exits with status 2."""
+
+
+class AsrError(Exception):
+    """Something the user can mend: the message says what is wrong, where, and what to do, in one line."""
+
+
+class AudioError(AsrError):
+    """A sound file that is missing, unreadable, cut short or empty."""
+
+
+class ManifestError(AsrError):
+    """A manifest, or a corpus on its way to one, that cannot be used."""
+
+
+class ConfigError(AsrError):
+    """A recipe with an unknown key, a wrong type or a value out of range."""
+
+
+class TextError(AsrError):
+    """Text that the alphabet cannot spell, or a normalizer that does not exist."""
+
+
+class ModelFileError(AsrError):
+    """A model file or checkpoint that is cut short, of another kind, or from a newer version."""
+
+
+class TrainingError(AsrError):
+    """Training that cannot start or go on: unusable data, a loss that is not a number, a changed recipe."""

@@ -1,0 +1,41 @@
+"""Writing files whole or not at all."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
+    """Write `data` beside `path`, then rename: a reader, or a crash, sees the old file or the new one.
+
+    Folders on the way are made. Text is written as UTF-8. Raises `OSError`, with the final file's name in it,
+    when the folder is not writable or the disk is full; nothing is left behind then.
+    """
+    path = Path(path)
+    data = data.encode() if isinstance(data, str) else data
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A fixed prefix rather than the file's name: a name near the length limit must still work.
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".asr-", suffix=".part")
+        with os.fdopen(handle, "wb") as stream:
+            os.fchmod(stream.fileno(), 0o666 & ~_umask())
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
