@@ -1,0 +1,121 @@
+"""Utterances -> batches of features and tokens: planned by seconds of audio, the same for the same seed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from asr.audio import load_audio
+from asr.config import AugmentConfig
+from asr.features import LogMel, spec_augment
+from asr.manifest import Utterance
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded features and tokens of some utterances."""
+
+    utterances: tuple[int, ...]  # positions in the list that the plan was made from
+    features: Tensor  # (batch, frames, mels) float32, zeros after each utterance's end
+    lengths: Tensor  # (batch,) frames of each utterance
+    tokens: Tensor  # (sum of token counts,) the references end to end, as torch's CTC loss takes them
+    token_lengths: Tensor  # (batch,)
+
+
+def pad(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """`(frames, mels)` of several utterances -> `(batch, frames, mels)` with zeros behind, and `(batch,)` lengths."""
+    lengths = torch.tensor([len(frames) for frames in features])
+    return torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True), lengths
+
+
+def plan_in_order(durations: Sequence[float], batch_seconds: float) -> list[list[int]]:
+    """Positions grouped by duration, longest first, so that no batch exceeds `batch_seconds` padding included.
+
+    An utterance longer than that is a batch of its own.
+    """
+    batches: list[list[int]] = []
+    for index in sorted(range(len(durations)), key=lambda index: -durations[index]):
+        if batches and (len(batches[-1]) + 1) * durations[batches[-1][0]] <= batch_seconds:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def plan_epoch(durations: Sequence[float], batch_seconds: float, seed: int, epoch: int) -> list[list[int]]:
+    """The batches of one epoch, in a random order that follows from (seed, epoch) alone.
+
+    Durations are jittered by 5% before grouping, so that utterances meet other ones in each epoch while padding
+    stays small.
+    """
+    random = np.random.default_rng((seed, epoch))
+    jittered = np.asarray(durations) * random.uniform(0.95, 1.05, len(durations))
+    batches = plan_in_order(jittered.tolist(), batch_seconds)
+    random.shuffle(batches)
+    return batches
+
+
+class BatchDataset(Dataset):
+    """Item i is the i-th batch of a plan, read from disk and made into features when it is asked for."""
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        tokens: Sequence[Sequence[int]],
+        plan: Sequence[Sequence[int]],
+        log_mel: LogMel,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+    ):
+        self._utterances, self._tokens, self._plan, self._log_mel = utterances, tokens, plan, log_mel
+        self._augment, self._seed, self._epoch = augment, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __getitem__(self, position: int) -> Batch:
+        indices = self._plan[position]
+        features, lengths = pad([self._features(index) for index in indices])
+        tokens = [self._tokens[index] for index in indices]
+        return Batch(
+            tuple(indices),
+            features,
+            lengths,
+            torch.tensor([token for row in tokens for token in row], dtype=torch.long),
+            torch.tensor([len(row) for row in tokens]),
+        )
+
+    def _features(self, index: int) -> Tensor:
+        utterance = self._utterances[index]
+        config = self._log_mel.config
+        duration = utterance.duration if utterance.offset or "offset" in utterance.extra else None
+        audio = load_audio(utterance.audio_filepath, config.sample_rate, utterance.offset, duration)
+        features = self._log_mel(torch.from_numpy(audio.samples))
+        if self._augment is None:
+            return features
+        random = np.random.default_rng((self._seed, self._epoch, index))
+        return spec_augment(features, self._augment, config.hop_seconds, random)
+
+
+def load_batches(dataset: BatchDataset, workers: int) -> Iterator[Batch]:
+    """The dataset's batches in order, made ahead of time by worker processes (none: made when asked for)."""
+    return iter(
+        DataLoader(
+            dataset,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            worker_init_fn=_ignore_interrupts,
+        )
+    )
+
+
+def _ignore_interrupts(worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal; only the training loop may answer it, with a checkpoint.
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,139 @@
+"""The model file and the checkpoints that training resumes from: safetensors with JSON metadata, never pickle.
+
+Both are written aside and renamed, so a crash leaves the old file or the new one.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from asr.config import FeatureConfig, ModelConfig, TextConfig, from_values, to_values
+from asr.errors import ConfigError, ModelFileError
+from asr.files import write_atomically
+from asr.model import AcousticModel
+from asr.text import Tokenizer, load_tokenizer
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """All that a model file holds."""
+
+    model: AcousticModel
+    features: FeatureConfig
+    text: TextConfig
+    architecture: ModelConfig
+    tokenizer: Tokenizer
+    training: dict[str, Any]  # data, time, measured dev WER, versions
+
+    @property
+    def frame_seconds(self) -> float:
+        """Seconds from one output frame to the next."""
+        return self.features.hop_seconds * self.architecture.subsampling
+
+
+def save_model(path: str | os.PathLike, contents: ModelFile) -> None:
+    """Write a model file."""
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "features": to_values(contents.features),
+        "text": to_values(contents.text),
+        "model": to_values(contents.architecture),
+        "tokenizer": contents.tokenizer.to_json(),
+        "training": contents.training,
+    }
+    _write(path, contents.model.state_dict(), metadata)
+
+
+def load_model(path: str | os.PathLike) -> ModelFile:
+    """Read a model file, onto the CPU and ready to recognise.
+
+    Raises `ModelFileError` naming the file when it is missing, cut short, of another kind or from a newer version.
+    """
+    tensors, metadata = _read(path, "model file")
+    try:
+        features = from_values(FeatureConfig, metadata["features"], str(path))
+        text = from_values(TextConfig, metadata["text"], str(path))
+        architecture = from_values(ModelConfig, metadata["model"], str(path))
+        tokenizer = load_tokenizer(metadata["tokenizer"])
+        model = AcousticModel(architecture, features.mels, len(tokenizer.pieces))
+        model.load_state_dict(tensors)
+    except (KeyError, RuntimeError, ConfigError, ModelFileError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelFileError(f"{path}: damaged, or not made by this program ({reason}); copy it again") from error
+    return ModelFile(model.eval(), features, text, architecture, tokenizer, metadata.get("training", {}))
+
+
+def save_weights(path: str | os.PathLike, model: AcousticModel) -> None:
+    """Write only the weights, for averaging later."""
+    _write(path, model.state_dict(), {"format_version": FORMAT_VERSION})
+
+
+def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of several weight files, as a state dict."""
+    states = [_read(path, "weights file")[0] for path in paths]
+    return {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
+
+
+def save_state(
+    path: str | os.PathLike, model: AcousticModel, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
+) -> None:
+    """Write all that an exact resumption needs: weights, optimizer, random state, and the caller's progress."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    _write(path, tensors, {"format_version": FORMAT_VERSION, "progress": progress})
+
+
+def load_state(path: str | os.PathLike, model: AcousticModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Put weights, optimizer and random state back as `save_state` found them; returns the progress."""
+    tensors, metadata = _read(path, "checkpoint")
+    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    state = optimizer.state_dict()
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, moment = name.split(".")
+            state["state"].setdefault(int(index), {})[moment] = tensor
+    optimizer.load_state_dict(state)
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return metadata["progress"]
+
+
+def _write(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, safetensors.torch.save(tensors, {"asr": json.dumps(metadata, ensure_ascii=False)}))
+
+
+def _read(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not Path(path).is_file():
+        raise ModelFileError(f"{path}: no such {kind}; `asr train` makes model files")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {})["asr"])
+            version = metadata["format_version"]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from error
+    except safetensors.SafetensorError as error:
+        raise ModelFileError(f"{path}: cut short, damaged or not a {kind} ({error}); copy it again") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelFileError(f"{path}: a safetensors file, but not a {kind} of this program") from error
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path}: format version {version} is newer than this program knows ({FORMAT_VERSION}); upgrade asr"
+        )
+    return tensors, metadata

@@ -1,0 +1,86 @@
+"""Samples -> log-mel features, and the masks of SpecAugment."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchaudio.transforms import MelSpectrogram
+
+from asr.config import AugmentConfig, FeatureConfig
+
+# Energies below this, of samples in -1..1, are silence (about -100 dB): the logarithm must stay finite.
+LOG_FLOOR = 1e-10
+
+
+class LogMel(nn.Module):
+    """Natural-log mel energies, normalised band by band: `(samples,)` -> `(frames, mels)`, float32.
+
+    There are `1 + samples // hop` frames, frame t centred on sample `t * hop`; silence surrounds the recording, so
+    that any length, even none, has features. Mel scale of O'Shaughnessy (HTK's formula), triangular bands of
+    peak 1, power spectrum, Hann window.
+    """
+
+    def __init__(self, config: FeatureConfig):
+        super().__init__()
+        self.config = config
+        self.hop = round(config.hop_seconds * config.sample_rate)
+        window = round(config.window_seconds * config.sample_rate)
+        self._mel = MelSpectrogram(
+            sample_rate=config.sample_rate,
+            n_fft=2 ** (window - 1).bit_length(),
+            win_length=window,
+            hop_length=self.hop,
+            f_min=config.lowest_hertz,
+            n_mels=config.mels,
+            center=True,
+            pad_mode="constant",
+            power=2.0,
+        )
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return normalize_bands(self.log_energies(samples), self.config.normalization)
+
+    def log_energies(self, samples: Tensor) -> Tensor:
+        """Log-mel before normalisation: `(samples,)` -> `(frames, mels)`."""
+        if len(samples) == 0:
+            # The Fourier transform refuses an empty signal; one sample of silence makes the one frame promised.
+            samples = samples.new_zeros(1)
+        return self._mel(samples).clamp_min(LOG_FLOOR).log().T.contiguous()
+
+
+def normalize_bands(features: Tensor, kind: str) -> Tensor:
+    """Zero mean and unit variance for each band of `(frames, mels)`.
+
+    'utterance' uses the statistics of all frames; 'running' those of the frames so far, so that a frame's value
+    never depends on what comes after it; 'none' changes nothing.
+    """
+    if kind == "none":
+        return features
+    if kind == "utterance":
+        mean, variance = features.mean(dim=0), features.var(dim=0, correction=0)
+    else:
+        count = torch.arange(1, len(features) + 1, dtype=torch.float64).unsqueeze(1)
+        exact = features.double()
+        mean = exact.cumsum(dim=0) / count
+        variance = ((exact**2).cumsum(dim=0) / count - mean**2).clamp_min(0)
+    # The floor on the deviation keeps digital silence, whose variance is 0, from becoming loud noise.
+    return ((features - mean) / (variance.sqrt() + 0.1)).float()
+
+
+def spec_augment(features: Tensor, config: AugmentConfig, hop_seconds: float, random: np.random.Generator) -> Tensor:
+    """`features` `(frames, mels)` with bands of time and frequency set to 0, the mean (Park et al. 2019).
+
+    Every draw comes from `random`, so that an utterance's masks follow from (seed, epoch, utterance) and a resumed
+    run sees the same ones.
+    """
+    frames, mels = features.shape
+    features = features.clone()
+    longest = min(round(config.time_mask_seconds / hop_seconds), int(config.time_mask_share * frames))
+    for _ in range(config.time_masks):
+        width = random.integers(0, longest, endpoint=True)
+        start = random.integers(0, frames - width, endpoint=True)
+        features[start : start + width] = 0
+    for _ in range(config.frequency_masks):
+        width = random.integers(0, min(config.frequency_mask_mels, mels), endpoint=True)
+        start = random.integers(0, mels - width, endpoint=True)
+        features[:, start : start + width] = 0
+    return features
