@@ -1,0 +1,400 @@
+"""Scoring: transcripts against references -> WER and CER with intervals, breakdowns and confusions."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import starmap, zip_longest
+
+import jiwer
+import numpy as np
+from rich.cells import cell_len
+from rich.text import Text
+
+from asr.config import TextConfig
+from asr.manifest import Utterance
+from asr.text import normalize
+from asr.transcript import Transcript
+
+NOTHING = "(nothing)"
+UNKNOWN_SPEAKER = "(not known)"
+DURATION_EDGES = (0, 2, 5, 10, 15, 20)  # seconds; the last bin is open
+FEWEST_FOR_INTERVAL = 10  # utterances; resampling fewer says little about a speaker or a duration
+KINDS = ("substitution", "deletion", "insertion")
+MARKS = {"equal": " ", "substitution": "S", "deletion": "D", "insertion": "I"}
+ROW_HEAD = 13  # columns before the words of an alignment
+STYLES = {"equal": "", "substitution": "bold yellow", "deletion": "bold magenta", "insertion": "bold cyan"}
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ErrorCounts:
+    """The fewest edits from reference to hypothesis (Levenshtein 1966), in words or in characters."""
+
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+    reference: int = 0  # words or characters in the reference
+
+    @property
+    def errors(self) -> int:
+        """All edits together."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """WER or CER: errors over reference length. Insertions can lift it over 1; NaN where nothing was said."""
+        return self.errors / self.reference if self.reference else math.nan
+
+    @classmethod
+    def total(cls, counts: Iterable["ErrorCounts"]) -> "ErrorCounts":
+        """The sum of several: a corpus's rate is that of its total, never a mean of rates."""
+        counts = list(counts)
+        return cls(*(sum(getattr(count, name) for count in counts) for name in cls.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class AlignedWord:
+    """A word of the reference and what was heard in its place; the empty string is no word."""
+
+    reference: str
+    hypothesis: str
+
+    @property
+    def kind(self) -> str:
+        """'equal', 'substitution', 'deletion' or 'insertion'."""
+        if self.reference == self.hypothesis:
+            return "equal"
+        if not self.hypothesis:
+            return "deletion"
+        return "substitution" if self.reference else "insertion"
+
+    def __str__(self) -> str:
+        return f"{self.reference or NOTHING} -> {self.hypothesis or NOTHING}"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often one word was taken for another.
+
+    As text: `edison -> addison (7)`; `the -> (nothing) (5)` is a deletion, `(nothing) -> a (3)` an insertion.
+    """
+
+    word: AlignedWord
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.word} ({self.count})"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One utterance with what was heard, aligned word by word. Reference and hypothesis are normalised."""
+
+    utterance: Utterance
+    transcript: Transcript
+    reference: str
+    hypothesis: str
+    alignment: tuple[AlignedWord, ...]
+    words: ErrorCounts
+    characters: ErrorCounts
+
+
+@dataclass(frozen=True)
+class Group:
+    """The utterances of one speaker or of similar duration, together."""
+
+    name: str
+    utterances: int
+    seconds: float  # of audio
+    words: ErrorCounts
+    interval: Interval | None  # 95% of the WER; None with fewer than `FEWEST_FOR_INTERVAL` utterances
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that a report says. Rates and intervals are fractions: 0.05 is 5%."""
+
+    model: str
+    manifests: tuple[str, ...]
+    date: datetime
+    text: TextConfig
+    compute_seconds: float
+    scored: tuple[Scored, ...]
+    failures: tuple[tuple[str, str], ...]  # (utterance id, reason)
+    words: ErrorCounts
+    characters: ErrorCounts
+    utterance_interval: Interval | None
+    speaker_interval: Interval | None  # None unless two or more speakers are known
+    speakers: tuple[Group, ...]  # worst first; empty when no speaker is known
+    durations: tuple[Group, ...]  # shortest first
+    confusions: tuple[Confusion, ...]  # most frequent first
+
+    @property
+    def complete(self) -> bool:
+        """Whether every utterance was scored."""
+        return bool(self.scored) and not self.failures
+
+    @property
+    def speaker_count(self) -> int:
+        """How many speakers are known."""
+        return sum(group.name != UNKNOWN_SPEAKER for group in self.speakers)
+
+    @property
+    def interval(self) -> Interval | None:
+        """95% interval of the WER: over speakers where they are known, since errors cluster by speaker."""
+        return self.speaker_interval or self.utterance_interval
+
+    @property
+    def audio_seconds(self) -> float:
+        """Seconds of audio that were scored."""
+        return sum(item.utterance.duration for item in self.scored)
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of computing for each second of audio: below 1 is faster than speech. NaN without audio."""
+        return self.compute_seconds / self.audio_seconds if self.scored else math.nan
+
+    @property
+    def synthetic_utterances(self) -> int:
+        """How many scored utterances a synthesizer spoke (the manifest's `synthetic` key)."""
+        return sum(bool(item.utterance.extra.get("synthetic")) for item in self.scored)
+
+    @property
+    def caveats(self) -> list[str]:
+        """What must be said with the WER wherever it is quoted; often nothing."""
+        caveats, count, failed = [], len(self.scored), len(self.failures)
+        if self.synthetic_utterances:
+            share = f"{self.synthetic_utterances} of {count} utterances"
+            caveats.append(f"{share} are synthetic speech by espeak-ng: this says nothing about human speech")
+        if not self.complete:
+            share = f"{failed} of {failed + count} utterances"
+            caveats.append(f"incomplete: {share} could not be recognised and are in none of the figures")
+        return caveats
+
+    def most_confused(self, kind: str, limit: int) -> list[Confusion]:
+        """The most frequent confusions of one of `KINDS`."""
+        return [confusion for confusion in self.confusions if confusion.word.kind == kind][:limit]
+
+    def worst(self, limit: int) -> list[Scored]:
+        """The utterances with most word errors, at most `limit`; none without errors."""
+        wrong = [item for item in self.scored if item.words.errors]
+        return sorted(wrong, key=lambda item: (-item.words.errors, item.words.reference, item.utterance.id))[:limit]
+
+
+def evaluate(
+    pairs: Sequence[tuple[Utterance, Transcript]],
+    *,
+    text: TextConfig,
+    model: str,
+    manifests: Sequence[str],
+    compute_seconds: float,
+    failures: Sequence[tuple[str, str]] = (),
+    date: datetime | None = None,
+) -> Evaluation:
+    """Score what a model heard in some manifests' utterances.
+
+    `failures` are the (utterance id, reason) that could not be recognised: they are in no figure, and the report
+    says so. `date` is now unless given.
+    """
+    scored = score(pairs, text)
+    by_speaker = _group(scored, lambda item: item.utterance.speaker or UNKNOWN_SPEAKER)
+    known = by_speaker.keys() - {UNKNOWN_SPEAKER}
+    by_duration = _group(sorted(scored, key=lambda item: item.utterance.duration), _duration_bin)
+    # Nobody knows who an unnamed speaker is: each such utterance is resampled as a speaker of its own.
+    voices = [item.utterance.speaker or ("utterance", item.utterance.id) for item in scored]
+    return Evaluation(
+        model=model,
+        manifests=tuple(manifests),
+        date=date or datetime.now().astimezone(),
+        text=text,
+        compute_seconds=compute_seconds,
+        scored=tuple(scored),
+        failures=tuple(failures),
+        words=ErrorCounts.total(item.words for item in scored),
+        characters=ErrorCounts.total(item.characters for item in scored),
+        utterance_interval=_interval(scored),
+        speaker_interval=_interval(scored, voices) if len(known) > 1 else None,
+        speakers=tuple(sorted(_summaries(by_speaker), key=_worst_first)) if known else (),
+        durations=tuple(_summaries(by_duration)),
+        confusions=tuple(count_confusions(scored)),
+    )
+
+
+def score(pairs: Sequence[tuple[Utterance, Transcript]], text: TextConfig) -> list[Scored]:
+    """Normalise both sides in the same way and align them by jiwer, words and characters (spaces included).
+
+    A reference that normalises to nothing is scored too: each word heard there is an insertion.
+    """
+    references = [normalize(utterance.text, text) for utterance, _ in pairs]
+    hypotheses = [normalize(transcript.text, text) for _, transcript in pairs]
+    words = jiwer.process_words(references, hypotheses)
+    characters = jiwer.process_characters(references, hypotheses)
+    return [
+        Scored(
+            *pair,
+            references[i],
+            hypotheses[i],
+            tuple(_align(words.references[i], words.hypotheses[i], words.alignments[i])),
+            _count(words.alignments[i]),
+            _count(characters.alignments[i]),
+        )
+        for i, pair in enumerate(pairs)
+    ]
+
+
+def bootstrap(
+    errors: Sequence[int],
+    words: Sequence[int],
+    groups: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    rounds: int = 1000,
+) -> Interval | None:
+    """95% percentile interval (low, high) of the WER by the bootstrap (Bisani & Ney 2004).
+
+    `errors` and reference `words` of each utterance are redrawn with replacement; with `groups` (a speaker for
+    each utterance) whole groups are. The same seed gives the same interval. None where there is nothing to
+    redraw: fewer than two groups, or no reference words.
+    """
+    index: dict[Hashable, int] = {}
+    rows = [index.setdefault(group, len(index)) for group in (range(len(errors)) if groups is None else groups)]
+    size = len(index)
+    counts = np.zeros((size, 2))  # (groups, errors and words)
+    np.add.at(counts, rows, np.column_stack([errors, words]))
+    if size < 2 or not counts[:, 1].any():
+        return None
+    generator = np.random.default_rng(seed)
+    block = max(1, 1_000_000 // size)  # all rounds at once would take gigabytes for a large corpus
+    drawn = [
+        counts[generator.integers(size, size=(min(block, rounds - start), size))].sum(axis=1)
+        for start in range(0, rounds, block)
+    ]
+    totals = np.concatenate(drawn)  # (rounds, 2)
+    totals = totals[totals[:, 1] > 0]
+    low, high = np.percentile(totals[:, 0] / totals[:, 1], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def count_confusions(scored: Iterable[Scored]) -> list[Confusion]:
+    """Every substitution, deletion and insertion with its count, most frequent first, then by the alphabet."""
+    counts = Counter(word for item in scored for word in item.alignment if word.kind != "equal")
+    return [Confusion(word, n) for word, n in sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0])))]
+
+
+def summary_text(evaluation: Evaluation) -> str:
+    """The result for a terminal, a few plain lines."""
+    words, characters, interval = evaluation.words, evaluation.characters, ""
+    if evaluation.interval:
+        over = "speakers" if evaluation.speaker_interval else "utterances"
+        interval = f" (95% interval {' to '.join(map(percent, evaluation.interval))}, over {over})"
+    normalizer = evaluation.text.normalizer + (" and replacements" if evaluation.text.replace else "")
+    lines = [
+        f"WER          {percent(words.rate)}{interval}",
+        f"CER          {percent(characters.rate)}",
+        f"errors       {words.substitutions} substitutions, {words.deletions} deletions, "
+        f"{words.insertions} insertions in {words.reference} reference words",
+        f"audio        {len(evaluation.scored)} utterances, {clock(evaluation.audio_seconds)}; real-time factor (RTF) {evaluation.real_time_factor:.3f}",
+    ]
+    ranked = [f"{percent(group.words.rate)} ({group.name})" for group in evaluation.speakers if group.words.reference]
+    if ranked:
+        lines.append(f"speakers     {evaluation.speaker_count}, from {ranked[-1]} to {ranked[0]}")
+    lines.append(f"normalizer   {normalizer}")
+    lines += [f"NOTE         {caveat}" for caveat in evaluation.caveats]
+    lines += [f"             {id}: {reason}" for id, reason in evaluation.failures[:5]]
+    if len(evaluation.failures) > 5:
+        lines.append(f"             and {len(evaluation.failures) - 5} more")
+    return "\n".join(lines)
+
+
+def alignment_text(scored: Scored, width: int = 100) -> Text:
+    """One utterance for a terminal: words above each other, errors marked S, D or I and coloured.
+
+    Lines are broken at `width` columns (wide characters count as two):
+
+        reference    the edison  lamp ***
+        hypothesis   the addison lamp glows
+                         S            I
+    """
+    heads = [Text(head.ljust(ROW_HEAD)) for head in ("reference", "hypothesis", "")]
+    text, rows, used = Text(), [head.copy() for head in heads], ROW_HEAD
+    for word in scored.alignment:
+        cells = (word.reference, word.hypothesis, MARKS[word.kind])
+        columns = max(3, *(cell_len(cell) for cell in cells)) + 1
+        if used > ROW_HEAD and used + columns > width:
+            text.append_text(_join(rows))
+            rows, used = [head.copy() for head in heads], ROW_HEAD
+        used += columns
+        for row, cell in zip(rows, cells, strict=True):
+            cell = cell or "***"
+            row.append(cell, STYLES[word.kind])
+            row.append(" " * (columns - cell_len(cell)))
+    return text.append_text(_join(rows))
+
+
+def percent(rate: float) -> str:
+    """A rate as text: `12.34%`; `n/a` where there is none."""
+    return "n/a" if math.isnan(rate) else f"{100 * rate:.2f}%"
+
+
+def clock(seconds: float) -> str:
+    """A duration as text in its natural unit: `8.1 s`, `12.0 min` or `5.4 h`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def _align(reference: list[str], hypothesis: list[str], chunks: list[jiwer.AlignmentChunk]) -> Iterator[AlignedWord]:
+    for chunk in chunks:
+        said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
+        heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        yield from starmap(AlignedWord, zip_longest(said, heard, fillvalue=""))
+
+
+def _count(chunks: list[jiwer.AlignmentChunk]) -> ErrorCounts:
+    lengths = Counter()
+    for chunk in chunks:
+        lengths[chunk.type] += max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
+    substitutions, deletions = lengths["substitute"], lengths["delete"]
+    return ErrorCounts(substitutions, deletions, lengths["insert"], lengths["equal"] + substitutions + deletions)
+
+
+def _interval(scored: Sequence[Scored], groups: Sequence[Hashable] | None = None) -> Interval | None:
+    return bootstrap([item.words.errors for item in scored], [item.words.reference for item in scored], groups)
+
+
+def _group(scored: Iterable[Scored], name: Callable[[Scored], str]) -> dict[str, list[Scored]]:
+    groups = defaultdict(list)
+    for item in scored:
+        groups[name(item)].append(item)
+    return groups
+
+
+def _duration_bin(item: Scored) -> str:
+    low = max(edge for edge in DURATION_EDGES if edge <= item.utterance.duration)
+    higher = [edge for edge in DURATION_EDGES if edge > low]
+    return f"{low}-{higher[0]} s" if higher else f"{low}+ s"
+
+
+def _summaries(groups: dict[str, list[Scored]]) -> list[Group]:
+    return [
+        Group(
+            name,
+            len(items),
+            sum(item.utterance.duration for item in items),
+            ErrorCounts.total(item.words for item in items),
+            _interval(items) if len(items) >= FEWEST_FOR_INTERVAL else None,
+        )
+        for name, items in groups.items()
+    ]
+
+
+def _worst_first(group: Group) -> tuple[float, str]:
+    return (-group.words.errors / max(1, group.words.reference), group.name)
+
+
+def _join(rows: Iterable[Text]) -> Text:
+    for row in rows:
+        row.rstrip()
+    return Text("\n").join(rows).append("\n")
