@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from asr.audio import load_audio
+from asr.audio import Audio, load_audio
 from asr.config import AugmentConfig
 from asr.features import LogMel, spec_augment
 from asr.manifest import Utterance
@@ -23,6 +23,13 @@ class Batch:
     lengths: Tensor  # (batch,) frames of each utterance
     tokens: Tensor  # (sum of token counts,) the references end to end, as torch's CTC loss takes them
     token_lengths: Tensor  # (batch,)
+
+
+def load_utterance(utterance: Utterance, sample_rate: int) -> Audio:
+    """The utterance's audio: its part of the recording, or all of it."""
+    if utterance.offset is None:
+        return load_audio(utterance.audio_filepath, sample_rate)
+    return load_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)
 
 
 def pad(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -54,6 +61,8 @@ def plan_epoch(durations: Sequence[float], batch_seconds: float, seed: int, epoc
     random = np.random.default_rng((seed, epoch))
     jittered = np.asarray(durations) * random.uniform(0.95, 1.05, len(durations))
     batches = plan_in_order(jittered.tolist(), batch_seconds)
+    if epoch == 0:
+        return batches[::-1]
     random.shuffle(batches)
     return batches
 
@@ -92,8 +101,7 @@ class BatchDataset(Dataset):
     def _features(self, index: int) -> Tensor:
         utterance = self._utterances[index]
         config = self._log_mel.config
-        duration = utterance.duration if utterance.offset or "offset" in utterance.extra else None
-        audio = load_audio(utterance.audio_filepath, config.sample_rate, utterance.offset, duration)
+        audio = load_utterance(utterance, config.sample_rate)
         features = self._log_mel(torch.from_numpy(audio.samples))
         if self._augment is None:
             return features
@@ -110,6 +118,8 @@ def load_batches(dataset: BatchDataset, workers: int) -> Iterator[Batch]:
             num_workers=workers,
             prefetch_factor=4 if workers else None,
             worker_init_fn=_ignore_interrupts,
+            # A generator of its own: the loader's seed must not be drawn from the stream that dropout uses.
+            generator=torch.Generator(),
         )
     )
 

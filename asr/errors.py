@@ -4,6 +4,8 @@
 class AsrError(Exception):
     """Something the user can mend: the message says what is wrong, where, and what to do, in one line."""
 
+    exit_status = 2
+
 
 class AudioError(AsrError):
     """A sound file that is missing, unreadable, cut short or empty."""
@@ -27,3 +29,9 @@ class ModelFileError(AsrError):
 
 class TrainingError(AsrError):
     """Training that cannot start or go on: unusable data, a loss that is not a number, a changed recipe."""
+
+
+class Interrupted(AsrError):  # noqa: N818 (not an error of anyone)
+    """Stopped by the user (Ctrl-C or a polite kill) after saving what was done; the message says how to go on."""
+
+    exit_status = 130

@@ -25,7 +25,7 @@ class Utterance:
     duration: float  # seconds
     text: str  # what was said, not normalised
     speaker: str = ""  # empty: not known
-    offset: float = 0.0  # seconds into the recording
+    offset: float | None = None  # seconds into the recording; None: all of it is the utterance
     extra: dict[str, Any] = field(default_factory=dict)  # further keys of the line, kept as they were
 
 
@@ -75,20 +75,36 @@ def read_manifests(paths: Sequence[str | os.PathLike], check_audio: bool = False
 
 def write_manifest(path: str | os.PathLike, utterances: Iterable[Utterance]) -> Path:
     """Write a manifest whole or not at all; audio paths are made relative to its folder."""
-    folder = Path(path).resolve().parent
+    return write_atomically(path, encode_manifest(utterances, Path(path).parent))
+
+
+def encode_manifest(utterances: Iterable[Utterance], folder: Path) -> bytes:
+    """The contents of a manifest that is to lie in `folder`."""
     lines = []
     for utterance in utterances:
         record = {
             "id": utterance.id,
-            "audio_filepath": os.path.relpath(Path(utterance.audio_filepath).resolve(), folder),
+            "audio_filepath": relative_path(utterance.audio_filepath, folder),
             "duration": round(utterance.duration, 4),
             "text": utterance.text,
             "speaker": utterance.speaker,
-            **({"offset": round(utterance.offset, 4)} if utterance.offset else {}),
+            **({} if utterance.offset is None else {"offset": round(utterance.offset, 4)}),
             **utterance.extra,
         }
         lines.append(msgspec.json.encode(record) + b"\n")
-    return write_atomically(path, b"".join(lines))
+    return b"".join(lines)
+
+
+def relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
+    """`path` as seen from `folder`. Both are resolved first: `..` behind a symbolic link leads elsewhere."""
+    return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+
+
+def utterance_id(id: Any, audio_filepath: str, offset: float | None) -> str:
+    """`id` as text. NeMo's own manifests have none: the path, with the offset of a part, names the utterance then."""
+    if id is None or id == "":
+        return audio_filepath + (f"@{offset:g}" if offset else "")
+    return str(id)
 
 
 def split_by_speaker(
@@ -141,16 +157,16 @@ def _parse(line: bytes, folder: Path) -> Utterance:
             raise ValueError(f"'{name}' is missing or of the wrong type")
     if not 0 < record["duration"] < float("inf"):
         raise ValueError(f"'duration' is {record['duration']}, not a positive number of seconds")
-    # NeMo's own manifests have no ids: the path, with the offset, names the utterance then.
-    offset = float(record.get("offset") or 0.0)
-    fallback = record["audio_filepath"] + (f"@{offset:g}" if offset else "")
+    offset = record.get("offset")
+    if offset is not None and (not isinstance(offset, (int, float)) or isinstance(offset, bool) or offset < 0):
+        raise ValueError(f"'offset' is {offset!r}, not a number of seconds")
     return Utterance(
-        id=str(record.get("id", fallback)),
+        id=utterance_id(record.get("id"), record["audio_filepath"], offset),
         audio_filepath=folder / record["audio_filepath"],
         duration=float(record["duration"]),
         text=record["text"],
         speaker=str(record.get("speaker") or ""),
-        offset=offset,
+        offset=None if offset is None else float(offset),
         extra={key: value for key, value in record.items() if key not in FIELDS},
     )
 

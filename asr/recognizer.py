@@ -11,6 +11,7 @@ from asr.audio import load_audio
 from asr.batching import pad
 from asr.checkpoint import ModelFile, load_model
 from asr.decoding.greedy import Tokens, greedy
+from asr.device import choose_device
 from asr.features import LogMel
 from asr.transcript import Transcript, Word
 
@@ -104,10 +105,3 @@ def words_of(tokens: Tokens, pieces: Sequence[str], frame_seconds: float, durati
                 members.append(position)
     finish()
     return tuple(words)
-
-
-def choose_device(name: str) -> torch.device:
-    """'auto' is a GPU if there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    return torch.device(name)

@@ -1,0 +1,221 @@
+"""The embedded corpus: connected digits and household commands, spoken by espeak-ng (formant synthesis, no recordings).
+
+For trying the program and testing it. A model of this speech knows nothing of human voices.
+
+espeak-ng comes with its data in the wheel `espeakng-loader`; its library is called through ctypes. Every choice
+follows from the seed and the utterance's number; train, dev and test share no voice, nor voices of one family
+("klatt" and "klatt2" are one).
+"""
+
+import ctypes
+import functools
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from asr.audio import resample
+from asr.config import SyntheticConfig
+from asr.corpora.base import Candidate
+from asr.errors import ManifestError
+
+SAMPLE_RATE = 16000  # hertz, of the files written
+BLOCK = 250  # utterances that one process speaks
+ACCENTS = (
+    "en-us",
+    "en-us-nyc",
+    "en",  # British
+    "en-gb-x-rp",
+    "en-gb-scotland",
+    "en-gb-x-gbclan",
+    "en-gb-x-gbcwmd",
+    "en-029",
+)
+# Not voices of a person: a speed experiment, and two effects that hide the words.
+EXCLUDED_VOICES = {"fast", "Demonic", "croak"}
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+COMMANDS = (
+    ("turn|switch", "on|off", "the", "kitchen|bedroom|hall|garden", "light|lamp|fan|heater"),
+    ("set", "a|the", "timer|alarm", "for", "DIGIT", "seconds|minutes|hours"),
+    ("play|pause|stop", "the", "music|radio|film"),
+    ("open|close|lock", "the", "front|back|garage", "door|window"),
+    ("what", "time|day", "is", "it"),
+    ("turn", "the", "volume|heating", "up|down", "by", "DIGIT"),
+    ("call", "home|mother|father|the office"),
+    ("read", "my", "messages|mail|calendar"),
+    ("go", "to", "channel|page|track", "DIGIT", "DIGIT"),
+)
+SOURCES = {"digits": ("digits",), "commands": ("commands",), "digits+commands": ("digits", "commands")}
+
+
+def generate(source: str, folder: Path, config: SyntheticConfig) -> Iterator[Candidate]:
+    """Speak the corpus into `folder`/{train,dev,test}/*.flac on all cores, yielding utterances as they are written.
+
+    `source` chooses the sentences: 'digits' (1 to 7 in a row), 'commands', or 'digits+commands' (half of each).
+    Raises `ManifestError` for another source.
+    """
+    if source not in SOURCES:
+        raise ManifestError(f"synthetic corpus '{source}': not known; SOURCE is one of {', '.join(SOURCES)}")
+    counts = {"train": config.train, "dev": config.dev, "test": config.test}
+    for subset in counts:
+        (folder / subset).mkdir(parents=True, exist_ok=True)
+    blocks = [
+        (source, folder, config, subset, range(start, min(start + BLOCK, count)))
+        for subset, count in counts.items()
+        for start in range(0, count, BLOCK)
+    ]
+    # espeak-ng keeps state from one sentence to the next that nothing resets: only a new process for each block
+    # makes a recording the same whatever was spoken before.
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        for candidates in pool.map(speak_block, *zip(*blocks, strict=True)):
+            yield from candidates
+
+
+def speak_block(source: str, folder: Path, config: SyntheticConfig, subset: str, numbers: range) -> list[Candidate]:
+    """Write utterances `numbers` of a subset, in a process that has not spoken yet."""
+    speaker = Espeak()
+    voices = split_voices(speaker.voices(), config.seed)[subset]
+    return [_speak(speaker, source, folder, config, subset, number, voices) for number in numbers]
+
+
+def _speak(
+    speaker: "Espeak",
+    source: str,
+    folder: Path,
+    config: SyntheticConfig,
+    subset: str,
+    number: int,
+    voices: list[str],
+) -> Candidate:
+    random = np.random.default_rng((config.seed, *subset.encode(), number))
+    text = sentence(str(random.choice(SOURCES[source])), random)
+    voice, accent = str(random.choice(voices)), str(random.choice(ACCENTS))
+    rate, pitch = int(random.integers(120, 221)), int(random.integers(30, 71))
+    clean = speaker.say(text, f"{accent}+{voice}", words_per_minute=rate, pitch=pitch)
+    name = f"{subset}-{number:05d}"
+    path = folder / subset / f"{name}.flac"
+    samples = record(resample(clean, speaker.sample_rate, SAMPLE_RATE), config, random)
+    soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
+    return Candidate(name, path, text, voice, subset, extra={"synthetic": True, "accent": accent})
+
+
+def sentence(kind: str, random: np.random.Generator) -> str:
+    """One random sentence, lower case: `seven three` or `turn off the hall light`."""
+    if kind == "digits":
+        return " ".join(random.choice(DIGITS, size=random.integers(1, 8)))
+    pattern = COMMANDS[random.integers(len(COMMANDS))]
+    words = (DIGITS if slot == "DIGIT" else slot.split("|") for slot in pattern)
+    return " ".join(str(random.choice(choices)) for choices in words)
+
+
+def split_voices(names: list[str], seed: int) -> dict[str, list[str]]:
+    """Voices for train (70%), dev (10%) and test (20%); families, names that differ by a number, stay together."""
+    families = defaultdict(list)
+    for name in sorted(names):
+        families[re.sub(r"(?<=\w{2})(Robot|\d+)$", "", name).lower()].append(name)
+    order = sorted(families)
+    np.random.default_rng((seed, 7)).shuffle(order)
+    split = {"test": [], "dev": [], "train": []}
+    limits = {"test": 0.2 * len(names), "dev": 0.1 * len(names), "train": float("inf")}
+    for family in order:
+        part = next(part for part in split if len(split[part]) + len(families[family]) <= limits[part])
+        split[part] += families[family]
+    return split
+
+
+def record(speech: np.ndarray, config: SyntheticConfig, random: np.random.Generator) -> np.ndarray:
+    """What a microphone in a room would hear of clean `speech` `(samples,)`: silence around it, perhaps an echoing
+    room and noise, at a level that differs from one recording to the next."""
+    before, after = (np.zeros(random.integers(800, 6400), np.float32) for _ in range(2))
+    sound = np.concatenate([before, speech, after])
+    power = float(np.mean(speech**2)) or 1.0
+    if random.random() < config.reverberation_share:
+        sound = _reverberate(sound, random.uniform(0.1, 0.4), random)
+    if random.random() < config.noise_share:
+        noise = _coloured_noise(len(sound), random.uniform(0, 2), random)
+        sound = sound + noise * np.sqrt(power / 10 ** (random.uniform(10, 30) / 10))
+    return sound * (random.uniform(0.1, 0.9) / max(1e-9, float(np.abs(sound).max())))
+
+
+def _reverberate(sound: np.ndarray, seconds: float, random: np.random.Generator) -> np.ndarray:
+    """Convolve with the direct sound and a tail of noise that falls by 60 dB in `seconds` (Moorer 1979)."""
+    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    response = random.standard_normal(len(time)) * 10 ** (-3 * time / seconds)
+    response *= 0.5 / np.sqrt(np.sum(response**2))
+    response[0] = 1.0
+    size = len(sound) + len(response)
+    return np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(response, size), size)[: len(sound)]
+
+
+def _coloured_noise(length: int, slope: float, random: np.random.Generator) -> np.ndarray:
+    """Noise of power 1 whose spectrum falls as 1 / frequency ** slope: 0 is white, 1 pink, 2 brown."""
+    spectrum = np.fft.rfft(random.standard_normal(length))
+    frequency = np.maximum(np.fft.rfftfreq(length, 1 / SAMPLE_RATE), 50.0)
+    noise = np.fft.irfft(spectrum * frequency ** (-slope / 2), length)
+    return noise / np.sqrt(np.mean(noise**2))
+
+
+class Espeak:
+    """The espeak-ng library, which keeps one state for the whole process."""
+
+    def __init__(self):
+        self._library, self.sample_rate = _start_library()
+
+    def voices(self) -> list[str]:
+        """Names of the voice variants."""
+        import espeakng_loader
+
+        folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
+        return sorted(path.name for path in folder.iterdir() if path.name not in EXCLUDED_VOICES)
+
+    def say(self, text: str, voice: str, words_per_minute: int, pitch: int) -> np.ndarray:
+        """Speak `text`: `(samples,)` float32 at `sample_rate`. `pitch` is 0 to 99, 50 being the voice's own."""
+        library, pieces = self._library, []
+
+        @_CALLBACK
+        def collect(samples, count, events):
+            if count > 0:
+                pieces.append(np.ctypeslib.as_array(samples, (count,)).astype(np.float32) / 32768)
+            return 0
+
+        # Breath and noise are random; without this their seed is the time of day.
+        library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        library.espeak_SetSynthCallback(collect)
+        if library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise ManifestError(f"espeak-ng has no voice '{voice}'; is espeakng-loader installed whole?")
+        library.espeak_SetParameter(_RATE, words_per_minute, 0)
+        library.espeak_SetParameter(_PITCH, pitch, 0)
+        encoded = text.encode()
+        library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
+        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+_SYNCHRONOUS, _RATE, _PITCH, _UTF8 = 2, 1, 3, 1  # constants of speak_lib.h
+
+
+@functools.cache
+def _start_library() -> tuple[ctypes.CDLL, int]:
+    import espeakng_loader
+
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    library.espeak_Synth.argtypes = [
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_uint,
+        ctypes.c_int,
+        ctypes.c_uint,
+        ctypes.c_uint,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+    ]
+    sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
+    if sample_rate <= 0:
+        raise ManifestError("espeak-ng does not start; is espeakng-loader installed whole?")
+    return library, sample_rate

@@ -1,0 +1,28 @@
+"""Where to compute, and in which arithmetic."""
+
+import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' is a GPU if there is one, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype, str]:
+    """The type that the network computes in, and the reason for it, to be printed.
+
+    bfloat16 pays only where the hardware multiplies it natively; elsewhere it is emulated and slower than float32.
+    """
+    if name != "auto":
+        return getattr(torch, name), "as the recipe asks"
+    if device.type == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return torch.bfloat16, "this GPU multiplies bfloat16 natively"
+        return torch.float32, "this GPU has no native bfloat16"
+    if device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16"):
+        return torch.bfloat16, "this processor multiplies bfloat16 in AMX tiles"
+    if device.type == "cpu":
+        return torch.float32, "this processor has no AMX tiles, without which bfloat16 is slower"
+    return torch.float32, f"bfloat16 on {device.type} has not been shown to help"
