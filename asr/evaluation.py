@@ -110,7 +110,7 @@ class Group:
     utterances: int
     seconds: float  # of audio
     words: ErrorCounts
-    interval: Interval | None  # 95% of the WER; None with fewer than `FEWEST_FOR_INTERVAL` utterances
+    interval: Interval | None  # 95%, of the WER; needs `FEWEST_FOR_INTERVAL` utterances
 
 
 @dataclass(frozen=True)
@@ -255,15 +255,15 @@ def bootstrap(
     """95% percentile interval (low, high) of the WER by the bootstrap (Bisani & Ney 2004).
 
     `errors` and reference `words` of each utterance are redrawn with replacement; with `groups` (a speaker for
-    each utterance) whole groups are. The same seed gives the same interval. None where there is nothing to
-    redraw: fewer than two groups, or no reference words.
+    each utterance) whole groups are. The same seed gives the same interval. None where redrawing says nothing:
+    fewer than two groups, no reference words, or no errors.
     """
     index: dict[Hashable, int] = {}
     rows = [index.setdefault(group, len(index)) for group in (range(len(errors)) if groups is None else groups)]
     size = len(index)
     counts = np.zeros((size, 2))  # (groups, errors and words)
     np.add.at(counts, rows, np.column_stack([errors, words]))
-    if size < 2 or not counts[:, 1].any():
+    if size < 2 or not counts.any(axis=0).all():
         return None
     generator = np.random.default_rng(seed)
     block = max(1, 1_000_000 // size)  # all rounds at once would take gigabytes for a large corpus
@@ -289,18 +289,18 @@ def summary_text(evaluation: Evaluation) -> str:
     if evaluation.interval:
         over = "speakers" if evaluation.speaker_interval else "utterances"
         interval = f" (95% interval {' to '.join(map(percent, evaluation.interval))}, over {over})"
-    normalizer = evaluation.text.normalizer + (" and replacements" if evaluation.text.replace else "")
     lines = [
         f"WER          {percent(words.rate)}{interval}",
         f"CER          {percent(characters.rate)}",
         f"errors       {words.substitutions} substitutions, {words.deletions} deletions, "
         f"{words.insertions} insertions in {words.reference} reference words",
-        f"audio        {len(evaluation.scored)} utterances, {clock(evaluation.audio_seconds)}; real-time factor (RTF) {evaluation.real_time_factor:.3f}",
+        f"audio        {len(evaluation.scored)} utterances, {clock(evaluation.audio_seconds)}",
+        f"RTF          {evaluation.real_time_factor:.3f} (seconds of computing for each second of audio)",
     ]
     ranked = [f"{percent(group.words.rate)} ({group.name})" for group in evaluation.speakers if group.words.reference]
     if ranked:
         lines.append(f"speakers     {evaluation.speaker_count}, from {ranked[-1]} to {ranked[0]}")
-    lines.append(f"normalizer   {normalizer}")
+    lines.append(f"normalizer   {evaluation.text.normalizer}{' and replacements' if evaluation.text.replace else ''}")
     lines += [f"NOTE         {caveat}" for caveat in evaluation.caveats]
     lines += [f"             {id}: {reason}" for id, reason in evaluation.failures[:5]]
     if len(evaluation.failures) > 5:
