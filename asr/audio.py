@@ -21,6 +21,9 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", "
 # Sizes that writers to a pipe leave in a WAV header because they cannot go back and fill in the true one.
 UNKNOWN_WAV_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
 
+# Full scale is 1. Float files scaled to 32768 are sound; what lies beyond this only overflows in later sums.
+LARGEST = 1e12
+
 
 @dataclass(frozen=True)
 class AudioInfo:
@@ -167,8 +170,13 @@ def _decode(stream: BinaryIO, name: str, start: int, count: int, info: AudioInfo
             if start:
                 sound.seek(start)
             samples = sound.read(count, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         raise AudioError(f"{name}: damaged or cut short ({error}); copy it again") from error
+    except MemoryError as error:
+        hours = info.duration / 3600
+        raise AudioError(
+            f"{name}: {hours:.1f} hours by its header, more than fit into memory; copy it again or cut it into parts"
+        ) from error
     wanted = info.frames - start if count < 0 else min(count, info.frames - start)
     # MP3 headers may count a decoder's delay; a real cut loses far more than this.
     if len(samples) < wanted - 4096 or len(samples) == 0:
@@ -178,9 +186,10 @@ def _decode(stream: BinaryIO, name: str, start: int, count: int, info: AudioInfo
 
 def _convert(samples: np.ndarray, info: AudioInfo, sample_rate: int, name: str) -> Audio:
     """`(samples, channels)` in any rate -> `Audio`."""
-    if not np.isfinite(samples).all():
-        count = int((~np.isfinite(samples)).sum())
-        raise AudioError(f"{name}: {count} samples are not finite numbers (NaN or infinity); export it again")
+    # Least and largest are NaN, which no comparison holds for, if any sample is.
+    if not -LARGEST < samples.min() <= samples.max() < LARGEST:
+        faulty = np.count_nonzero(~(np.abs(samples) < LARGEST))
+        raise AudioError(f"{name}: {faulty} samples are no sound (NaN, infinite or absurdly large); export it again")
     notes = []
     if info.channels > 1:
         notes.append(f"{info.channels} channels mixed to one")
