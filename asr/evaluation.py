@@ -320,14 +320,13 @@ def alignment_text(scored: Scored, width: int = 100) -> Text:
     heads = [Text(head.ljust(ROW_HEAD)) for head in ("reference", "hypothesis", "")]
     text, rows, used = Text(), [head.copy() for head in heads], ROW_HEAD
     for word in scored.alignment:
-        cells = (word.reference, word.hypothesis, MARKS[word.kind])
-        columns = max(3, *(cell_len(cell) for cell in cells)) + 1
+        cells = (word.reference or "***", word.hypothesis or "***", MARKS[word.kind])
+        columns = max(map(cell_len, cells)) + 1
         if used > ROW_HEAD and used + columns > width:
             text.append_text(_join(rows))
             rows, used = [head.copy() for head in heads], ROW_HEAD
         used += columns
         for row, cell in zip(rows, cells, strict=True):
-            cell = cell or "***"
             row.append(cell, STYLES[word.kind])
             row.append(" " * (columns - cell_len(cell)))
     return text.append_text(_join(rows))
