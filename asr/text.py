@@ -33,7 +33,8 @@ def basic(text: str) -> str:
     "don't stop now mr o'neill"
     """
     text = unicodedata.normalize("NFC", text).replace("’", "'").lower()
-    text = re.sub(r"(?<!\w)'|'(?!\w)", " ", text)
+    # [^\W_]: a letter or digit. The underscore counts as one for \w, but is punctuation here.
+    text = re.sub(r"(?<![^\W_])'|'(?![^\W_])", " ", text)
     return nfc("".join(" " if unicodedata.category(c)[0] in "PSZC" and c != "'" else c for c in text))
 
 
