@@ -353,14 +353,14 @@ def test_aishell_still_packed(tmp_path):
 def test_table_of_json_lines(tmp_path):
     path = text(
         tmp_path / "train.jsonl",
-        '{"id": "a", "audio_filepath": "x/a.wav", "duration": 1.5, "text": "Un café?", "speaker": 7, "lang": "fr"}',
+        '{"id": "a", "audio_filepath": "x/a.wav", "duration": 1.5, "text": "Un\u2028café?", "speaker": 7, "lang": "fr"}',
         "",
         '{"audio_filepath": "x/talk.wav", "offset": 2.5, "duration": 3, "text": ""}',
     )
     good, problems = read("table", path)
     assert not problems
     a, talk = good["a"], good["x/talk.wav@2.5"]
-    assert facts(a, "text", "speaker", "subset", "extra") == ("Un café?", "7", "train", {"lang": "fr"})
+    assert facts(a, "text", "speaker", "subset", "extra") == ("Un\u2028café?", "7", "train", {"lang": "fr"})
     assert facts(a, "audio", "offset", "duration") == (tmp_path / "x/a.wav", 0.0, None)
     assert facts(talk, "text", "speaker", "offset", "duration") == ("", "", 2.5, 3.0)
 

@@ -139,11 +139,12 @@ def test_every_reason_for_rejection(corpus, output):
         line("silent", text=" \u00a0 "),
         line("foreign", text="éa, é"),
         line("long", "long.wav"),
-        line("dense", text="abcdefgh ijklmnop qrstuvwxyz"),
+        line("dense", text="abcdefgh ijklmnop qrstuvwxy"),
+        line("filled", "talk.flac", "abcdefgh ijklmnop qrstuvwx", offset=1, duration=1),
         {"id": "mute", "audio_filepath": "a.wav"},
     )
     summary = prepare("table", source, output, PrepareConfig(recipe=recipe))
-    assert [u.id for u in read_manifest(output / "dev.jsonl")] == ["good", "twice"]
+    assert [u.id for u in read_manifest(output / "dev.jsonl")] == ["good", "twice", "filled"]
     assert reasons(output) == {
         "twice": f"duplicate id: {corpus}/a.wav has it too",
         "lost": f"{corpus}/lost.wav: no such file; give the path of a sound file",
@@ -155,9 +156,9 @@ def test_every_reason_for_rejection(corpus, output):
         "foreign": "characters outside the alphabet: 'é' (2), ',' (1); "
         "add them to text.alphabet or map them with text.replace",
         "long": "too long: 36.00 s, more than 35 s",
-        "dense": "too short for its text: 1.00 s are 26 frames of 0.04 s, but CTC needs 28 for these characters; "
+        "dense": "too short for its text: 1.00 s are 26 frames of 0.04 s, but CTC needs 27 for these characters; "
         "is it the right recording?",
-        "dev.jsonl:13": "no text: text, sentence, transcript are missing or not text",
+        "dev.jsonl:14": "no text: text, sentence, transcript are missing or not text",
     }
     assert json_lines(output / "rejects.jsonl")[0] == {
         "id": "twice",
