@@ -84,8 +84,9 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     """Write the manifests of a corpus, `rejects.jsonl` and `summary.json` into the folder `output`.
 
     Nothing is written before everything is checked, and then all files or none. Manifests of other subsets that
-    lie in `output` stay. Raises `ConfigError` for a wrong option, `ManifestError` when `source` does not have the
-    layout, no utterance is usable, or `output` cannot be written.
+    lie in `output` stay; the rejects and the summary are those of the last run. Raises `ConfigError` for a wrong
+    option, `ManifestError` when `source` does not have the layout, no utterance is usable, or `output` cannot be
+    written.
     """
     output = Path(output)
     _check_options(layout, config)

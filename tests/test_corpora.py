@@ -353,7 +353,7 @@ def test_aishell_still_packed(tmp_path):
 def test_table_of_json_lines(tmp_path):
     path = text(
         tmp_path / "train.jsonl",
-        '{"id": "a", "audio_filepath": "x/a.wav", "duration": 1.5, "text": "Un\u2028café?", "speaker": 7, "lang": "fr"}',
+        '{"id": "a", "audio_filepath": "x/a.wav", "text": "Un\u2028café?", "speaker": 7, "lang": "fr"}',
         "",
         '{"audio_filepath": "x/talk.wav", "offset": 2.5, "duration": 3, "text": ""}',
     )
