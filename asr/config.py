@@ -1,10 +1,11 @@
-"""Every option once: its unit, its default and why. The strings below the fields are the `--help` texts.
+"""Every option once: its unit, its default and why. The comments above the fields are the `--help` texts.
 
 A recipe is a TOML file with the sections of `Recipe`; the same names, dotted, are the options of `asr train`.
 """
 
 import dataclasses
 import difflib
+import os
 import tomllib
 import typing
 from dataclasses import dataclass, field
@@ -27,124 +28,124 @@ Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 class DataConfig:
     """Where the recordings and transcripts are. Paths in a recipe are relative to the recipe's own folder."""
 
+    #: Manifests to learn from (JSON Lines, as `asr prepare` writes them).
     train: tuple[Path, ...] = ()
-    """Manifests to learn from (JSON Lines, as `asr prepare` writes them)."""
+    #: Manifests that judge each epoch: for early stopping and for choosing checkpoints, never for learning.
     dev: tuple[Path, ...] = ()
-    """Manifests that judge each epoch: for early stopping and for choosing checkpoints, never for learning."""
+    #: Seconds. Longer recordings are an error: one of them would decide the memory that every batch needs.
     max_seconds: PositiveReal = 35.0
-    """Seconds. Longer recordings are an error: one of them would decide the memory that every batch needs."""
 
 
 @dataclass(frozen=True)
 class TextConfig:
     """What the model writes: how transcripts are normalised and cut into tokens."""
 
+    #: Applied to transcripts before training and before scoring. 'nfc': Unicode NFC and single spaces, nothing
+    #: else. 'basic': also lower case and no punctuation but apostrophes inside words; the usual choice.
     normalizer: Literal["nfc", "basic"] = "basic"
-    """Applied to transcripts before training and before scoring. 'nfc': Unicode NFC and single spaces, nothing
-    else. 'basic': also lower case and no punctuation but apostrophes inside words; the usual choice."""
+    #: Tokens: single characters, which need no choice of size and suit small corpora, or byte-pair units.
     units: Literal["characters", "bpe"] = "characters"
-    """Tokens: single characters, which need no choice of size and suit small corpora, or byte-pair units."""
+    #: The characters the model may write, the space included. Empty: those of the training transcripts.
     alphabet: str = ""
-    """The characters the model may write, the space included. Empty: those of the training transcripts."""
+    #: Number of byte-pair units, single characters included; used only with units 'bpe'. About 500 for 10 hours of
+    #: speech, more with more.
     bpe_size: Annotated[int, msgspec.Meta(ge=2)] = 256
-    """Number of byte-pair units, single characters included; used only with units 'bpe'. About 500 for
-    10 hours of speech, more with more."""
+    #: Text replaced after normalising, such as "é" by "e", or "&" by " and ": the way to map characters that the
+    #: alphabet lacks. Without it such characters are an error, never dropped.
     replace: dict[str, str] = field(default_factory=dict)
-    """Text replaced after normalising, such as "é" by "e", or "&" by " and ": the way to map characters that
-    the alphabet lacks. Without it such characters are an error, never dropped."""
 
 
 @dataclass(frozen=True)
 class FeatureConfig:
     """Log-mel features: what the network hears."""
 
+    #: Hertz. Other recordings are resampled to it. 8000 for telephone speech.
     sample_rate: Annotated[int, msgspec.Meta(ge=2000, le=192000)] = 16000
-    """Hertz. Other recordings are resampled to it. 8000 for telephone speech."""
+    #: Mel bands.
     mels: Positive = 80
-    """Mel bands."""
+    #: Seconds of the analysis window: long enough for pitch, short enough for plosives.
     window_seconds: PositiveReal = 0.025
-    """Seconds of the analysis window: long enough for pitch, short enough for plosives."""
+    #: Seconds from one frame to the next.
     hop_seconds: PositiveReal = 0.010
-    """Seconds from one frame to the next."""
+    #: Hertz. Lower edge of the lowest band; it leaves out hum and direct current.
     lowest_hertz: NotNegativeReal = 20.0
-    """Hertz. Lower edge of the lowest band; it leaves out hum and direct current."""
+    #: How each band is brought to zero mean and unit variance: over the whole utterance, or over what has been
+    #: heard so far (for input that is still arriving).
     normalization: Literal["utterance", "running", "none"] = "utterance"
-    """How each band is brought to zero mean and unit variance: over the whole utterance, or over what has been
-    heard so far (for input that is still arriving)."""
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
     """SpecAugment (Park et al. 2019): masks over the training features, so that no single cue is relied on."""
 
+    #: Masks along time for each utterance.
     time_masks: NotNegative = 2
-    """Masks along time for each utterance."""
+    #: Seconds. The longest time mask.
     time_mask_seconds: NotNegativeReal = 0.4
-    """Seconds. The longest time mask."""
+    #: Longest time mask as a share of the utterance, so that short utterances keep their words.
     time_mask_share: Share = 0.1
-    """Longest time mask as a share of the utterance, so that short utterances keep their words."""
+    #: Masks along frequency for each utterance.
     frequency_masks: NotNegative = 2
-    """Masks along frequency for each utterance."""
+    #: Mel bands. The widest frequency mask.
     frequency_mask_mels: NotNegative = 20
-    """Mel bands. The widest frequency mask."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The acoustic model: convolutional subsampling, bidirectional LSTM layers, a linear CTC head."""
 
+    #: Feature frames for each output frame. 4 gives 40 ms frames: four times less work for the recurrent layers,
+    #: and still more frames than characters in fast speech.
     subsampling: Literal[1, 2, 4, 8] = 4
-    """Feature frames for each output frame. 4 gives 40 ms frames: four times less work for the recurrent layers,
-    and still more frames than characters in fast speech."""
+    #: Channels of the convolutions that subsample.
     channels: Positive = 32
-    """Channels of the convolutions that subsample."""
+    #: Bidirectional LSTM layers.
     layers: Positive = 3
-    """Bidirectional LSTM layers."""
+    #: LSTM cells for each direction.
     width: Positive = 256
-    """LSTM cells for each direction."""
+    #: Share of activations set to zero between layers while training.
     dropout: Share = 0.2
-    """Share of activations set to zero between layers while training."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How the model learns."""
 
+    #: Passes over the training data; fewer when early stopping ends the run.
     epochs: Positive = 30
-    """Passes over the training data; fewer when early stopping ends the run."""
+    #: Seconds of audio for each step, padding included. More is faster for each second, less makes more steps.
     batch_seconds: PositiveReal = 120.0
-    """Seconds of audio for each step, padding included. More is faster for each second, less makes more steps."""
+    #: Peak learning rate of AdamW.
     learning_rate: PositiveReal = 1e-3
-    """Peak learning rate of AdamW."""
+    #: Share of all steps in which the learning rate climbs from zero; it then falls to zero along a half cosine.
     warmup_share: Share = 0.1
-    """Share of all steps in which the learning rate climbs from zero; it then falls to zero along a half cosine."""
+    #: AdamW's decoupled weight decay, on matrices only.
     weight_decay: NotNegativeReal = 1e-2
-    """AdamW's decoupled weight decay, on matrices only."""
+    #: Largest gradient norm; longer gradients are scaled down to it. The norm before clipping is logged.
     clip_norm: PositiveReal = 5.0
-    """Largest gradient norm; longer gradients are scaled down to it. The norm before clipping is logged."""
+    #: Epochs without a better dev WER after which training stops.
     patience: Positive = 10
-    """Epochs without a better dev WER after which training stops."""
+    #: The final model is the average of this many best checkpoints by dev WER (or the best one if that is better
+    #: on dev).
     average: Positive = 3
-    """The final model is the average of this many best checkpoints by dev WER (or the best one if that is
-    better on dev)."""
+    #: Arithmetic of the network. 'auto' takes bfloat16 where the processor or GPU gains from it and says why.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the network. 'auto' takes bfloat16 where the processor or GPU gains from it and says why."""
+    #: Where to compute. 'auto' takes a GPU if there is one.
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute. 'auto' takes a GPU if there is one."""
+    #: Processes that read audio and make features ahead of the training loop; 0 does it in between steps.
     workers: NotNegative = 1
-    """Processes that read audio and make features ahead of the training loop; 0 does it in between steps."""
+    #: Minutes between checkpoints inside an epoch: the most that a crash can lose. 0 saves after every step.
     checkpoint_minutes: NotNegativeReal = 5.0
-    """Minutes between checkpoints inside an epoch: the most that a crash can lose. 0 saves after every step."""
+    #: Everything random follows from it: weights, order, masks, dropout.
     seed: NotNegative = 0
-    """Everything random follows from it: weights, order, masks, dropout."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A whole training run: data, text, features, model and learning."""
 
+    #: Folder for the model file, checkpoints and logs. In a recipe it is relative to the recipe's folder.
     output: Path = Path("run")
-    """Folder for the model file, checkpoints and logs. In a recipe it is relative to the recipe's folder."""
     data: DataConfig = DataConfig()
     text: TextConfig = field(default_factory=TextConfig)
     features: FeatureConfig = FeatureConfig()
@@ -163,45 +164,45 @@ class SyntheticConfig:
     """The embedded corpus: sentences spoken by espeak-ng, for trying the program and its tests, not for claims
     about human speech."""
 
+    #: Utterances to learn from.
     train: Positive = 3000
-    """Utterances to learn from."""
+    #: Utterances to judge each epoch by, in voices that train does not have.
     dev: Positive = 200
-    """Utterances to judge each epoch by, in voices that train does not have."""
+    #: Utterances for the report, in voices that neither train nor dev has.
     test: Positive = 400
-    """Utterances for the report, in voices that neither train nor dev has."""
+    #: Share of utterances with background noise, at 10 to 30 dB below the speech.
     noise_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    """Share of utterances with background noise, at 10 to 30 dB below the speech."""
+    #: Share of utterances heard in a room (a synthetic impulse response, 0.1 to 0.4 s until 60 dB down).
     reverberation_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.3
-    """Share of utterances heard in a room (a synthetic impulse response, 0.1 to 0.4 s until 60 dB down)."""
+    #: The same seed gives the same corpus, sample for sample.
     seed: NotNegative = 0
-    """The same seed gives the same corpus, sample for sample."""
 
 
 @dataclass(frozen=True)
 class SplitConfig:
     """Splits by speaker: nobody is heard in two of them. Leave both at 0 to keep the corpus's own subsets."""
 
+    #: Share of the audio for dev.jsonl.
     dev: Share = 0.0
-    """Share of the audio for dev.jsonl."""
+    #: Share of the audio for test.jsonl.
     test: Share = 0.0
-    """Share of the audio for test.jsonl."""
+    #: Chooses the speakers; the same seed and corpus always give the same split.
     seed: NotNegative = 0
-    """Chooses the speakers; the same seed and corpus always give the same split."""
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
     """How a corpus becomes manifests."""
 
+    #: Check transcripts against this recipe's text rules (alphabet, replacements), features and subsampling.
+    #: Without it: any character is allowed, and frames are those of the default recipe.
     recipe: Path | None = None
-    """Check transcripts against this recipe's text rules (alphabet, replacements), features and subsampling.
-    Without it: any character is allowed, and frames are those of the default recipe."""
+    #: Seconds. Longer utterances are rejected.
     max_seconds: PositiveReal = 35.0
-    """Seconds. Longer utterances are rejected."""
+    #: With more rejected utterances than this the exit status is 1; the manifests are written all the same.
     max_rejects: NotNegative = 0
-    """With more rejected utterances than this the exit status is 1; the manifests are written all the same."""
+    #: LibriSpeech only: fetch and check the official subset that SOURCE ends in (such as data/dev-clean) first.
     download: bool = False
-    """LibriSpeech only: fetch and check the official subset that SOURCE ends in (such as data/dev-clean) first."""
     split: SplitConfig = SplitConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
 
@@ -210,10 +211,28 @@ class PrepareConfig:
 class DecodeConfig:
     """How a trained model is run."""
 
+    #: Where to compute. 'auto' takes a GPU if there is one.
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute. 'auto' takes a GPU if there is one."""
-    batch_seconds: PositiveReal = 240.0
-    """Seconds of audio that are recognised at once."""
+    #: Seconds of audio that are recognised at once: more needs more memory, and helps on a GPU.
+    batch_seconds: PositiveReal = 120.0
+
+
+@dataclass(frozen=True)
+class TranscribeConfig:
+    """Sound to words."""
+
+    #: 'txt': the words. 'json': also each word's start and end in seconds and its confidence, 0 to 1.
+    format: Literal["txt", "json"] = "txt"
+    decode: DecodeConfig = DecodeConfig()
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Measuring on recordings with known transcripts."""
+
+    #: Utterances whose spectrogram and posteriors the HTML report shows: of the worst ones, and of the first.
+    pictures: NotNegative = 4
+    decode: DecodeConfig = DecodeConfig()
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -228,13 +247,17 @@ def load_recipe(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     recipe = from_values(Recipe, values, str(path))
-    folder = Path(path).resolve().parent
+    folder = Path(path).parent
     data = dataclasses.replace(
         recipe.data,
-        train=tuple(folder / name for name in recipe.data.train),
-        dev=tuple(folder / name for name in recipe.data.dev),
+        train=tuple(_below(folder, name) for name in recipe.data.train),
+        dev=tuple(_below(folder, name) for name in recipe.data.dev),
     )
-    return dataclasses.replace(recipe, output=folder / recipe.output, data=data)
+    return dataclasses.replace(recipe, output=_below(folder, recipe.output), data=data)
+
+
+def _below(folder: Path, name: Path) -> Path:
+    return Path(os.path.normpath(folder / name))
 
 
 def from_values(kind: type[T], values: dict[str, Any], origin: str) -> T:

@@ -40,8 +40,9 @@ from asr.runlog import RunLog, clock, environment
 
 LOG_STEPS = 10  # steps between lines of metrics.jsonl
 
-# Options that change where and how fast a run goes but not what comes out: they may differ when it is resumed.
-FREE_OPTIONS = ("output", "training.workers", "training.checkpoint_minutes")
+# Options that change where and how fast a run goes but not what comes out: they may differ when it is resumed. The
+# data may have moved too; that it is the same data is checked by its digest.
+FREE_OPTIONS = ("output", "data.train", "data.dev", "training.workers", "training.checkpoint_minutes")
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Progress:
     token_count: int = 0  # of this epoch
     best: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), the best first
     stale: int = 0  # epochs since the last better dev WER
-    train_digest: str = ""
+    data_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -276,14 +277,14 @@ class Trainer:
 
     def _resume(self) -> Progress:
         path = self.recipe.output / "checkpoint.safetensors"
-        digest = self.train_corpus.digest()
+        digest = self.train_corpus.digest() + self.dev_corpus.digest()
         if not path.exists():
-            return Progress(train_digest=digest)
+            return Progress(data_digest=digest)
         progress = Progress(**load_state(path, self.model, self.optimizer))
         progress.best = [(wer, epoch) for wer, epoch in progress.best]
-        if progress.train_digest != digest:
+        if progress.data_digest != digest:
             raise TrainingError(
-                f"{path}: the training manifests have changed since this run began; "
+                f"{path}: the manifests have changed since this run began; "
                 "train into another --output or delete this folder"
             )
         return progress

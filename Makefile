@@ -1,0 +1,39 @@
+# Each target is a line or two that call `asr`; `make setup` (which the others imply) makes .venv.
+
+PYTHON ?= python3
+RECIPE ?= recipes/digits/config.toml
+MODEL ?= data/digits/run/model.safetensors
+MANIFEST ?= data/digits/corpus/test.jsonl
+REPORT ?= data/digits/report
+VENV := .venv
+ASR := $(VENV)/bin/asr
+PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --python $(VENV)/bin/python,$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check)
+
+.PHONY: setup train transcribe evaluate test lint
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (about 5 GB with PyTorch's GPU libraries; minutes, once)"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+train: setup data/digits/corpus/test.jsonl
+	@$(ASR) train $(RECIPE)
+	@$(ASR) evaluate $(MANIFEST) --model $(MODEL) -o $(REPORT)
+
+data/digits/corpus/test.jsonl: | setup
+	@$(ASR) prepare synthetic digits+commands -o data/digits/corpus
+
+transcribe: setup
+	@$(ASR) transcribe $(WAV) --model $(MODEL)
+
+evaluate: setup
+	@$(ASR) evaluate $(MANIFEST) --model $(MODEL) -o $(REPORT)
+
+test: setup
+	@$(VENV)/bin/python -m pytest
+
+lint: setup
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -1,0 +1,97 @@
+"""A model and a manifest -> an evaluation, its report, and what to say of it on the terminal."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.batching import load_utterance
+from asr.config import EvaluateConfig
+from asr.evaluation import Evaluation, Scored, evaluate, summary_text
+from asr.manifest import read_manifest
+from asr.recognizer import Recognizer
+from asr.report import Emission, write_report
+from asr.transcription import recognize_utterances
+
+PICTURE_SECONDS = 8.0  # longer utterances would make pictures wider than a screen
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """An evaluation and where it came from."""
+
+    evaluation: Evaluation
+    model: Path
+    manifest: Path
+    report: Path | None  # the page, if one was written
+
+    def to_text(self) -> str:
+        """The result for a terminal: figures, one sample, where the files are, and what to try next."""
+        sample = self.evaluation.scored[0] if self.evaluation.scored else None
+        lines = [summary_text(self.evaluation), ""]
+        if sample:
+            lines += [
+                f"sample       {sample.utterance.id}",
+                f"reference    {sample.reference}",
+                f"hypothesis   {sample.hypothesis}",
+            ]
+        lines += [f"model        {_shown(self.model)}"]
+        if self.report:
+            lines += [f"report       {_shown(self.report)}"]
+        return "\n".join([*lines, "", "next:", *(f"  {command}" for command in self._next(sample))])
+
+    def _next(self, sample: Scored | None) -> list[str]:
+        model = shlex.quote(_shown(self.model))
+        sound = shlex.quote(_shown(sample.utterance.audio_filepath)) if sample else "talk.wav"
+        commands = [f"asr transcribe {sound} --model {model} --format json", f"asr info {model}"]
+        if self.report:
+            return [*commands, f"python3 -m webbrowser {shlex.quote(_shown(self.report))}"]
+        return [*commands, f"asr evaluate {shlex.quote(_shown(self.manifest))} --model {model} -o report"]
+
+
+def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateConfig) -> Assessment:
+    """Recognise a manifest's utterances, score them, and write the report into `output` if that is given."""
+    recognizer = Recognizer.load(model, config.decode.device)
+    recognition = recognize_utterances(recognizer, read_manifest(manifest), config.decode.batch_seconds)
+    evaluation = evaluate(
+        recognition.pairs,
+        text=recognizer.file.text,
+        model=model.name,
+        manifests=[manifest.name],
+        compute_seconds=recognition.compute_seconds,
+        failures=recognition.failures,
+    )
+    report = None
+    if output:
+        shown = _choose_pictures(evaluation, config.pictures)
+        report = write_report(output, evaluation, [_emission(recognizer, item) for item in shown])[-1]
+    return Assessment(evaluation, model, manifest, report)
+
+
+def _choose_pictures(evaluation: Evaluation, count: int) -> Sequence[Scored]:
+    """Half of them the worst utterances that fit on a screen, the rest the first ones: neither is a choice of ours."""
+    short = [item for item in evaluation.scored if item.utterance.duration <= PICTURE_SECONDS]
+    worst = [item for item in evaluation.worst(len(evaluation.scored)) if item in short][: count // 2]
+    return [*worst, *[item for item in short if item not in worst][: count - len(worst)]]
+
+
+def _emission(recognizer: Recognizer, item: Scored) -> Emission:
+    samples = load_utterance(item.utterance, recognizer.sample_rate).samples
+    return Emission(
+        utterance=item.utterance.id,
+        reference=item.reference,
+        hypothesis=item.hypothesis,
+        log_mel=recognizer.log_mel(samples).numpy(),
+        log_probabilities=recognizer.emission(samples),
+        pieces=recognizer.file.tokenizer.pieces,
+        hop_seconds=recognizer.file.features.hop_seconds,
+        frame_seconds=recognizer.file.frame_seconds,
+        words=item.transcript.words,
+    )
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be told from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

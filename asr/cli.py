@@ -1,0 +1,173 @@
+"""The `asr` command: one short function for each subcommand; nothing is computed here."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from asr.config import EvaluateConfig, PrepareConfig, Recipe, TranscribeConfig, load_recipe, validate
+from asr.errors import AsrError
+
+Options = arg(name="")
+ModelPath = Annotated[Path, arg(aliases=["-m"], metavar="MODEL")]
+OutputFolder = Annotated[Path | None, arg(aliases=["-o"], metavar="DIR")]
+Layout = Literal[
+    "aishell",
+    "common_voice",
+    "folder",
+    "fsdd",
+    "kaldi",
+    "librispeech",
+    "ljspeech",
+    "speech_commands",
+    "synthetic",
+    "table",
+]
+
+
+def prepare(
+    layout: Positional[Layout],
+    source: Annotated[str, tyro.conf.Positional, arg(metavar="SOURCE")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")],
+    options: Annotated[PrepareConfig, Options],
+) -> int:
+    """A corpus -> manifests: check every utterance, list the rejected ones with reasons, count the rest.
+
+    Args:
+        layout: How the corpus is laid out. 'table': JSON Lines (NeMo's names), CSV or TSV. 'folder': x.wav beside
+            x.txt. 'synthetic': the embedded corpus, spoken by espeak-ng.
+        source: The corpus: a folder, or a file for 'table'; for 'synthetic' what to speak: digits, commands or
+            digits+commands.
+        output: Folder for the manifests, rejects.jsonl and summary.json.
+    """
+    from asr.prepare import prepare
+
+    summary = prepare(layout, source, output, validate(options, "options"))
+    print(summary.to_text())
+    return 1 if summary.rejects > options.max_rejects else 0
+
+
+def train_command(defaults: Recipe):
+    """The `train` subcommand with a recipe's own values as its defaults."""
+
+    def train(
+        recipe: Annotated[Path, tyro.conf.Positional, arg(metavar="RECIPE.toml")],
+        options: Annotated[Recipe, Options] = defaults,
+    ) -> int:
+        """A recipe -> a model file. The same command goes on where a stopped run was.
+
+        Args:
+            recipe: The recipe. With it, --help shows the recipe's own values as defaults.
+        """
+        from asr.training import train
+
+        print(f"model  {train(validate(options, str(recipe)))}")
+        return 0
+
+    return train
+
+
+def recipe_defaults(arguments: list[str]) -> Recipe:
+    """The recipe that a `train` command line names, for its defaults; the built-in ones when it names none."""
+    named = [name for name in arguments[1:] if name.endswith(".toml")]
+    return load_recipe(named[0]) if arguments[:1] == ["train"] and named else Recipe()
+
+
+def transcribe(
+    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, arg(metavar="INPUT")],
+    model: ModelPath,
+    options: Annotated[TranscribeConfig, Options],
+    output: OutputFolder = None,
+) -> int:
+    """Sound files -> words. Every input is tried; the status says whether all of them could be read.
+
+    Args:
+        inputs: Sound files, folders (walked), globs, or - for standard input.
+        model: Model file, as `asr train` writes it.
+        output: Folder for one file an input; names never collide. Without it: standard output.
+    """
+    from asr.files import write_atomically
+    from asr.formats import WRITERS, output_names
+    from asr.recognizer import Recognizer
+    from asr.transcription import Failure, expand_inputs, transcribe_files
+
+    options = validate(options, "options")
+    if not inputs:
+        raise AsrError("no INPUT: name sound files, folders, globs, or - for standard input")
+    recognizer = Recognizer.load(model, options.decode.device)
+    names, failures = expand_inputs(inputs)
+    write = WRITERS[options.format]
+    paths = dict(zip(names, output_names(names, options.format), strict=True))
+    for name, result in transcribe_files(recognizer, names, options.decode.batch_seconds):
+        if isinstance(result, Failure):
+            failures.append(result)
+            continue
+        for note in result.notes:
+            print(f"{name}: {note}", file=sys.stderr)
+        if output:
+            print(write_atomically(output / paths[name], write(result, name)))
+        else:
+            label = f"{name}: " if options.format == "txt" and len(names) > 1 else ""
+            print(label + write(result, name), end="", flush=True)
+    for failure in failures:
+        print(f"asr: {failure.reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def evaluate(
+    manifest: Annotated[Path, tyro.conf.Positional, arg(metavar="MANIFEST")],
+    model: ModelPath,
+    options: Annotated[EvaluateConfig, Options],
+    output: OutputFolder = None,
+) -> int:
+    """Word error rate on recordings with known transcripts, with its interval, breakdowns and worst utterances.
+
+    Args:
+        manifest: Utterances to score, as `asr prepare` writes them.
+        model: Model file, as `asr train` writes it.
+        output: Folder for report.json, report.md and report.html. Without it: only standard output.
+    """
+    from asr.assessment import assess
+
+    assessment = assess(manifest, model, output, validate(options, "options"))
+    print(assessment.to_text())
+    return 0 if assessment.evaluation.complete else 1
+
+
+def info(path: Annotated[Path, tyro.conf.Positional, arg(metavar="FILE")]) -> int:
+    """What is in a model file, a manifest or a sound file.
+
+    Args:
+        path: The file.
+    """
+    from asr.info import describe
+
+    print(describe(path))
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; returns the exit status: 0 done, 1 done but not for all inputs, 2 an error, 130 stopped."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app = tyro.extras.SubcommandApp()
+        for command in (prepare, train_command(recipe_defaults(arguments)), transcribe, evaluate, info):
+            app.command(command)
+        description = "A small speech recogniser: a bidirectional LSTM trained with CTC."
+        return app.cli(prog="asr", description=description, args=arguments, use_underscores=True)
+    except AsrError as error:
+        print(f"asr: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader of our output has left (`asr ... | head`); there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"asr: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("asr: stopped", file=sys.stderr)
+        return 130

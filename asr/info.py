@@ -1,0 +1,92 @@
+"""What is in a model file, a manifest or a sound file, as text for a person."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from asr.audio import probe
+from asr.errors import AsrError
+from asr.manifest import read_manifest
+
+
+def describe(path: Path) -> str:
+    """Say what a file holds, by its suffix: `.safetensors` a model, `.jsonl` or `.json` a manifest, else sound.
+
+    Raises an `AsrError` naming the file when it cannot be read as that.
+    """
+    if path.is_dir():
+        raise AsrError(f"{path}: a folder; give a model file, a manifest or a sound file")
+    if path.suffix == ".safetensors":
+        return _table(_model(path))
+    if path.suffix in (".jsonl", ".json"):
+        return _table(_manifest(path))
+    return _table(_sound(path))
+
+
+def _sound(path: Path) -> Iterable[tuple[str, str]]:
+    info = probe(path)
+    yield "sound", f"{path} ({info.format}, {info.encoding})"
+    yield "duration", f"{info.duration:.3f} s ({info.frames} samples)"
+    yield "sample rate", f"{info.sample_rate} Hz"
+    yield "channels", str(info.channels)
+
+
+def _manifest(path: Path) -> Iterable[tuple[str, str]]:
+    utterances = read_manifest(path)
+    durations = sorted(utterance.duration for utterance in utterances)
+    missing = sum(not utterance.audio_filepath.is_file() for utterance in utterances)
+    synthetic = sum(bool(utterance.extra.get("synthetic")) for utterance in utterances)
+    yield "manifest", str(path)
+    yield "utterances", str(len(utterances))
+    yield "hours", f"{sum(durations) / 3600:.3f}"
+    yield "seconds", f"{durations[0]:.2f} to {durations[-1]:.2f}, median {durations[len(durations) // 2]:.2f}"
+    yield "speakers", str(len({u.speaker for u in utterances if u.speaker}) or "unknown")
+    yield "words", str(sum(len(utterance.text.split()) for utterance in utterances))
+    yield "characters", "".join(sorted({character for utterance in utterances for character in utterance.text}))
+    if missing:
+        yield "missing", f"{missing} recordings are not where the manifest says"
+    if synthetic:
+        yield "note", f"{synthetic} utterances are synthetic speech: no claims about human voices"
+
+
+def _model(path: Path) -> Iterable[tuple[str, str]]:
+    from asr.checkpoint import load_model
+
+    file = load_model(path)
+    features, architecture, training = file.features, file.architecture, file.training
+    receptive = file.model.subsampling.receptive_frames * features.hop_seconds + features.window_seconds
+    pieces = file.tokenizer.pieces[1:]
+    yield "model", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
+    yield "parameters", f"{file.model.parameter_count():,}"
+    yield "layers", f"{architecture.layers} bidirectional LSTM of {architecture.width} cells each way"
+    yield "hears", f"{features.mels} mel bands at {features.sample_rate} Hz, normalised by {features.normalization}"
+    yield "output frame", f"{file.frame_seconds * 1000:g} ms (subsampling {architecture.subsampling})"
+    yield "receptive field", f"{receptive * 1000:.0f} ms before the LSTM, the whole recording after it"
+    yield "writes", f"{len(pieces)} {file.tokenizer.units} tokens: {''.join(pieces) if len(pieces) < 100 else '...'}"
+    yield "normalizer", file.text.normalizer + (f", replacing {file.text.replace}" if file.text.replace else "")
+    if training:
+        kind = "synthetic speech" if training["synthetic"] else "speech"
+        yield (
+            "learned from",
+            (
+                f"{training['hours']:g} h of {kind}, {training['utterances']} utterances, "
+                f"{training['speakers']} speakers ({', '.join(training['train'])})"
+            ),
+        )
+        yield (
+            "training",
+            (
+                f"{training['epochs']} epochs, {training['steps']} steps, {training['seconds'] / 60:.1f} min on "
+                f"{training['environment']['gpu'] or training['environment']['processor']}, {training['date']}"
+            ),
+        )
+        yield (
+            "dev WER",
+            (
+                f"{training['dev_wer']:.2%} (CER {training['dev_cer']:.2%}) on {', '.join(training['dev'])}"
+                + (", synthetic speech: says nothing of human voices" if training["dev_synthetic"] else "")
+            ),
+        )
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"{name:<16} {value}" for name, value in rows)

@@ -1,0 +1,147 @@
+"""Many recordings at once: finding them, recognising them in batches, and keeping failures apart from results."""
+
+import glob
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from asr.audio import Audio, find_audio, load_audio
+from asr.batching import load_utterance, plan_in_order
+from asr.errors import AudioError
+from asr.manifest import Utterance
+from asr.recognizer import Recognizer
+from asr.transcript import Transcript
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that could not be recognised, and why."""
+
+    name: str
+    reason: str
+
+
+def expand_inputs(inputs: Sequence[str]) -> tuple[list[str], list[Failure]]:
+    """Sound files named by files, folders (walked), globs and `-`, each once and in order, and what names none."""
+    found: dict[str, None] = {}
+    failures = []
+    for name in inputs:
+        if name == STDIN or Path(name).is_file():
+            names = [name]
+        elif Path(name).is_dir():
+            names = [str(path) for path in find_audio(name)]
+            if not names:
+                failures.append(Failure(name, f"{name}: no sound files in this folder"))
+        elif glob.has_magic(name):
+            names = sorted(path for path in glob.glob(name, recursive=True) if Path(path).is_file())
+            if not names:
+                failures.append(Failure(name, f"{name}: the pattern matches no file"))
+        else:
+            names = []
+            failures.append(Failure(name, f"{name}: no such file or folder"))
+        found |= dict.fromkeys(names)
+    return list(found), failures
+
+
+def transcribe_files(
+    recognizer: Recognizer, names: Sequence[str], batch_seconds: float
+) -> Iterator[tuple[str, Transcript | Failure]]:
+    """The transcript of each sound file, or why there is none, in the order of `names` and as soon as known."""
+    waiting: list[tuple[str, Audio | Failure]] = []
+    seconds = 0.0
+    for name in names:
+        loaded = _load(name, lambda name=name: _read(name, recognizer.sample_rate))
+        length = loaded.duration if isinstance(loaded, Audio) else 0.0
+        if waiting and seconds + length > batch_seconds:
+            yield from _recognize(recognizer, waiting)
+            waiting, seconds = [], 0.0
+        waiting.append((name, loaded))
+        seconds += length
+    yield from _recognize(recognizer, waiting)
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What a model heard in the utterances of a manifest."""
+
+    pairs: list[tuple[Utterance, Transcript]]
+    failures: list[tuple[str, str]]  # (utterance id, reason)
+    compute_seconds: float  # of reading, features, network and decoding
+
+
+def recognize_utterances(recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float) -> Recognition:
+    """Recognise all utterances, those of similar length together; results are in the order of `utterances`."""
+    started = time.perf_counter()
+    results: dict[int, Transcript | Failure] = {}
+    plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)
+    with progress_bar(sum(utterance.duration for utterance in utterances)) as advance:
+        for indices in plan:
+            batch = [
+                (
+                    index,
+                    _load(utterances[index].id, lambda i=index: load_utterance(utterances[i], recognizer.sample_rate)),
+                )
+                for index in indices
+            ]
+            results |= dict(_recognize(recognizer, batch))
+            advance(sum(utterances[index].duration for index in indices))
+    pairs = [(utterances[i], results[i]) for i in sorted(results) if isinstance(results[i], Transcript)]
+    failures = [(utterances[i].id, results[i].reason) for i in sorted(results) if isinstance(results[i], Failure)]
+    return Recognition(pairs, failures, time.perf_counter() - started)
+
+
+def progress_bar(total: float):
+    """A progress bar on the terminal (stderr; none when that is a file): a context that gives `advance(amount)`."""
+    return _Bar(total)
+
+
+class _Bar:
+    def __init__(self, total: float):
+        self._bar = Progress(
+            TextColumn("recognising"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f}%"),
+            TimeRemainingColumn(),
+            TextColumn("to go"),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("recognising", total=total)
+
+    def __enter__(self) -> Callable[[float], None]:
+        self._bar.start()
+        return lambda amount: self._bar.advance(self._task, amount)
+
+    def __exit__(self, *_) -> None:
+        self._bar.stop()
+
+
+def _read(name: str, sample_rate: int) -> Audio:
+    return load_audio(sys.stdin.buffer if name == STDIN else name, sample_rate)
+
+
+def _load(name: str, read: Callable[[], Audio]) -> Audio | Failure:
+    try:
+        return read()
+    except AudioError as error:
+        return Failure(name, str(error))
+
+
+def _recognize(recognizer: Recognizer, batch: Iterable[tuple]) -> Iterator[tuple]:
+    """(key, audio or failure) pairs -> (key, transcript or failure) pairs, in the same order."""
+    batch = list(batch)
+    sounds = [loaded for _, loaded in batch if isinstance(loaded, Audio)]
+    transcripts = iter(recognizer.recognize([audio.samples for audio in sounds]) if sounds else [])
+    for key, loaded in batch:
+        if isinstance(loaded, Audio):
+            yield key, replace(next(transcripts), notes=loaded.notes)
+        else:
+            yield key, loaded
