@@ -1,0 +1,49 @@
+"""Shared fixtures: a small untrained model file, and recordings of noise. No test needs a trained model but those
+that train one themselves."""
+
+import os
+
+# Two test processes that both spin on two cores slow each other down many times over; set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory) -> Path:
+    """A model file with random weights: everything but the words is as with a trained one."""
+    import torch
+
+    from asr.checkpoint import ModelFile, save_model
+    from asr.config import FeatureConfig, ModelConfig, TextConfig
+    from asr.model import AcousticModel
+    from asr.text import CharacterTokenizer
+
+    torch.manual_seed(1)
+    features, architecture = FeatureConfig(mels=20), ModelConfig(channels=4, layers=1, width=16)
+    tokenizer = CharacterTokenizer("abcdefgh ")
+    model = AcousticModel(architecture, features.mels, len(tokenizer.pieces))
+    # Far from uniform, so that the greedy output has words: an untrained network hardly prefers any token.
+    with torch.no_grad():
+        model.head.weight.mul_(60)
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_model(path, ModelFile(model.eval(), features, TextConfig(), architecture, tokenizer, {}))
+    return path
+
+
+@pytest.fixture
+def noise_file(tmp_path):
+    """Write noise of some seconds to a named sound file below the test's folder."""
+
+    def write(name: str, seconds: float = 1.0, sample_rate: int = 16000, channels: int = 1, seed: int = 0) -> Path:
+        samples = 0.1 * np.random.default_rng(seed).standard_normal((int(seconds * sample_rate), channels))
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, sample_rate)
+        return path
+
+    return write
