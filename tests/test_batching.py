@@ -1,0 +1,79 @@
+"""Batches by seconds of audio: nothing lost, limits kept, the same for the same seed."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.batching import BatchDataset, load_batches, pad, plan_epoch, plan_in_order
+from asr.config import AugmentConfig, FeatureConfig
+from asr.features import LogMel
+from asr.manifest import Utterance
+
+durations = st.lists(st.floats(0.1, 30), min_size=1, max_size=60)
+
+
+@given(durations=durations, limit=st.floats(1, 100), seed=st.integers(0, 9), epoch=st.integers(0, 3))
+def test_every_utterance_is_in_exactly_one_batch(durations, limit, seed, epoch):
+    for plan in (plan_in_order(durations, limit), plan_epoch(durations, limit, seed, epoch)):
+        assert sorted(index for batch in plan for index in batch) == list(range(len(durations)))
+
+
+@given(durations=durations, limit=st.floats(1, 100))
+def test_batches_keep_the_limit_padding_included(durations, limit):
+    for batch in plan_in_order(durations, limit):
+        assert len(batch) == 1 or len(batch) * max(durations[index] for index in batch) <= limit
+
+
+def test_order_follows_from_seed_and_epoch():
+    durations = np.random.default_rng(0).uniform(1, 15, 200).tolist()
+    assert plan_epoch(durations, 60, 0, 3) == plan_epoch(durations, 60, 0, 3)
+    assert plan_epoch(durations, 60, 0, 3) != plan_epoch(durations, 60, 0, 4)
+    assert plan_epoch(durations, 60, 0, 3) != plan_epoch(durations, 60, 1, 3)
+
+
+def test_padding_is_small_and_the_first_epoch_goes_from_short_to_long():
+    durations = np.random.default_rng(0).uniform(1, 15, 500)
+    plan = plan_epoch(durations.tolist(), 60, 0, 0)
+    padded = sum(len(batch) * durations[batch].max() for batch in plan)
+    assert durations.sum() / padded > 0.9
+    assert durations[plan[0]].max() < durations[plan[-1]].min()
+
+
+def test_pad_puts_zeros_behind():
+    features, lengths = pad([torch.ones(3, 2), torch.ones(1, 2)])
+    assert features.shape == (2, 3, 2) and lengths.tolist() == [3, 1]
+    assert features[1, 1:].abs().sum() == 0
+
+
+def utterances(noise_file, count: int) -> list[Utterance]:
+    paths = [noise_file(f"{number}.wav", seconds=0.2 + 0.1 * number, seed=number) for number in range(count)]
+    return [Utterance(path.stem, path, 0.2 + 0.1 * number, "") for number, path in enumerate(paths)]
+
+
+def test_worker_processes_give_the_same_batches_and_leave_the_random_state_alone(noise_file):
+    """Dropout draws from torch's random state: resuming is exact only if loading batches does not."""
+    tokens = [[1, 2], [3], [1], [2, 2]]
+    plan = [[0, 2], [3, 1]]
+    dataset = BatchDataset(utterances(noise_file, 4), tokens, plan, LogMel(FeatureConfig()), AugmentConfig())
+    before = torch.get_rng_state()
+    plain, worked = list(load_batches(dataset, 0)), list(load_batches(dataset, 1))
+    assert torch.equal(before, torch.get_rng_state())
+    for a, b in zip(plain, worked, strict=True):
+        assert torch.equal(a.features, b.features) and a.utterances == b.utterances
+    assert plain[0].tokens.tolist() == [1, 2, 1] and plain[0].token_lengths.tolist() == [2, 1]
+
+
+def test_masks_change_from_epoch_to_epoch(noise_file):
+    first, second = (
+        BatchDataset(utterances(noise_file, 1), [[1]], [[0]], LogMel(FeatureConfig()), AugmentConfig(), 0, epoch)[0]
+        for epoch in (0, 1)
+    )
+    assert not torch.equal(first.features, second.features)
+
+
+def test_an_offset_reads_only_that_part(noise_file):
+    path = noise_file("long.wav", seconds=2.0)
+    part = Utterance("part", path, 0.5, "", offset=1.0)
+    batch = BatchDataset([part], [[1]], [[0]], LogMel(FeatureConfig()))[0]
+    assert batch.lengths.tolist() == [51]

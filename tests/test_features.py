@@ -1,0 +1,91 @@
+"""Log-mel against librosa, normalisation, and SpecAugment."""
+
+import librosa
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr.config import AugmentConfig, FeatureConfig
+from asr.features import LOG_FLOOR, LogMel, normalize_bands, spec_augment
+
+
+def noise(samples: int, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(0.1 * np.random.default_rng(seed).standard_normal(samples).astype(np.float32))
+
+
+@pytest.mark.parametrize("config", [FeatureConfig(), FeatureConfig(sample_rate=8000, mels=40, hop_seconds=0.0125)])
+def test_agrees_with_librosa(config):
+    """The stated tolerance: 0.001 in natural-log energy, that is 0.004 dB."""
+    samples = noise(3 * config.sample_rate)
+    window = round(config.window_seconds * config.sample_rate)
+    energies = librosa.feature.melspectrogram(
+        y=samples.numpy(),
+        sr=config.sample_rate,
+        n_fft=2 ** (window - 1).bit_length(),
+        win_length=window,
+        hop_length=round(config.hop_seconds * config.sample_rate),
+        fmin=config.lowest_hertz,
+        n_mels=config.mels,
+        htk=True,
+        norm=None,
+        pad_mode="constant",
+    )
+    expected = np.log(np.maximum(energies, LOG_FLOOR)).T
+    np.testing.assert_allclose(LogMel(config).log_energies(samples).numpy(), expected, atol=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(samples=st.integers(0, 5000))
+def test_every_length_has_the_promised_frames(samples):
+    log_mel = LogMel(FeatureConfig())
+    features = log_mel(noise(samples))
+    assert features.shape == (1 + samples // log_mel.hop, 80)
+    assert torch.isfinite(features).all()
+
+
+def test_silence_stays_quiet_when_normalised():
+    features = LogMel(FeatureConfig())(torch.zeros(16000))
+    assert features.abs().max() < 1e-3
+
+
+def test_utterance_normalisation_gives_zero_mean_and_unit_variance():
+    features = LogMel(FeatureConfig())(noise(32000))
+    assert features.mean(dim=0).abs().max() < 1e-4
+    assert ((features.std(dim=0) - 1).abs() < 0.2).all()
+
+
+def test_loudness_does_not_matter_to_the_normalised_features():
+    log_mel = LogMel(FeatureConfig())
+    samples = noise(16000)
+    torch.testing.assert_close(log_mel(samples), log_mel(0.05 * samples), atol=1e-2, rtol=0)
+
+
+def test_running_normalisation_never_looks_ahead():
+    features = LogMel(FeatureConfig(normalization="none"))(noise(16000))
+    whole, part = normalize_bands(features, "running"), normalize_bands(features[:40], "running")
+    torch.testing.assert_close(whole[:40], part)
+    torch.testing.assert_close(whole[-1], normalize_bands(features, "utterance")[-1], atol=1e-4, rtol=0)
+
+
+def test_masks_stay_within_their_limits_and_follow_from_the_seed():
+    config = AugmentConfig(
+        time_masks=1, time_mask_seconds=0.2, time_mask_share=0.5, frequency_masks=1, frequency_mask_mels=7
+    )
+    features = torch.ones(100, 80)
+    widest_time = widest_band = 0
+    for seed in range(200):
+        masked = spec_augment(features, config, 0.01, np.random.default_rng(seed))
+        again = spec_augment(features, config, 0.01, np.random.default_rng(seed))
+        assert torch.equal(masked, again)
+        widest_time = max(widest_time, int((masked == 0).all(dim=1).sum()))
+        widest_band = max(widest_band, int((masked == 0).all(dim=0).sum()))
+    assert (widest_time, widest_band) == (20, 7)
+    assert features.min() == 1, "the features given must not change"
+
+
+def test_a_short_utterance_loses_at_most_its_share():
+    config = AugmentConfig(time_masks=1, time_mask_seconds=1.0, time_mask_share=0.1, frequency_masks=0)
+    masked = [spec_augment(torch.ones(50, 4), config, 0.01, np.random.default_rng(seed)) for seed in range(50)]
+    assert max(int((m == 0).all(dim=1).sum()) for m in masked) == 5
