@@ -9,6 +9,7 @@ from pathlib import Path
 from asr.batching import load_utterance
 from asr.config import EvaluateConfig
 from asr.evaluation import Evaluation, Scored, evaluate, summary_text
+from asr.files import make_folder
 from asr.manifest import read_manifest
 from asr.recognizer import Recognizer
 from asr.report import Emission, write_report
@@ -53,7 +54,10 @@ class Assessment:
 def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateConfig) -> Assessment:
     """Recognise a manifest's utterances, score them, and write the report into `output` if that is given."""
     recognizer = Recognizer.load(model, config.decode.device)
-    recognition = recognize_utterances(recognizer, read_manifest(manifest), config.decode.batch_seconds)
+    utterances = read_manifest(manifest)
+    if output:
+        make_folder(output)  # now: it would be a pity to fail after the work
+    recognition = recognize_utterances(recognizer, utterances, config.decode.batch_seconds)
     evaluation = evaluate(
         recognition.pairs,
         text=recognizer.file.text,

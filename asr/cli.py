@@ -1,7 +1,9 @@
 """The `asr` command: one short function for each subcommand; nothing is computed here."""
 
+import io
 import os
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +11,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from asr.config import EvaluateConfig, PrepareConfig, Recipe, TranscribeConfig, load_recipe, validate
-from asr.errors import AsrError
+from asr.errors import AsrError, ConfigError
 
 Options = arg(name="")
 ModelPath = Annotated[Path, arg(aliases=["-m"], metavar="MODEL")]
@@ -64,6 +66,8 @@ def train_command(defaults: Recipe):
         """
         from asr.training import train
 
+        if recipe.suffix != ".toml":
+            raise ConfigError(f"{recipe}: not a recipe by its name, which must end in .toml")
         print(f"model  {train(validate(options, str(recipe)))}")
         return 0
 
@@ -89,7 +93,7 @@ def transcribe(
         model: Model file, as `asr train` writes it.
         output: Folder for one file an input; names never collide. Without it: standard output.
     """
-    from asr.files import write_atomically
+    from asr.files import make_folder, write_atomically
     from asr.formats import WRITERS, output_names
     from asr.recognizer import Recognizer
     from asr.transcription import Failure, expand_inputs, transcribe_files
@@ -100,20 +104,24 @@ def transcribe(
     recognizer = Recognizer.load(model, options.decode.device)
     names, failures = expand_inputs(inputs)
     write = WRITERS[options.format]
+    if output:
+        make_folder(output)
     paths = dict(zip(names, output_names(names, options.format), strict=True))
-    for name, result in transcribe_files(recognizer, names, options.decode.batch_seconds):
-        if isinstance(result, Failure):
-            failures.append(result)
-            continue
-        for note in result.notes:
-            print(f"{name}: {note}", file=sys.stderr)
-        if output:
-            print(write_atomically(output / paths[name], write(result, name)))
-        else:
-            label = f"{name}: " if options.format == "txt" and len(names) > 1 else ""
-            print(label + write(result, name), end="", flush=True)
-    for failure in failures:
-        print(f"asr: {failure.reason}", file=sys.stderr)
+    try:
+        for name, result in transcribe_files(recognizer, names, options.decode.batch_seconds):
+            if isinstance(result, Failure):
+                failures.append(result)
+                continue
+            for note in result.notes:
+                tell(f"{name}: {note}")
+            if output:
+                print(one_line(str(write_atomically(output / paths[name], write(result, name)))))
+            else:
+                label = f"{one_line(name)}: " if options.format == "txt" and len(names) > 1 else ""
+                print(label + write(result, name), end="", flush=True)
+    finally:
+        for failure in failures:
+            tell(failure.reason)
     return 1 if failures else 0
 
 
@@ -134,6 +142,8 @@ def evaluate(
 
     assessment = assess(manifest, model, output, validate(options, "options"))
     print(assessment.to_text())
+    for utterance, reason in assessment.evaluation.failures:
+        tell(f"{utterance}: {reason}")
     return 0 if assessment.evaluation.complete else 1
 
 
@@ -149,25 +159,51 @@ def info(path: Annotated[Path, tyro.conf.Positional, arg(metavar="FILE")]) -> in
     return 0
 
 
+def one_line(text: str) -> str:
+    """Text with line ends and other control characters, which file names may hold, written as escapes."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+
+
+def tell(message: str) -> None:
+    """A message for a person, on one line."""
+    print(f"asr: {one_line(message)}", file=sys.stderr)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; errors are the caller's."""
+    app = tyro.extras.SubcommandApp()
+    for command in (prepare, train_command(recipe_defaults(arguments)), transcribe, evaluate, info):
+        app.command(command)
+    description = "A small speech recogniser: a bidirectional LSTM trained with CTC."
+    try:
+        return app.cli(prog="asr", description=description, args=arguments, use_underscores=True)
+    finally:
+        sys.stdout.flush()  # a full disk, or a reader that has left, is an error like others
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit status: 0 done, 1 done but not for all inputs, 2 an error, 130 stopped."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it: file names need not be UTF-8
     try:
-        app = tyro.extras.SubcommandApp()
-        for command in (prepare, train_command(recipe_defaults(arguments)), transcribe, evaluate, info):
-            app.command(command)
-        description = "A small speech recogniser: a bidirectional LSTM trained with CTC."
-        return app.cli(prog="asr", description=description, args=arguments, use_underscores=True)
+        return run(list(sys.argv[1:] if arguments is None else arguments))
     except AsrError as error:
-        print(f"asr: {error}", file=sys.stderr)
+        tell(str(error))
         return error.exit_status
     except BrokenPipeError:
         # The reader of our output has left (`asr ... | head`); there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 1
     except OSError as error:
-        print(f"asr: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+        tell(f"{error.filename or 'output'}: {error.strerror or error}")
+        if error.filename is None:
+            discard_output()
         return 2
     except KeyboardInterrupt:
-        print("asr: stopped", file=sys.stderr)
+        tell("stopped")
         return 130
+
+
+def discard_output() -> None:
+    """Drop what could not be written to standard output, which Python would try again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

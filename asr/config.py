@@ -260,9 +260,10 @@ def _below(folder: Path, name: Path) -> Path:
     return Path(os.path.normpath(folder / name))
 
 
-def from_values(kind: type[T], values: dict[str, Any], origin: str) -> T:
+def from_values(kind: type[T], values: Any, origin: str) -> T:
     """A config dataclass from plain values, with unknown keys, wrong types and bounds as `ConfigError`s."""
-    _check_keys(kind, values, origin, "")
+    if isinstance(values, dict):
+        _check_keys(kind, values, origin, "")
     try:
         return msgspec.convert(values, kind, dec_hook=lambda wanted, value: wanted(value))
     except msgspec.ValidationError as error:

@@ -1,9 +1,20 @@
 """Writing files whole or not at all."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+
+def make_folder(path: str | os.PathLike) -> Path:
+    """A folder, made with those above it if need be. Raises `OSError` with its name when a file is in its place."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError as error:
+        # "File exists" would sound as if an old result were in the way.
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
+    return Path(path)
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
@@ -16,7 +27,7 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
     data = data.encode() if isinstance(data, str) else data
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         # A fixed prefix rather than the file's name: a name near the length limit must still work.
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".asr-", suffix=".part")
         with os.fdopen(handle, "wb") as stream:

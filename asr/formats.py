@@ -17,7 +17,9 @@ def to_txt(transcript: Transcript, source: str) -> str:
 
 def to_json(transcript: Transcript, source: str) -> str:
     """One JSON object on one line: source, duration and words with times in seconds."""
-    record = {"audio_filepath": source, **msgspec.to_builtins(transcript)}
+    # A file's name need not be UTF-8, but JSON must be.
+    name = source.encode("utf-8", "replace").decode()
+    record = {"audio_filepath": name, **msgspec.to_builtins(transcript)}
     return msgspec.json.encode(record).decode() + "\n"
 
 
@@ -28,13 +30,14 @@ def output_names(inputs: Sequence[str], suffix: str) -> list[Path]:
     """A relative file name for the output of each input, all different: `a/x.wav` and `b/x.wav` give `a/x.txt` and
     `b/x.txt`; `x.wav` and `x.flac` of one folder give `x.wav.txt` and `x.flac.txt`.
 
-    Names are the inputs' own below the folder that all of them share.
+    Names are the inputs' own below the folder that all of them share, with the suffix where they would be another
+    input's name without it.
     """
     paths = [Path(os.path.abspath(name)) for name in inputs]
-    shared = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
-    stems = [path.relative_to(shared).with_suffix("") for path in paths]
-    count = Counter(stems)
+    shared = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    # Each input claims its name with and without the suffix: one path, or two of them.
+    claims = Counter(claim for path in paths for claim in {path, path.with_suffix("")})
     return [
-        path.relative_to(shared).with_name(f"{path.name if count[stem] > 1 else path.stem}.{suffix}")
-        for path, stem in zip(paths, stems, strict=True)
+        path.relative_to(shared).with_name(f"{path.stem if claims[path.with_suffix('')] == 1 else path.name}.{suffix}")
+        for path in paths
     ]

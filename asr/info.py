@@ -61,7 +61,8 @@ def _model(path: Path) -> Iterable[tuple[str, str]]:
     yield "hears", f"{features.mels} mel bands at {features.sample_rate} Hz, normalised by {features.normalization}"
     yield "output frame", f"{file.frame_seconds * 1000:g} ms (subsampling {architecture.subsampling})"
     yield "receptive field", f"{receptive * 1000:.0f} ms before the LSTM, the whole recording after it"
-    yield "writes", f"{len(pieces)} {file.tokenizer.units} tokens: {''.join(pieces) if len(pieces) < 100 else '...'}"
+    shown = f": {''.join(pieces)!r}" if len(pieces) < 100 else ""
+    yield "writes", f"{len(pieces)} tokens ({file.tokenizer.units}){shown}"
     yield "normalizer", file.text.normalizer + (f", replacing {file.text.replace}" if file.text.replace else "")
     if training:
         kind = "synthetic speech" if training["synthetic"] else "speech"

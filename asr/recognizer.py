@@ -69,7 +69,7 @@ class Recognizer:
 
     @torch.inference_mode()
     def _run(self, features: Sequence[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
-        padded, lengths = pad(features)
+        padded, lengths = pad(features, self.file.features.hop_seconds)
         log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))
         return log_probabilities.cpu().numpy(), lengths.cpu().numpy()
 
@@ -91,7 +91,8 @@ def words_of(tokens: Tokens, pieces: Sequence[str], frame_seconds: float, durati
 
     def finish() -> None:
         if text:
-            start, end = tokens.starts[members[0]] * frame_seconds, tokens.ends[members[-1]] * frame_seconds
+            start = float(tokens.starts[members[0]] * frame_seconds)
+            end = float(tokens.ends[members[-1]] * frame_seconds)
             confidence = float(np.exp(np.mean(tokens.log_probabilities[members])))
             words.append(Word(text, round(min(start, duration), 3), round(min(end, duration), 3), confidence))
 

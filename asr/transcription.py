@@ -1,11 +1,11 @@
 """Many recordings at once: finding them, recognising them in batches, and keeping failures apart from results."""
 
 import glob
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -30,24 +30,25 @@ class Failure:
 
 def expand_inputs(inputs: Sequence[str]) -> tuple[list[str], list[Failure]]:
     """Sound files named by files, folders (walked), globs and `-`, each once and in order, and what names none."""
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}  # absolute path: as it was given
     failures = []
     for name in inputs:
-        if name == STDIN or Path(name).is_file():
+        if name == STDIN or os.path.isfile(name):
             names = [name]
-        elif Path(name).is_dir():
+        elif os.path.isdir(name):
             names = [str(path) for path in find_audio(name)]
             if not names:
                 failures.append(Failure(name, f"{name}: no sound files in this folder"))
         elif glob.has_magic(name):
-            names = sorted(path for path in glob.glob(name, recursive=True) if Path(path).is_file())
+            names = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
             if not names:
                 failures.append(Failure(name, f"{name}: the pattern matches no file"))
         else:
             names = []
             failures.append(Failure(name, f"{name}: no such file or folder"))
-        found |= dict.fromkeys(names)
-    return list(found), failures
+        for path in names:
+            found.setdefault(path if path == STDIN else os.path.abspath(path), path)
+    return list(found.values()), failures
 
 
 def transcribe_files(
