@@ -1,0 +1,68 @@
+"""Audio -> Transcript through a model file."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import asr
+from asr.errors import AudioError
+
+
+@pytest.fixture(scope="module")
+def recognizer(model_path):
+    return asr.Recognizer.load(model_path)
+
+
+def sound(seconds: float, seed: int = 0) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).standard_normal(int(16000 * seconds))).astype(np.float32)
+
+
+def test_words_are_the_text_and_lie_within_the_recording(recognizer):
+    transcript = recognizer.transcribe(sound(2.0))
+    assert transcript.text, "the random model must write something for this test to mean anything"
+    assert " ".join(word.text for word in transcript.words) == transcript.text
+    times = [time for word in transcript.words for time in (word.start, word.end)]
+    assert times == sorted(times) and times[0] >= 0 and times[-1] <= transcript.duration == 2.0
+    assert all(0 <= word.confidence <= 1 for word in transcript.words)
+
+
+def test_alone_or_in_a_batch_gives_the_same_words(recognizer):
+    sounds = [sound(seconds, seed) for seed, seconds in enumerate((0.3, 2.0, 0.05, 1.1))]
+    together = recognizer.recognize(sounds)
+    for transcript, samples in zip(together, sounds, strict=True):
+        alone = recognizer.transcribe(samples)
+        assert [(w.text, w.start, w.end) for w in transcript.words] == [(w.text, w.start, w.end) for w in alone.words]
+
+
+@settings(max_examples=20, deadline=None)
+@given(samples=st.integers(0, 48000), loudness=st.floats(0, 100), seed=st.integers(0, 99))
+def test_any_sound_of_any_length_is_taken(recognizer, samples, loudness, seed):
+    noise = (loudness * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+    transcript = recognizer.transcribe(noise)
+    assert transcript.duration == samples / 16000
+
+
+def test_file_stream_and_samples_agree(recognizer, noise_file):
+    path = noise_file("x.wav", seconds=1.0)
+    from_file = recognizer.transcribe(path)
+    assert recognizer.transcribe(io.BytesIO(path.read_bytes())).words == from_file.words
+    assert recognizer.transcribe(asr.load_audio(path).samples).text == from_file.text
+
+
+def test_conversions_are_told(recognizer, noise_file):
+    notes = recognizer.transcribe(noise_file("x.wav", sample_rate=44100, channels=2)).notes
+    assert notes == ("2 channels mixed to one", "resampled from 44100 Hz to 16000 Hz")
+
+
+def test_unreadable_sound_is_named(recognizer, tmp_path):
+    with pytest.raises(AudioError, match=r"none\.wav: no such file"):
+        recognizer.transcribe(tmp_path / "none.wav")
+
+
+def test_emission_is_a_distribution_for_each_frame(recognizer):
+    emission = recognizer.emission(sound(1.0))
+    assert emission.shape == (26, 10)
+    np.testing.assert_allclose(np.exp(emission).sum(axis=1), 1, atol=1e-5)
