@@ -1,6 +1,7 @@
 """Shared fixtures: a small untrained model file, and recordings of noise. No test needs a trained model but those
 that train one themselves."""
 
+import contextlib
 import os
 
 # Two test processes that both spin on two cores slow each other down many times over; set before torch is imported.
@@ -47,3 +48,20 @@ def noise_file(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def full_disk():
+    """`with full_disk(size):` no file can grow beyond `size` bytes, which fails as a full disk does."""
+    resource = pytest.importorskip("resource")
+
+    @contextlib.contextmanager
+    def limit(size: int):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit
