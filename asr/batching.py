@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,6 @@ from asr.audio import Audio, load_audio
 from asr.config import AugmentConfig
 from asr.features import LogMel, spec_augment
 from asr.manifest import Utterance
-
 
 # Seconds. Batches are padded to multiples of this, so that few shapes occur: libraries that compile their kernels
 # for each shape (oneDNN's LSTM) otherwise spend half the time of short utterances on that.
@@ -83,20 +83,40 @@ def plan_epoch(durations: Sequence[float], batch_seconds: float, seed: int, epoc
     return batches
 
 
+class Features:
+    """Log-mel features of utterances by position: kept in memory when they fit there, else made anew each time."""
+
+    def __init__(self, utterances: Sequence[Utterance], log_mel: LogMel, memory_gigabytes: float = 0.0):
+        self._utterances, self._log_mel = utterances, log_mel
+        self.hop_seconds = log_mel.config.hop_seconds
+        frames = sum(utterance.duration for utterance in utterances) / self.hop_seconds
+        self.kept: list[Tensor] | None = None
+        if frames * log_mel.config.mels * 4 <= memory_gigabytes * 1e9:
+            # Threads suffice: decoding and Fourier transforms run outside the interpreter's lock.
+            with ThreadPoolExecutor() as pool:
+                self.kept = list(pool.map(self._make, range(len(utterances))))
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self._make(index) if self.kept is None else self.kept[index]
+
+    def _make(self, index: int) -> Tensor:
+        audio = load_utterance(self._utterances[index], self._log_mel.config.sample_rate)
+        return self._log_mel(torch.from_numpy(audio.samples))
+
+
 class BatchDataset(Dataset):
-    """Item i is the i-th batch of a plan, read from disk and made into features when it is asked for."""
+    """Item i is the i-th batch of a plan."""
 
     def __init__(
         self,
-        utterances: Sequence[Utterance],
+        features: Features,
         tokens: Sequence[Sequence[int]],
         plan: Sequence[Sequence[int]],
-        log_mel: LogMel,
         augment: AugmentConfig | None = None,
         seed: int = 0,
         epoch: int = 0,
     ):
-        self._utterances, self._tokens, self._plan, self._log_mel = utterances, tokens, plan, log_mel
+        self._features, self._tokens, self._plan = features, tokens, plan
         self._augment, self._seed, self._epoch = augment, seed, epoch
 
     def __len__(self) -> int:
@@ -104,7 +124,7 @@ class BatchDataset(Dataset):
 
     def __getitem__(self, position: int) -> Batch:
         indices = self._plan[position]
-        features, lengths = pad([self._features(index) for index in indices], self._log_mel.config.hop_seconds)
+        features, lengths = pad([self._augmented(index) for index in indices], self._features.hop_seconds)
         tokens = [self._tokens[index] for index in indices]
         return Batch(
             tuple(indices),
@@ -114,15 +134,11 @@ class BatchDataset(Dataset):
             torch.tensor([len(row) for row in tokens]),
         )
 
-    def _features(self, index: int) -> Tensor:
-        utterance = self._utterances[index]
-        config = self._log_mel.config
-        audio = load_utterance(utterance, config.sample_rate)
-        features = self._log_mel(torch.from_numpy(audio.samples))
+    def _augmented(self, index: int) -> Tensor:
         if self._augment is None:
-            return features
+            return self._features[index]
         random = np.random.default_rng((self._seed, self._epoch, index))
-        return spec_augment(features, self._augment, config.hop_seconds, random)
+        return spec_augment(self._features[index], self._augment, self._features.hop_seconds, random)
 
 
 def load_batches(dataset: BatchDataset, workers: int) -> Iterator[Batch]:

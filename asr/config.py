@@ -132,7 +132,10 @@ class TrainingConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     #: Where to compute. 'auto' takes a GPU if there is one.
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    #: Processes that read audio and make features ahead of the training loop; 0 does it in between steps.
+    #: Gigabytes. Features are kept in memory when they fit into this, and read once rather than in each epoch; an
+    #: hour of audio takes 0.12.
+    memory_gigabytes: NotNegativeReal = 1.0
+    #: Processes that make features ahead of the training loop when they are not kept; 0 does it in between steps.
     workers: NotNegative = 1
     #: Minutes between checkpoints inside an epoch: the most that a crash can lose. 0 saves after every step.
     checkpoint_minutes: NotNegativeReal = 5.0

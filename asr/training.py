@@ -26,7 +26,7 @@ import jiwer
 import torch
 from torch.nn.functional import ctc_loss
 
-from asr.batching import Batch, BatchDataset, load_batches, plan_epoch, plan_in_order
+from asr.batching import Batch, BatchDataset, Features, load_batches, plan_epoch, plan_in_order
 from asr.checkpoint import ModelFile, average_weights, load_state, save_model, save_state, save_weights
 from asr.config import Recipe, to_values
 from asr.dataset import Corpus, load_corpora
@@ -42,7 +42,14 @@ LOG_STEPS = 10  # steps between lines of metrics.jsonl
 
 # Options that change where and how fast a run goes but not what comes out: they may differ when it is resumed. The
 # data may have moved too; that it is the same data is checked by its digest.
-FREE_OPTIONS = ("output", "data.train", "data.dev", "training.workers", "training.checkpoint_minutes")
+FREE_OPTIONS = (
+    "output",
+    "data.train",
+    "data.dev",
+    "training.workers",
+    "training.memory_gigabytes",
+    "training.checkpoint_minutes",
+)
 
 
 @dataclass
@@ -100,7 +107,9 @@ class Trainer:
         # Denormal numbers, which decaying optimizer moments run into, are many times slower on a CPU.
         torch.set_flush_denormal(True)
         torch.manual_seed(self.config.seed)
-        self.log_mel = LogMel(recipe.features)
+        log_mel, memory = LogMel(recipe.features), self.config.memory_gigabytes
+        self.train_features = Features(train_corpus.utterances, log_mel, memory)
+        self.dev_features = Features(dev_corpus.utterances, log_mel, memory)
         self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces)).to(self.device)
         self.optimizer = self._make_optimizer()
         self.total_steps = sum(len(self._plan(epoch)) for epoch in range(self.config.epochs))
@@ -139,17 +148,16 @@ class Trainer:
         progress = self.progress
         plan = self._plan(progress.epoch)[progress.batch :]
         dataset = BatchDataset(
-            self.train_corpus.utterances,
+            self.train_features,
             self.train_corpus.tokens,
             plan,
-            self.log_mel,
             self.recipe.augment,
             self.config.seed,
             progress.epoch,
         )
         self.model.train()
         self._epoch_start, self._epoch_audio = time.monotonic(), 0.0
-        for batch in load_batches(dataset, self.config.workers):
+        for batch in load_batches(dataset, self._workers(self.train_features)):
             started = time.monotonic()
             loss, norm = self._step(batch)
             progress.batch += 1
@@ -235,8 +243,8 @@ class Trainer:
         self.model.eval()
         corpus, hypotheses, blanks, frames = self.dev_corpus, {}, 0, 0
         plan = plan_in_order(corpus.durations, 2 * self.config.batch_seconds)
-        dataset = BatchDataset(corpus.utterances, corpus.tokens, plan, self.log_mel)
-        for batch in load_batches(dataset, self.config.workers):
+        dataset = BatchDataset(self.dev_features, corpus.tokens, plan)
+        for batch in load_batches(dataset, self._workers(self.dev_features)):
             output, lengths = self.model(batch.features.to(self.device), batch.lengths.to(self.device))
             output, lengths = output.cpu().numpy(), lengths.cpu().numpy()
             for index, tokens in zip(batch.utterances, greedy(output, lengths), strict=True):
@@ -246,6 +254,9 @@ class Trainer:
         ordered = [hypotheses[index] for index in range(len(corpus.texts))]
         wer, cer = jiwer.wer(corpus.texts, ordered), jiwer.cer(corpus.texts, ordered)
         return DevResult(wer, cer, blanks / frames, ordered)
+
+    def _workers(self, features: Features) -> int:
+        return self.config.workers if features.kept is None else 0
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         matrices = [p for p in self.model.parameters() if p.dim() > 1]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.batching import BatchDataset, load_batches, pad, plan_epoch, plan_in_order
+from asr.batching import BatchDataset, Features, load_batches, pad, plan_epoch, plan_in_order
 from asr.config import AugmentConfig, FeatureConfig
 from asr.features import LogMel
 from asr.manifest import Utterance
@@ -41,8 +41,8 @@ def test_padding_is_small_and_the_first_epoch_goes_from_short_to_long():
 
 
 def test_pad_puts_zeros_behind():
-    features, lengths = pad([torch.ones(3, 2), torch.ones(1, 2)])
-    assert features.shape == (2, 3, 2) and lengths.tolist() == [3, 1]
+    features, lengths = pad([torch.ones(33, 2), torch.ones(1, 2)], hop_seconds=0.01)
+    assert features.shape == (2, 64, 2) and lengths.tolist() == [33, 1]
     assert features[1, 1:].abs().sum() == 0
 
 
@@ -55,7 +55,7 @@ def test_worker_processes_give_the_same_batches_and_leave_the_random_state_alone
     """Dropout draws from torch's random state: resuming is exact only if loading batches does not."""
     tokens = [[1, 2], [3], [1], [2, 2]]
     plan = [[0, 2], [3, 1]]
-    dataset = BatchDataset(utterances(noise_file, 4), tokens, plan, LogMel(FeatureConfig()), AugmentConfig())
+    dataset = BatchDataset(Features(utterances(noise_file, 4), LogMel(FeatureConfig())), tokens, plan, AugmentConfig())
     before = torch.get_rng_state()
     plain, worked = list(load_batches(dataset, 0)), list(load_batches(dataset, 1))
     assert torch.equal(before, torch.get_rng_state())
@@ -64,16 +64,21 @@ def test_worker_processes_give_the_same_batches_and_leave_the_random_state_alone
     assert plain[0].tokens.tolist() == [1, 2, 1] and plain[0].token_lengths.tolist() == [2, 1]
 
 
+def test_features_kept_in_memory_are_the_same(noise_file):
+    log_mel, sounds = LogMel(FeatureConfig()), utterances(noise_file, 3)
+    made, kept = Features(sounds, log_mel), Features(sounds, log_mel, memory_gigabytes=1.0)
+    assert made.kept is None and len(kept.kept) == 3
+    assert all(torch.equal(made[index], kept[index]) for index in range(3))
+
+
 def test_masks_change_from_epoch_to_epoch(noise_file):
-    first, second = (
-        BatchDataset(utterances(noise_file, 1), [[1]], [[0]], LogMel(FeatureConfig()), AugmentConfig(), 0, epoch)[0]
-        for epoch in (0, 1)
-    )
+    features = Features(utterances(noise_file, 1), LogMel(FeatureConfig()))
+    first, second = (BatchDataset(features, [[1]], [[0]], AugmentConfig(), 0, epoch)[0] for epoch in (0, 1))
     assert not torch.equal(first.features, second.features)
 
 
 def test_an_offset_reads_only_that_part(noise_file):
     path = noise_file("long.wav", seconds=2.0)
     part = Utterance("part", path, 0.5, "", offset=1.0)
-    batch = BatchDataset([part], [[1]], [[0]], LogMel(FeatureConfig()))[0]
+    batch = BatchDataset(Features([part], LogMel(FeatureConfig())), [[1]], [[0]])[0]
     assert batch.lengths.tolist() == [51]
