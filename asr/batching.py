@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from asr.audio import Audio, load_audio
 from asr.config import AugmentConfig
-from asr.features import LogMel, spec_augment
+from asr.features import LogMel, augment_features
 from asr.manifest import Utterance
 
 # Seconds. Batches are padded to multiples of this, so that few shapes occur: libraries that compile their kernels
@@ -138,7 +138,7 @@ class BatchDataset(Dataset):
         if self._augment is None:
             return self._features[index]
         random = np.random.default_rng((self._seed, self._epoch, index))
-        return spec_augment(self._features[index], self._augment, self._features.hop_seconds, random)
+        return augment_features(self._features[index], self._augment, self._features.hop_seconds, random)
 
 
 def load_batches(dataset: BatchDataset, workers: int) -> Iterator[Batch]:

@@ -124,7 +124,7 @@ def _read(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor], dict[s
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["asr"])
-            version = metadata["format_version"]
+            version = int(metadata["format_version"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error

@@ -11,23 +11,13 @@ import tyro
 from tyro.conf import Positional, arg
 
 from asr.config import EvaluateConfig, PrepareConfig, Recipe, TranscribeConfig, load_recipe, validate
+from asr.corpora import LAYOUTS
 from asr.errors import AsrError, ConfigError
 
 Options = arg(name="")
 ModelPath = Annotated[Path, arg(aliases=["-m"], metavar="MODEL")]
 OutputFolder = Annotated[Path | None, arg(aliases=["-o"], metavar="DIR")]
-Layout = Literal[
-    "aishell",
-    "common_voice",
-    "folder",
-    "fsdd",
-    "kaldi",
-    "librispeech",
-    "ljspeech",
-    "speech_commands",
-    "synthetic",
-    "table",
-]
+Layout = Literal[tuple(sorted(LAYOUTS))]
 
 
 def prepare(

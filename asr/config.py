@@ -76,8 +76,12 @@ class FeatureConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """SpecAugment (Park et al. 2019): masks over the training features, so that no single cue is relied on."""
+    """Changes to the training features: masks, so that no single cue is relied on (SpecAugment, Park et al. 2019), and
+    other voices (vocal tract length perturbation, Jaitly & Hinton 2013)."""
 
+    #: Largest stretch or squeeze of the mel axis, as a share of it: each utterance sounds like a smaller or larger
+    #: speaker. It helps with voices that were never heard.
+    frequency_stretch: Share = 0.1
     #: Masks along time for each utterance.
     time_masks: NotNegative = 2
     #: Seconds. The longest time mask.

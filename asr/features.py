@@ -1,4 +1,4 @@
-"""Samples -> log-mel features, and the masks of SpecAugment."""
+"""Samples -> log-mel features, and the random changes to them that training learns from."""
 
 import numpy as np
 import torch
@@ -66,14 +66,33 @@ def normalize_bands(features: Tensor, kind: str) -> Tensor:
     return ((features - mean) / (variance.sqrt() + 0.1)).float()
 
 
-def spec_augment(features: Tensor, config: AugmentConfig, hop_seconds: float, random: np.random.Generator) -> Tensor:
-    """`features` `(frames, mels)` with bands of time and frequency set to 0, the mean (Park et al. 2019).
+def augment_features(
+    features: Tensor, config: AugmentConfig, hop_seconds: float, random: np.random.Generator
+) -> Tensor:
+    """A changed copy of `features` `(frames, mels)`: the mel axis stretched, then masks set to 0, which is the mean.
 
-    Every draw comes from `random`, so that an utterance's masks follow from (seed, epoch, utterance) and a resumed
-    run sees the same ones.
+    Every draw comes from `random`, so that an utterance's changes follow from (seed, epoch, utterance) and a resumed
+    run makes the same ones.
     """
+    stretch = 1 + random.uniform(-config.frequency_stretch, config.frequency_stretch)
+    features = stretch_frequency(features, stretch)
+    return mask(features, config, hop_seconds, random)
+
+
+def stretch_frequency(features: Tensor, stretch: float) -> Tensor:
+    """`(frames, mels)` with what was heard in band k now in band k * stretch, by linear interpolation; the highest
+    band is repeated where there was none."""
+    mels = features.shape[1]
+    source = (torch.arange(mels) / stretch).clamp_max(mels - 1)
+    below = source.floor().long()
+    above = (below + 1).clamp_max(mels - 1)
+    share = source - below
+    return features[:, below] * (1 - share) + features[:, above] * share
+
+
+def mask(features: Tensor, config: AugmentConfig, hop_seconds: float, random: np.random.Generator) -> Tensor:
+    """`(frames, mels)` with random stretches of time and bands of frequency set to 0, in place."""
     frames, mels = features.shape
-    features = features.clone()
     longest = min(round(config.time_mask_seconds / hop_seconds), int(config.time_mask_share * frames))
     for _ in range(config.time_masks):
         width = random.integers(0, longest, endpoint=True)

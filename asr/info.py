@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from asr.audio import probe
-from asr.errors import AsrError
+from asr.errors import AsrError, ModelFileError
 from asr.manifest import read_manifest
 
 
@@ -16,7 +16,10 @@ def describe(path: Path) -> str:
     if path.is_dir():
         raise AsrError(f"{path}: a folder; give a model file, a manifest or a sound file")
     if path.suffix == ".safetensors":
-        return _table(_model(path))
+        try:
+            return _table(_model(path))
+        except KeyError as error:
+            raise ModelFileError(f"{path}: its training summary lacks {error}; was it made by this program?") from error
     if path.suffix in (".jsonl", ".json"):
         return _table(_manifest(path))
     return _table(_sound(path))

@@ -126,7 +126,11 @@ class _Bar:
 
 
 def _read(name: str, sample_rate: int) -> Audio:
-    return load_audio(sys.stdin.buffer if name == STDIN else name, sample_rate)
+    if name != STDIN:
+        return load_audio(name, sample_rate)
+    if sys.stdin is None:
+        raise AudioError("-: standard input is closed; pipe a sound file into it")
+    return load_audio(sys.stdin.buffer, sample_rate)
 
 
 def _load(name: str, read: Callable[[], Audio]) -> Audio | Failure:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.config import AugmentConfig, FeatureConfig
-from asr.features import LOG_FLOOR, LogMel, normalize_bands, spec_augment
+from asr.features import LOG_FLOOR, LogMel, augment_features, normalize_bands, stretch_frequency
 
 
 def noise(samples: int, seed: int = 0) -> torch.Tensor:
@@ -71,13 +71,18 @@ def test_running_normalisation_never_looks_ahead():
 
 def test_masks_stay_within_their_limits_and_follow_from_the_seed():
     config = AugmentConfig(
-        time_masks=1, time_mask_seconds=0.2, time_mask_share=0.5, frequency_masks=1, frequency_mask_mels=7
+        frequency_stretch=0,
+        time_masks=1,
+        time_mask_seconds=0.2,
+        time_mask_share=0.5,
+        frequency_masks=1,
+        frequency_mask_mels=7,
     )
     features = torch.ones(100, 80)
     widest_time = widest_band = 0
     for seed in range(200):
-        masked = spec_augment(features, config, 0.01, np.random.default_rng(seed))
-        again = spec_augment(features, config, 0.01, np.random.default_rng(seed))
+        masked = augment_features(features, config, 0.01, np.random.default_rng(seed))
+        again = augment_features(features, config, 0.01, np.random.default_rng(seed))
         assert torch.equal(masked, again)
         widest_time = max(widest_time, int((masked == 0).all(dim=1).sum()))
         widest_band = max(widest_band, int((masked == 0).all(dim=0).sum()))
@@ -86,6 +91,18 @@ def test_masks_stay_within_their_limits_and_follow_from_the_seed():
 
 
 def test_a_short_utterance_loses_at_most_its_share():
-    config = AugmentConfig(time_masks=1, time_mask_seconds=1.0, time_mask_share=0.1, frequency_masks=0)
-    masked = [spec_augment(torch.ones(50, 4), config, 0.01, np.random.default_rng(seed)) for seed in range(50)]
+    config = AugmentConfig(
+        frequency_stretch=0, time_masks=1, time_mask_seconds=1.0, time_mask_share=0.1, frequency_masks=0
+    )
+    masked = [augment_features(torch.ones(50, 4), config, 0.01, np.random.default_rng(seed)) for seed in range(50)]
     assert max(int((m == 0).all(dim=1).sum()) for m in masked) == 5
+
+
+def test_stretching_moves_a_band_and_keeps_its_height():
+    features = torch.zeros(3, 80)
+    features[:, 40] = 1.0
+    for stretch, band in ((1.1, 44), (0.9, 36), (1.0, 40)):
+        stretched = stretch_frequency(features, stretch)
+        assert stretched[0].argmax() == band
+        assert 0.5 < stretched[0].max() <= 1
+    torch.testing.assert_close(stretch_frequency(torch.full((2, 80), 3.0), 1.07), torch.full((2, 80), 3.0))
