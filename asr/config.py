@@ -5,6 +5,7 @@ A recipe is a TOML file with the sections of `Recipe`; the same names, dotted, a
 
 import dataclasses
 import difflib
+import math
 import os
 import tomllib
 import typing
@@ -164,6 +165,12 @@ class Recipe:
     def frame_seconds(self) -> float:
         """Seconds from one output frame of the model to the next."""
         return self.features.hop_seconds * self.model.subsampling
+
+    def output_frames(self, seconds: float) -> int:
+        """Output frames of the model for a recording: a feature frame each hop and the first, subsampled, rounded up."""
+        rate = self.features.sample_rate
+        frames = 1 + round(seconds * rate) // round(self.features.hop_seconds * rate)
+        return math.ceil(frames / self.model.subsampling)
 
 
 @dataclass(frozen=True)

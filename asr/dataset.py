@@ -86,11 +86,10 @@ def _tokenize(
 
 
 def _problem(utterance: Utterance, tokens: list[int], recipe: Recipe) -> str:
-    frames = 1 + int(utterance.duration / recipe.features.hop_seconds)
     if not tokens:
         return "an empty text"
     if utterance.duration > recipe.data.max_seconds:
         return f"more than {recipe.data.max_seconds:g} s"
-    if frames_needed(tokens) > -(-frames // recipe.model.subsampling):
+    if frames_needed(tokens) > recipe.output_frames(utterance.duration):
         return "more tokens than output frames"
     return ""

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import difflib
 import functools
-import math
 import os
 import re
 import tempfile
@@ -218,20 +217,13 @@ class Intake:
         # Byte-pair units are longer than characters, and not known before training, which checks them.
         if self._recipe.text.units != "characters":
             return
-        frames, needed = output_frames(seconds, self._recipe), frames_needed([ord(character) for character in text])
+        frames, needed = self._recipe.output_frames(seconds), frames_needed([ord(character) for character in text])
         if frames < needed:
             raise Rejected(
                 "too short for its text",
                 f"too short for its text: {seconds:.2f} s are {frames} frames of {self._recipe.frame_seconds:g} s, "
                 f"but CTC needs {needed} for these characters; is it the right recording?",
             )
-
-
-def output_frames(seconds: float, recipe: Recipe) -> int:
-    """Frames that the acoustic model gives for a recording: one a hop and the first, then subsampled, rounded up."""
-    rate = recipe.features.sample_rate
-    feature_frames = 1 + round(seconds * rate) // round(recipe.features.hop_seconds * rate)
-    return math.ceil(feature_frames / recipe.model.subsampling)
 
 
 def _check_options(layout: str, config: PrepareConfig) -> None:

@@ -16,7 +16,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ from asr.features import LogMel
 from asr.files import write_atomically
 from asr.model import AcousticModel
 from asr.runlog import RunLog, clock, environment
+from asr.text import Tokenizer
 
 LOG_STEPS = 10  # steps between lines of metrics.jsonl
 
@@ -99,7 +100,7 @@ def train(recipe: Recipe) -> Path:
 class Trainer:
     """The state of a run and the steps that change it."""
 
-    def __init__(self, recipe: Recipe, train_corpus: Corpus, dev_corpus: Corpus, tokenizer):
+    def __init__(self, recipe: Recipe, train_corpus: Corpus, dev_corpus: Corpus, tokenizer: Tokenizer):
         self.recipe, self.config = recipe, recipe.training
         self.train_corpus, self.dev_corpus, self.tokenizer = train_corpus, dev_corpus, tokenizer
         self.device = choose_device(self.config.device)
@@ -107,9 +108,6 @@ class Trainer:
         # Denormal numbers, which decaying optimizer moments run into, are many times slower on a CPU.
         torch.set_flush_denormal(True)
         torch.manual_seed(self.config.seed)
-        log_mel, memory = LogMel(recipe.features), self.config.memory_gigabytes
-        self.train_features = Features(train_corpus.utterances, log_mel, memory)
-        self.dev_features = Features(dev_corpus.utterances, log_mel, memory)
         self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces)).to(self.device)
         self.optimizer = self._make_optimizer()
         self.total_steps = sum(len(self._plan(epoch)) for epoch in range(self.config.epochs))
@@ -117,8 +115,11 @@ class Trainer:
         self.log = RunLog(recipe.output, self.progress.step, self.total_steps)
         self._last_save = time.monotonic()
         self._introduce(reason)
+        log_mel, memory = LogMel(recipe.features), self.config.memory_gigabytes
+        self.train_features = Features(train_corpus.utterances, log_mel, memory)
+        self.dev_features = Features(dev_corpus.utterances, log_mel, memory)
 
-    def run(self, interrupted) -> None:
+    def run(self, interrupted: Callable[[], bool]) -> None:
         """Epochs until the recipe's number, or until dev WER has stopped getting better."""
         while self.progress.epoch < self.config.epochs and self.progress.stale < self.config.patience:
             self._learn_epoch(interrupted)
@@ -144,7 +145,7 @@ class Trainer:
             f"dev WER {result.wer:.2%}, CER {result.cer:.2%}, {clock(self.progress.seconds)} of training"
         )
 
-    def _learn_epoch(self, interrupted) -> None:
+    def _learn_epoch(self, interrupted: Callable[[], bool]) -> None:
         progress = self.progress
         plan = self._plan(progress.epoch)[progress.batch :]
         dataset = BatchDataset(

@@ -13,7 +13,7 @@ from asr.config import FeatureConfig, ModelConfig, PrepareConfig, Recipe, SplitC
 from asr.corpora.base import Candidate
 from asr.errors import ConfigError, ManifestError
 from asr.manifest import read_manifest
-from asr.prepare import output_frames, prepare
+from asr.prepare import prepare
 
 
 def sound(path, seconds=1.0, rate=8000):
@@ -205,7 +205,7 @@ def test_times_that_were_rounded_up_end_with_the_recording(corpus, output):
     ],
 )
 def test_output_frames(seconds, recipe, frames):
-    assert output_frames(seconds, recipe) == frames
+    assert recipe.output_frames(seconds) == frames
 
 
 def test_output_frames_are_those_of_the_model():
@@ -219,7 +219,7 @@ def test_output_frames_are_those_of_the_model():
     frames = LogMel(recipe.features)(torch.zeros(samples)).shape[0]
     model = AcousticModel(recipe.model, recipe.features.mels, tokens=2)
     expected = model.output_lengths(torch.tensor(frames)).item()
-    assert output_frames(samples / recipe.features.sample_rate, recipe) == expected
+    assert recipe.output_frames(samples / recipe.features.sample_rate) == expected
 
 
 def test_subsets_of_the_corpus(tmp_path, output):
