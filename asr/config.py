@@ -167,7 +167,7 @@ class Recipe:
         return self.features.hop_seconds * self.model.subsampling
 
     def output_frames(self, seconds: float) -> int:
-        """Output frames of the model for a recording: a feature frame each hop and the first, subsampled, rounded up."""
+        """Output frames of the model for a recording: feature frames at each hop and the start, subsampled."""
         rate = self.features.sample_rate
         frames = 1 + round(seconds * rate) // round(self.features.hop_seconds * rate)
         return math.ceil(frames / self.model.subsampling)
