@@ -266,7 +266,7 @@ class Trainer:
             {"params": matrices, "weight_decay": self.config.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(groups, lr=self.config.learning_rate, betas=(0.9, 0.98))
+        return torch.optim.AdamW(groups, lr=self.config.learning_rate, betas=(0.9, 0.98), fused=True)
 
     def _learning_rate(self) -> float:
         """Linear warm-up, then half a cosine down to zero at the last step."""
