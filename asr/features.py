@@ -74,9 +74,10 @@ def augment_features(
     Every draw comes from `random`, so that an utterance's changes follow from (seed, epoch, utterance) and a resumed
     run makes the same ones.
     """
-    stretch = 1 + random.uniform(-config.frequency_stretch, config.frequency_stretch)
-    features = stretch_frequency(features, stretch)
-    return mask(features, config, hop_seconds, random)
+    if config.frequency_stretch:
+        stretch = 1 + random.uniform(-config.frequency_stretch, config.frequency_stretch)
+        features = stretch_frequency(features, stretch)
+    return mask(features.clone(), config, hop_seconds, random)
 
 
 def stretch_frequency(features: Tensor, stretch: float) -> Tensor:
