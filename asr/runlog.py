@@ -31,6 +31,7 @@ class RunLog:
             TextColumn("{task.completed}/{task.total} steps  {task.fields[eta]} to go"),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,
         )
         self._task = self._bar.add_task("training", completed=step, total=total_steps, eta="?")
         self._start, self._first_step, self._total = time.monotonic(), step, total_steps

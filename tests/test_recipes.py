@@ -1,0 +1,32 @@
+"""What recipes promise: `expected.json` says what a run reached; where its model lies in `data/`, it still does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from asr.assessment import assess
+from asr.config import EvaluateConfig, load_recipe
+
+ROOT = Path(__file__).parent.parent
+RECIPES = sorted(path.parent for path in (ROOT / "recipes").glob("*/config.toml"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
+def test_each_recipe_says_what_it_reaches_and_how(recipe):
+    expected = json.loads((recipe / "expected.json").read_text())
+    assert 0 < expected["dev"]["wer"] < 1 and expected["command"] and expected["machine"]
+    assert f"{expected['dev']['wer']:.2%}" in (recipe / "README.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
+def test_the_model_that_was_trained_reaches_it(recipe):
+    """Another run, or another processor, may differ a little; a broken one differs a lot."""
+    expected = json.loads((recipe / "expected.json").read_text())["dev"]
+    model = load_recipe(recipe / "config.toml").output / "model.safetensors"
+    manifest = ROOT / "data" / expected["manifest"]
+    if not (model.exists() and manifest.exists()):
+        pytest.skip(f"recipes/{recipe.name} has not been run here: no {model.name} or no {manifest.name} in data/")
+    wer = assess(manifest, model, None, EvaluateConfig()).evaluation.words.rate
+    assert wer < expected["wer"] + 0.03
