@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +47,11 @@ class Assessment:
     def _next(self, sample: Scored | None) -> list[str]:
         model = shlex.quote(_shown(self.model))
         sound = shlex.quote(_shown(sample.utterance.audio_filepath)) if sample else "talk.wav"
-        commands = [f"asr transcribe {sound} --model {model} --format json", f"asr info {model}"]
+        asr = _program()
+        commands = [f"{asr} transcribe {sound} --model {model} --format json", f"{asr} info {model}"]
         if self.report:
             return [*commands, f"python3 -m webbrowser {shlex.quote(_shown(self.report))}"]
-        return [*commands, f"asr evaluate {shlex.quote(_shown(self.manifest))} --model {model} -o report"]
+        return [*commands, f"{asr} evaluate {shlex.quote(_shown(self.manifest))} --model {model} -o report"]
 
 
 def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateConfig) -> Assessment:
@@ -93,6 +96,12 @@ def _emission(recognizer: Recognizer, item: Scored) -> Emission:
         frame_seconds=recognizer.file.frame_seconds,
         words=item.transcript.words,
     )
+
+
+def _program() -> str:
+    """The `asr` command as it can be typed here: by its name, or by its path when that is not on PATH."""
+    beside = Path(sys.executable).with_name("asr")
+    return "asr" if shutil.which("asr") or not beside.exists() else shlex.quote(_shown(beside))
 
 
 def _shown(path: Path) -> str:
