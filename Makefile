@@ -1,7 +1,6 @@
 # Each target is a line or two that call `asr`; `make setup` (which the others imply) makes .venv.
 
 PYTHON ?= python3
-RECIPE ?= recipes/digits/config.toml
 MODEL ?= data/digits/run/model.safetensors
 MANIFEST ?= data/digits/corpus/test.jsonl
 REPORT ?= data/digits/report
@@ -20,7 +19,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 train: setup data/digits/corpus/test.jsonl
-	@$(ASR) train $(RECIPE)
+	@$(ASR) train recipes/digits/config.toml
 	@$(ASR) evaluate $(MANIFEST) --model $(MODEL) -o $(REPORT)
 
 data/digits/corpus/test.jsonl: | setup

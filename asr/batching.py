@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from asr.audio import Audio, load_audio
 from asr.config import AugmentConfig
+from asr.errors import AudioError
 from asr.features import LogMel, augment_features
 from asr.manifest import Utterance
 
@@ -93,8 +94,11 @@ class Features:
         self.kept: list[Tensor] | None = None
         if frames * log_mel.config.mels * 4 <= memory_gigabytes * 1e9:
             # Threads suffice: decoding and Fourier transforms run outside the interpreter's lock.
-            with ThreadPoolExecutor() as pool:
+            pool = ThreadPoolExecutor()
+            try:
                 self.kept = list(pool.map(self._make, range(len(utterances))))
+            finally:
+                pool.shutdown(cancel_futures=True)  # Ctrl-C and a damaged file must not wait for the rest
 
     def __getitem__(self, index: int) -> Tensor:
         return self._make(index) if self.kept is None else self.kept[index]
@@ -142,18 +146,24 @@ class BatchDataset(Dataset):
 
 
 def load_batches(dataset: BatchDataset, workers: int) -> Iterator[Batch]:
-    """The dataset's batches in order, made ahead of time by worker processes (none: made when asked for)."""
-    return iter(
-        DataLoader(
-            dataset,
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            worker_init_fn=_ignore_interrupts,
-            # A generator of its own: the loader's seed must not be drawn from the stream that dropout uses.
-            generator=torch.Generator(),
-        )
+    """The dataset's batches in order, made ahead of time by worker processes (none: made when asked for).
+
+    Raises `AudioError` naming the recording that cannot be read.
+    """
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_ignore_interrupts,
+        # A generator of its own: the loader's seed must not be drawn from the stream that dropout uses.
+        generator=torch.Generator(),
     )
+    try:
+        yield from loader
+    except AudioError as error:
+        # From a worker process it comes with that process's traceback around it.
+        raise AudioError(str(error).rsplit("AudioError: ", 1)[-1].strip()) from None
 
 
 def _ignore_interrupts(worker: int) -> None:

@@ -1,12 +1,14 @@
 """Batches by seconds of audio: nothing lost, limits kept, the same for the same seed."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.batching import BatchDataset, Features, load_batches, pad, plan_epoch, plan_in_order
 from asr.config import AugmentConfig, FeatureConfig
+from asr.errors import AudioError
 from asr.features import LogMel
 from asr.manifest import Utterance
 
@@ -82,3 +84,13 @@ def test_an_offset_reads_only_that_part(noise_file):
     part = Utterance("part", path, 0.5, "", offset=1.0)
     batch = BatchDataset(Features([part], LogMel(FeatureConfig())), [[1]], [[0]])[0]
     assert batch.lengths.tolist() == [51]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_recording_is_named_on_one_line(tmp_path, workers):
+    broken = tmp_path / "broken.wav"
+    broken.write_text("no sound")
+    features = Features([Utterance("broken", broken, 1.0, "")], LogMel(FeatureConfig()))
+    with pytest.raises(AudioError) as caught:
+        list(load_batches(BatchDataset(features, [[1]], [[0]]), workers))
+    assert str(caught.value) == f"{broken}: not a sound file that can be read (wav, flac, ogg, opus, mp3, aiff)"
