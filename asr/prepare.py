@@ -20,7 +20,7 @@ from asr.config import PrepareConfig, Recipe, SplitConfig, TextConfig, load_reci
 from asr.corpora import LAYOUTS, librispeech
 from asr.corpora.base import Candidate
 from asr.errors import AudioError, ConfigError, ManifestError
-from asr.files import write_atomically
+from asr.files import make_folder, write_atomically
 from asr.manifest import Utterance, encode_manifest, relative_path, split_by_speaker, total_hours
 from asr.text import count_unknown, frames_needed, name_characters, normalize
 
@@ -93,7 +93,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     if config.download:
         source = str(librispeech.download(Path(source)))
     with _errors_of(output):
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
     candidates, total = _candidates(layout, source, output, config)
     intake = Intake(recipe, config.max_seconds)
     for candidate in _with_progress(candidates, total):

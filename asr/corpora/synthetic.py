@@ -23,6 +23,7 @@ from asr.audio import resample
 from asr.config import SyntheticConfig
 from asr.corpora.base import Candidate
 from asr.errors import ManifestError
+from asr.files import make_folder
 
 SAMPLE_RATE = 16000  # hertz, of the files written
 BLOCK = 500  # utterances that one process speaks
@@ -64,7 +65,7 @@ def generate(source: str, folder: Path, config: SyntheticConfig) -> Iterator[Can
         raise ManifestError(f"synthetic corpus '{source}': not known; SOURCE is one of {', '.join(SOURCES)}")
     counts = {"train": config.train, "dev": config.dev, "test": config.test}
     for subset in counts:
-        (folder / subset).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / subset)
     blocks = [
         (source, folder, config, subset, range(start, min(start + BLOCK, count)))
         for subset, count in counts.items()
