@@ -358,7 +358,7 @@ def test_a_subset_that_would_hide_the_rejects(corpus, output):
 def test_an_output_that_is_a_file(corpus, tmp_path):
     source = table(corpus / "all.jsonl", line("a"))
     (tmp_path / "file").touch()
-    with pytest.raises(ManifestError, match=r"file: File exists; give a folder that can be written to"):
+    with pytest.raises(ManifestError, match=r"file: Not a directory; give a folder that can be written to"):
         prepare("table", source, tmp_path / "file", PrepareConfig())
 
 
