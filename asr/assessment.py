@@ -107,4 +107,4 @@ def _program() -> str:
 def _shown(path: Path) -> str:
     """A path as short as it can be told from here."""
     relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+    return os.path.normpath(path) if relative.startswith("..") else relative
