@@ -83,8 +83,8 @@ def words_of(tokens: Tokens, pieces: Sequence[str], frame_seconds: float, durati
     """Words with times and confidence from decoded tokens; a space in a piece begins a new word.
 
     A word lasts from the first frame of its first token to the end of the last token's last frame, no longer than
-    the recording; CTC models are certain of a token in few frames, so true words begin a little earlier and end a
-    little later.
+    the recording. These are times of the network's output: CTC does not bind a token to its sound, and a
+    bidirectional model, above all one of byte-pair units, may write it some tenths of a second early or late.
     """
     words: list[Word] = []
     text, members = "", []
