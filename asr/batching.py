@@ -73,7 +73,8 @@ def plan_epoch(durations: Sequence[float], batch_seconds: float, seed: int, epoc
     """The batches of one epoch, in a random order that follows from (seed, epoch) alone.
 
     Durations are jittered by 5% before grouping, so that utterances meet other ones in each epoch while padding
-    stays small.
+    stays small. The first epoch goes from short to long instead (SortaGrad, Amodei et al. 2016): a network that knows
+    nothing learns its first alignments from short utterances.
     """
     random = np.random.default_rng((seed, epoch))
     jittered = np.asarray(durations) * random.uniform(0.95, 1.05, len(durations))

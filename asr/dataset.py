@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asr.config import Recipe
 from asr.errors import TrainingError
-from asr.manifest import Utterance, read_manifests
+from asr.manifest import Utterance, read_manifests, total_hours
 from asr.text import Tokenizer, count_unknown, frames_needed, name_characters, normalize, train_tokenizer
 
 
@@ -28,7 +28,7 @@ class Corpus:
     @property
     def hours(self) -> float:
         """Hours of audio."""
-        return sum(self.durations) / 3600
+        return total_hours(self.utterances)
 
     @property
     def speakers(self) -> set[str]:
@@ -38,7 +38,7 @@ class Corpus:
     @property
     def synthetic(self) -> bool:
         """Whether any of it was spoken by a machine."""
-        return any(utterance.extra.get("synthetic") for utterance in self.utterances)
+        return any(utterance.synthetic for utterance in self.utterances)
 
     def digest(self) -> str:
         """A short name for exactly this data in this order."""

@@ -160,7 +160,7 @@ class Evaluation:
     @property
     def synthetic_utterances(self) -> int:
         """How many scored utterances a synthesizer spoke (the manifest's `synthetic` key)."""
-        return sum(bool(item.utterance.extra.get("synthetic")) for item in self.scored)
+        return sum(item.utterance.synthetic for item in self.scored)
 
     @property
     def caveats(self) -> list[str]:

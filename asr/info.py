@@ -37,7 +37,7 @@ def _manifest(path: Path) -> Iterable[tuple[str, str]]:
     utterances = read_manifest(path)
     durations = sorted(utterance.duration for utterance in utterances)
     missing = sum(not utterance.audio_filepath.is_file() for utterance in utterances)
-    synthetic = sum(bool(utterance.extra.get("synthetic")) for utterance in utterances)
+    synthetic = sum(utterance.synthetic for utterance in utterances)
     yield "manifest", str(path)
     yield "utterances", str(len(utterances))
     yield "hours", f"{sum(durations) / 3600:.3f}"

@@ -28,6 +28,11 @@ class Utterance:
     offset: float | None = None  # seconds into the recording; None: all of it is the utterance
     extra: dict[str, Any] = field(default_factory=dict)  # further keys of the line, kept as they were
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether a machine spoke it, as the line's key of that name says."""
+        return bool(self.extra.get("synthetic"))
+
 
 def read_manifest(path: str | os.PathLike, check_audio: bool = False) -> list[Utterance]:
     """Read a manifest; audio paths come back resolved against its folder.
@@ -145,13 +150,19 @@ def split_by_speaker(
     return split
 
 
-def _parse(line: bytes, folder: Path) -> Utterance:
+def decode_record(line: str | bytes) -> dict[str, Any]:
+    """A line of JSON Lines; `ValueError` when it is not one JSON object."""
     try:
         record = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(record, dict):
-        raise ValueError("not a JSON object")
+        raise ValueError("not a JSON object; each line holds one utterance")
+    return record
+
+
+def _parse(line: bytes, folder: Path) -> Utterance:
+    record = decode_record(line)
     for name, kind in (("audio_filepath", str), ("duration", (int, float)), ("text", str)):
         if not isinstance(record.get(name), kind) or isinstance(record[name], bool):
             raise ValueError(f"'{name}' is missing or of the wrong type")

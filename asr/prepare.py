@@ -106,7 +106,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     summary = Summary(
         layout=layout,
         source=source,
-        synthetic=any(utterance.extra.get("synthetic") for subset in subsets.values() for utterance in subset),
+        synthetic=any(utterance.synthetic for subset in subsets.values() for utterance in subset),
         split_by_speaker=_is_split(config.split),
         subsets={name: _summarize(utterances, recipe.text) for name, utterances in subsets.items()},
         rejects_by_kind=dict(Counter(reject.kind for reject in intake.rejects).most_common()),

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
@@ -48,8 +49,7 @@ class Recognizer:
         if isinstance(source, np.ndarray):
             return self.recognize([source])[0]
         audio = load_audio(source, self.sample_rate)
-        transcript = self.recognize([audio.samples])[0]
-        return Transcript(transcript.text, transcript.words, transcript.duration, audio.notes)
+        return replace(self.recognize([audio.samples])[0], notes=audio.notes)
 
     def recognize(self, recordings: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcripts of several recordings at once, each samples `(samples,)` float32 at `sample_rate`."""

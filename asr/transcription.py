@@ -1,5 +1,6 @@
 """Many recordings at once: finding them, recognising them in batches, and keeping failures apart from results."""
 
+import contextlib
 import glob
 import os
 import sys
@@ -98,31 +99,22 @@ def recognize_utterances(recognizer: Recognizer, utterances: Sequence[Utterance]
     return Recognition(pairs, failures, time.perf_counter() - started)
 
 
-def progress_bar(total: float):
+@contextlib.contextmanager
+def progress_bar(total: float) -> Iterator[Callable[[float], None]]:
     """A progress bar on the terminal (stderr; none when that is a file): a context that gives `advance(amount)`."""
-    return _Bar(total)
-
-
-class _Bar:
-    def __init__(self, total: float):
-        self._bar = Progress(
-            TextColumn("recognising"),
-            BarColumn(),
-            TextColumn("{task.percentage:.0f}%"),
-            TimeRemainingColumn(),
-            TextColumn("to go"),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        self._task = self._bar.add_task("recognising", total=total)
-
-    def __enter__(self) -> Callable[[float], None]:
-        self._bar.start()
-        return lambda amount: self._bar.advance(self._task, amount)
-
-    def __exit__(self, *_) -> None:
-        self._bar.stop()
+    bar = Progress(
+        TextColumn("recognising"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f}%"),
+        TimeRemainingColumn(),
+        TextColumn("to go"),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    task = bar.add_task("recognising", total=total)
+    with bar:
+        yield lambda amount: bar.advance(task, amount)
 
 
 def _read(name: str, sample_rate: int) -> Audio:

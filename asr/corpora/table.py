@@ -15,12 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from asr.corpora.base import Candidate
 from asr.corpora.reading import numbered_lines, read_text
 from asr.errors import ManifestError
-from asr.manifest import FIELDS, utterance_id
+from asr.manifest import FIELDS, decode_record, utterance_id
 
 AUDIO = ("audio_filepath", "path", "audio", "file")
 TEXT = ("text", "sentence", "transcript")
@@ -48,17 +46,7 @@ def read(source: Path) -> Iterator[Candidate]:
 
 def _json_lines(source: Path) -> tuple[Iterable[tuple[int, str]], Callable[[str], dict[str, Any]]]:
     """Numbered lines, and how one becomes a record."""
-    return numbered_lines(source), _json_record
-
-
-def _json_record(line: str) -> dict[str, Any]:
-    try:
-        record = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(record, dict):
-        raise ValueError("not a JSON object; each line holds one utterance")
-    return record
+    return numbered_lines(source), decode_record
 
 
 def _delimited(source: Path) -> tuple[Iterable[tuple[int, list[str]]], Callable[[list[str]], dict[str, Any]]]:
