@@ -27,6 +27,10 @@ class ModelFileError(AsrError):
     """A model file or checkpoint that is cut short, of another kind, or from a newer version."""
 
 
+class LanguageModelError(AsrError):
+    """A language model file that is damaged or of another kind, or text that no model can be made from."""
+
+
 class TrainingError(AsrError):
     """Training that cannot start or go on: unusable data, a loss that is not a number, a changed recipe."""
 

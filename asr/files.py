@@ -4,7 +4,9 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def make_folder(path: str | os.PathLike) -> Path:
@@ -18,13 +20,21 @@ def make_folder(path: str | os.PathLike) -> Path:
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
-    """Write `data` beside `path`, then rename: a reader, or a crash, sees the old file or the new one.
+    """Write `data` beside `path`, then rename, as `replacing` does. Text is written as UTF-8."""
+    with replacing(path) as stream:
+        stream.write(data.encode() if isinstance(data, str) else data)
+    return Path(path)
 
-    Folders on the way are made. Text is written as UTF-8. Raises `OSError`, with the final file's name in it,
-    when the folder is not writable or the disk is full; nothing is left behind then.
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A stream that writes beside `path` and is renamed at the end: a reader, or a crash, sees the old file or the
+    new one.
+
+    Folders on the way are made. Raises `OSError`, with the final file's name in it, when the folder is not writable
+    or the disk is full; nothing is left behind then, nor after any other error inside the block.
     """
     path = Path(path)
-    data = data.encode() if isinstance(data, str) else data
     temporary = None
     try:
         make_folder(path.parent)
@@ -32,7 +42,7 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".asr-", suffix=".part")
         with os.fdopen(handle, "wb") as stream:
             os.fchmod(stream.fileno(), 0o666 & ~_umask())
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -43,7 +53,6 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
         if isinstance(error, OSError):
             raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
-    return path
 
 
 def _umask() -> int:

@@ -1,0 +1,1 @@
+"""N-gram language models: text -> counts -> Kneser-Ney -> ARPA -> the memory-mapped form that the decoder queries."""
