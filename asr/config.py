@@ -222,6 +222,30 @@ class PrepareConfig:
 
 
 @dataclass(frozen=True)
+class BeamConfig:
+    """Prefix beam search: how far it looks, and how much language model, words and hotwords count."""
+
+    #: Prefixes kept in each frame. More finds better word sequences and takes longer.
+    beam: Positive = 64
+    #: Nats (natural logarithm) below the best prefix at which one is dropped; at most 600.
+    beam_nats: PositiveReal = 16.0
+    #: Tokens of each frame that may extend a prefix; 0: all of them.
+    top_tokens: NotNegative = 0
+    #: Frames whose blank is at least this probable pass as pure blanks; 1: none, the exact result.
+    blank_skip: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    #: Weight of the language model's log-probability beside the acoustic one, which has weight 1.
+    lm_weight: NotNegativeReal = 0.5
+    #: Nats added for each word: above 0 against deletions, below against insertions.
+    word_bonus: float = 0.0
+    #: Whether words outside the lexicon or language model may be written, letter by letter.
+    open_vocabulary: bool = True
+    #: Nats added for each such word, besides what the language model gives <unk>.
+    unknown_penalty: Annotated[float, msgspec.Meta(le=0)] = -10.0
+    #: Hypotheses to give for each utterance, the best first.
+    hypotheses: Positive = 1
+
+
+@dataclass(frozen=True)
 class DecodeConfig:
     """How a trained model is run."""
 

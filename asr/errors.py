@@ -31,6 +31,10 @@ class LanguageModelError(AsrError):
     """A language model file that is damaged or of another kind, or text that no model can be made from."""
 
 
+class DecoderError(AsrError):
+    """A decoder that cannot be set up, or log-probabilities that it cannot search."""
+
+
 class TrainingError(AsrError):
     """Training that cannot start or go on: unusable data, a loss that is not a number, a changed recipe."""
 

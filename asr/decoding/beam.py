@@ -1,0 +1,250 @@
+"""Beam search over whole utterances, batches and streams: log-probabilities -> hypotheses, the best first."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from asr.config import BeamConfig
+from asr.decoding.alignment import align
+from asr.decoding.greedy import Tokens
+from asr.decoding.hotwords import Phrase, compile_hotwords, no_hotwords
+from asr.decoding.lexicon import Lexicon, frozen
+from asr.decoding.prefixes import Spelling, endings, forget, trace
+from asr.decoding.search import NO_WORD, ROOT, Nodes, Rules, advance, begin, new_beam, new_nodes
+from asr.errors import DecoderError
+from asr.lm.ngram import NgramArrays, NgramModel
+
+MOST_NATS = 600.0  # between the best prefix and the worst: what 64-bit numbers hold
+SUM_TOLERANCE = 0.01  # nats by which a frame's probabilities may miss 1
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A word sequence and its scores, natural logarithms."""
+
+    text: str
+    words: tuple[str, ...]
+    score: float  # acoustic + lm_weight * lm + word bonus for each word + hotwords and penalties
+    acoustic: float  # ln P(tokens | sound), summed over alignments and over the ways to spell the words
+    lm: float  # ln P(words) with the sentence's end; 0 without a language model
+    tokens: tuple[int, ...]  # the likeliest spelling
+    spans: tuple[tuple[int, int], ...]  # each word's first token and the one after its last
+
+
+class BeamDecoder:
+    """Prefix beam search with or without a language model, a lexicon and hotwords.
+
+    `pieces` are the texts of the model's tokens, the blank first. Without a lexicon the words are those of the
+    language model, without that there are none: any token sequence is allowed.
+    """
+
+    def __init__(
+        self,
+        pieces: Sequence[str],
+        config: BeamConfig | None = None,
+        lm: NgramModel | None = None,
+        lexicon: Lexicon | None = None,
+        hotwords: Sequence[Phrase] = (),
+        name: str = "language model",
+    ):
+        self.pieces, self.config = pieces, config or BeamConfig()
+        if lexicon is None:
+            lexicon = Lexicon.of_model(lm, pieces, name) if lm else Lexicon.none(pieces)
+        self.lexicon = lexicon
+        is_open = not lexicon.words or (self.config.open_vocabulary and not lexicon.joined and not lexicon.pronounced)
+        self._graph = lexicon.compile(lm, self.config.lm_weight)
+        self._lm = lm.arrays if lm else _no_model()
+        self._begin = lm.begin if lm else 0
+        self._hotwords = compile_hotwords(hotwords, pieces, lexicon, is_open) if hotwords else no_hotwords(len(pieces))
+        self._rules = self._make_rules(lm, is_open, bool(hotwords))
+        self._spelling = _spelling(pieces)
+
+    def decode(self, emission: np.ndarray) -> list[Hypothesis]:
+        """The likeliest hypotheses of one utterance: log-probabilities `(frames, tokens)`, blank 0.
+
+        At most `config.hypotheses` of them, the best first; one empty hypothesis when nothing else is possible.
+        Raises `DecoderError` for a wrong width, NaN, +inf, or rows that are not log-probabilities.
+        """
+        stream = self.stream()
+        stream.push(emission)
+        return stream.finish()
+
+    def decode_batch(self, emissions: Sequence[np.ndarray], threads: int | None = None) -> list[list[Hypothesis]]:
+        """`decode` for each, on all cores unless told otherwise; the search runs outside Python's lock."""
+        threads = min(threads or len(os.sched_getaffinity(0)), max(1, len(emissions)))
+        if threads == 1:
+            return [self.decode(emission) for emission in emissions]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(self.decode, emissions))
+
+    def stream(self) -> "BeamStream":
+        """A search that is given its frames piece by piece."""
+        return BeamStream(self)
+
+    def times(self, hypothesis: Hypothesis, emission: np.ndarray) -> Tokens:
+        """The likeliest alignment of a hypothesis's tokens to the frames."""
+        return align(emission, hypothesis.tokens)
+
+    def _make_rules(self, lm: NgramModel | None, is_open: bool, has_hotwords: bool) -> Rules:
+        config = self.config
+        unknown = 0.0
+        if self.lexicon.words:
+            unknown = config.unknown_penalty
+            if lm:
+                unknown += config.lm_weight * float(lm.arrays.logp[1 + lm.unknown])
+        return Rules(
+            width=config.beam,
+            floor=float(np.exp(-min(config.beam_nats, MOST_NATS))),
+            top_tokens=config.top_tokens or len(self.pieces),
+            blank_skip=config.blank_skip if config.blank_skip < 1 else 2.0,
+            lm_weight=config.lm_weight if lm else 0.0,
+            word_bonus=config.word_bonus,
+            unknown_penalty=config.unknown_penalty if self.lexicon.words else 0.0,
+            ahead_unknown=float(np.exp(unknown)),
+            lm_unknown=lm.unknown if lm else 0,
+            lm_end=lm.end if lm else -1,
+            has_lm=lm is not None,
+            is_open=is_open,
+            joined=self.lexicon.joined,
+            has_hotwords=has_hotwords,
+        )
+
+
+class BeamStream:
+    """A search under way: frames are pushed in pieces of any size; the result equals that of all at once."""
+
+    def __init__(self, decoder: BeamDecoder):
+        self._decoder = decoder
+        width = decoder._rules.width
+        self._nodes, self._beam = new_nodes(32 * width + 1024), new_beam(width)
+        begin(self._nodes, self._beam, decoder._begin, decoder._hotwords.begin)
+
+    @property
+    def frames(self) -> int:
+        """Frames taken in so far."""
+        return int(self._beam.counts[2])
+
+    def push(self, emission: np.ndarray) -> None:
+        """Take in more frames `(frames, tokens)`."""
+        decoder = self._decoder
+        emission = check_emission(emission, len(decoder.pieces))
+        frame = 0
+        while frame < len(emission):
+            frame = advance(
+                emission, frame, decoder._graph, decoder._lm, decoder._hotwords, decoder._rules, self._nodes, self._beam
+            )
+            if frame < len(emission):
+                self._make_room()
+
+    def finish(self) -> list[Hypothesis]:
+        """The likeliest hypotheses if the utterance ends here. More frames may be pushed afterwards."""
+        decoder = self._decoder
+        found = endings(
+            decoder._graph,
+            decoder._lm,
+            decoder._hotwords,
+            decoder._rules,
+            self._nodes,
+            self._beam,
+            decoder._spelling,
+        )
+        if not len(found.score):
+            return [Hypothesis("", (), -np.inf, -np.inf, 0.0, (), ())]
+        # Several endings may have the same words: other spellings, or a space at the end. Their acoustic
+        # probabilities add up.
+        _, group = np.unique(found.words, return_inverse=True)
+        order = np.lexsort((np.arange(len(group)), -found.score))
+        best = np.full(group.max() + 1, -1)
+        for place in order[::-1]:
+            best[group[place]] = place
+        top = found.score[best]
+        excess = np.log(np.bincount(group, np.exp(found.score - top[group])))
+        totals = top + excess
+        chosen = np.lexsort((best, -totals))[: decoder.config.hypotheses]
+        return [self._hypothesis(found, best[place], totals[place], excess[place]) for place in chosen]
+
+    def _hypothesis(self, found, place: int, total: float, excess: float) -> Hypothesis:
+        decoder, lexicon = self._decoder, self._decoder.lexicon
+        tokens, words, spans = _words(found.node[place], found.word[place], self._nodes, decoder)
+        text = ("" if lexicon.joined and not lexicon.pronounced else " ").join(words)
+        acoustic, lm = found.acoustic[place] + excess, found.lm[place]
+        return Hypothesis(
+            text, tuple(words), float(total), float(acoustic), float(lm), tuple(tokens.tolist()), tuple(spans)
+        )
+
+    def _make_room(self) -> None:
+        forget(self._nodes, self._beam)
+        capacity = len(self._nodes.parent)
+        if 2 * self._beam.counts[1] > capacity:
+            larger = new_nodes(2 * capacity)
+            for old, new in zip(self._nodes, larger, strict=True):
+                new[:capacity] = old
+            self._nodes = larger
+
+
+def check_emission(emission: np.ndarray, tokens: int) -> np.ndarray:
+    """Log-probabilities `(frames, tokens)` as contiguous float32; raises `DecoderError` for anything else."""
+    emission = np.asarray(emission)
+    if emission.ndim != 2 or emission.shape[1] != tokens:
+        raise DecoderError(f"log-probabilities of shape {emission.shape}; needs (frames, {tokens}), one column a token")
+    emission = np.ascontiguousarray(emission, np.float32)
+    if not len(emission):
+        return emission
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = np.exp(emission).sum(axis=1)
+    bad = np.flatnonzero(~(np.abs(np.log(np.maximum(sums, 1e-30))) < SUM_TOLERANCE))
+    if len(bad):
+        frame = bad[0]
+        what = (
+            "hold NaN"
+            if np.isnan(emission[frame]).any()
+            else f"have probabilities that sum to {sums[frame]:.4g}, not 1"
+        )
+        raise DecoderError(f"frame {frame}: the values {what}; give the output of log_softmax")
+    return emission
+
+
+def _words(node: int, last: int, nodes: Nodes, decoder: BeamDecoder) -> tuple[np.ndarray, list[str], list]:
+    """A prefix's tokens, its words, and each word's (first token, token after the last)."""
+    lexicon, pieces = decoder.lexicon, decoder.pieces
+    tokens, completed, lexical = trace(nodes, node)
+    words, spans = [], []
+
+    def finish(word: int, first: int, end: int) -> None:
+        text = lexicon.words[word] if word >= 0 else "".join(pieces[token] for token in tokens[first:end]).strip(" ")
+        if text:
+            words.append(text)
+            spans.append((first, end))
+
+    first = 0
+    for place, (token, word) in enumerate(zip(tokens, completed, strict=True)):
+        if lexicon.joined and word == NO_WORD or not lexicon.starts[token]:
+            continue
+        within = lexicon.joined and lexical[place] == ROOT  # the token is the word's last one
+        finish(word, first, place + within)
+        first = place + (within or pieces[token] == " ")
+    finish(last, first, len(tokens))
+    return tokens, words, spans
+
+
+def _spelling(pieces: Sequence[str]) -> Spelling:
+    """Polynomial hashes of the pieces' texts without spaces, modulo 2^64."""
+    base, mask = 0x100000001B3, (1 << 64) - 1
+    codes, powers = [], []
+    for piece in pieces:
+        code, power = 0, 1
+        for character in reversed(piece.replace(" ", "")):
+            code = (code + (ord(character) + 1) * power) & mask
+            power = power * base & mask
+        codes.append(code)
+        powers.append(power)
+    return Spelling(frozen(np.array(codes, np.uint64)), frozen(np.array(powers, np.uint64)))
+
+
+def _no_model() -> NgramArrays:
+    """Arrays in the place of a language model's, for compiled code that has one kind of argument."""
+    kinds = (np.int32, np.float32, np.float32, np.int32, np.int32, np.int32)
+    return NgramArrays(*(frozen(np.zeros(1, kind)) for kind in kinds))

@@ -1,0 +1,167 @@
+"""Hotwords: phrases that the search prefers, as an automaton over tokens (Aho & Corasick 1975).
+
+A phrase matches whole words only. Each symbol matched so far lends its share of the boost, which a hypothesis loses
+again when the match fails; a complete phrase keeps it.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asr.decoding.lexicon import Lexicon, frozen
+from asr.decoding.search import Hotwords
+from asr.errors import DecoderError
+
+EDGE = 0  # the symbol at both ends of a word
+MOST_VARIANTS = 64  # pronunciations of one phrase
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words to prefer, and by how much."""
+
+    text: str
+    boost: float  # nats, above 0
+
+
+def read_hotwords(path: Path, boost: float) -> list[Phrase]:
+    """A phrase a line, with a tab and its own boost behind it or without; `#` begins a comment.
+
+    Raises `DecoderError` naming file and line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DecoderError(f"{path}: {error.strerror}; give a file of hotwords, one phrase a line") from error
+    except UnicodeDecodeError as error:
+        raise DecoderError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    phrases = []
+    for number, line in enumerate(lines, 1):
+        text, _, own = line.partition("\t")
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            phrases.append(Phrase(" ".join(text.split()), float(own) if own.strip() else boost))
+        except ValueError:
+            raise DecoderError(f"{path}:{number}: '{own.strip()}' is not a boost; write PHRASE<tab>NUMBER") from None
+        if not text.strip() or not 0 < phrases[-1].boost < np.inf:
+            raise DecoderError(f"{path}:{number}: needs a phrase and a boost above 0 (nats)")
+    return phrases
+
+
+def no_hotwords(tokens: int) -> Hotwords:
+    """An automaton that prefers nothing."""
+    return Hotwords(
+        frozen(np.zeros((1, tokens + 1), np.int32)), frozen(np.zeros((1, tokens + 1))), frozen(np.zeros(1)), 0
+    )
+
+
+def compile_hotwords(phrases: Sequence[Phrase], pieces: Sequence[str], lexicon: Lexicon, is_open: bool) -> Hotwords:
+    """The automaton; its last column is the end of a word where no token marks it.
+
+    Raises `DecoderError` for a phrase that the tokens cannot spell or, in a closed vocabulary, with a word that the
+    lexicon lacks: it could never be recognised.
+    """
+    spellings, token_symbols, edged = _spell(phrases, pieces, lexicon, is_open)
+    goto, failure, progress, completed = _grow(spellings, edged)
+    symbols = 1 + max((symbol for parts in token_symbols for symbol in parts), default=0)
+    follow = np.zeros((len(goto), symbols), np.int64)
+    potential, bank = np.array(progress), np.array(completed)
+    for state in _breadth_first(goto):
+        if state:
+            potential[state] = max(potential[state], potential[failure[state]])
+            bank[state] += bank[failure[state]]
+            follow[state] = follow[failure[state]]
+        for symbol, target in goto[state].items():
+            follow[state, symbol] = target
+    gain = potential[follow] - potential[:, None] + bank[follow]  # (states, symbols)
+    # Two spaces are as one. In a script without spaces phrases match anywhere, and the ends of words change nothing.
+    after_edge = [target for arcs in goto for symbol, target in arcs.items() if symbol == EDGE]
+    deaf = after_edge if edged else list(range(len(goto)))
+    follow[deaf, EDGE], gain[deaf, EDGE] = deaf, 0.0
+    states, tokens = len(goto), len(pieces)
+    token_next, token_gain = np.zeros((states, tokens + 1), np.int32), np.zeros((states, tokens + 1))
+    for token, parts in enumerate([*token_symbols, (EDGE,)]):
+        state = np.arange(states)
+        for symbol in parts:
+            token_gain[:, token] += gain[state, symbol]
+            state = follow[state, symbol]
+        token_next[:, token] = state
+    last = gain[:, EDGE] - potential[follow[:, EDGE]]
+    return Hotwords(frozen(token_next), frozen(token_gain), frozen(last), int(follow[0, EDGE]))
+
+
+def _spell(phrases, pieces, lexicon, is_open):
+    """Each phrase's spellings in symbols, and the symbols of each token; symbol 0 is the edge of a word."""
+    known = _pronunciations(lexicon) if lexicon.pronounced else None
+    if known is not None:
+        token_symbols = [tuple(symbol + 1 for symbol in parts) for parts in lexicon.token_symbols]
+        if not lexicon.joined:
+            token_symbols = [
+                (EDGE, *token_symbols[i]) if lexicon.starts[i] else token_symbols[i] for i in range(len(pieces))
+            ]
+    else:
+        index = {" ": EDGE} | {letter: i for i, letter in enumerate(sorted(set("".join(pieces)) - {" "}), 1)}
+        token_symbols = [tuple(index[letter] for letter in piece) for piece in pieces]
+    edge = (EDGE,) if known is not None or any(piece.startswith(" ") for piece in pieces) else ()
+    words, spellings = set(lexicon.words), {}
+    for phrase in phrases:
+        parts = phrase.text.split()
+        if not is_open and (missing := [word for word in parts if word not in words]):
+            raise DecoderError(f"hotword '{phrase.text}': '{missing[0]}' is not in the closed vocabulary; add it there")
+        variants = [edge]
+        for word in parts:
+            try:
+                ways = known[word] if known is not None else [tuple(index[letter] for letter in word)]
+            except KeyError as error:
+                raise DecoderError(
+                    f"hotword '{phrase.text}': the model cannot write {error.args[0]!r}; respell it in its alphabet"
+                ) from None
+            variants = [(*before, *way, *edge) for before in variants for way in ways][:MOST_VARIANTS]
+        for variant in variants:
+            spellings[variant] = max(phrase.boost, spellings.get(variant, 0.0))
+    return spellings, token_symbols, bool(edge)
+
+
+def _pronunciations(lexicon):
+    known = {}
+    for spelling, word in enumerate(lexicon.spelled):
+        symbols = lexicon.symbols[lexicon.offsets[spelling] : lexicon.offsets[spelling + 1]]
+        known.setdefault(lexicon.words[word], []).append(tuple(int(symbol) + 1 for symbol in symbols))
+    return known
+
+
+def _grow(spellings, edged):
+    """A tree of the spellings: transitions, failure links, partial boosts, and boosts of what is complete."""
+    goto, progress, completed = [{}], [0.0], [0.0]
+    for spelling, boost in spellings.items():
+        state, inner = 0, len(spelling) - 2 * edged
+        for depth, symbol in enumerate(spelling):
+            if symbol not in goto[state]:
+                goto[state][symbol] = len(goto)
+                goto.append({})
+                progress.append(0.0)
+                completed.append(0.0)
+            state = goto[state][symbol]
+            if depth < len(spelling) - 1:
+                progress[state] = max(progress[state], boost * (depth + 1 - edged) / inner)
+        completed[state] = boost
+    failure = [0] * len(goto)
+    for state in _breadth_first(goto):
+        for symbol, target in goto[state].items():
+            back = failure[state]
+            while back and symbol not in goto[back]:
+                back = failure[back]
+            failure[target] = goto[back].get(symbol, 0) if state else 0
+    return goto, failure, progress, completed
+
+
+def _breadth_first(goto):
+    queue = deque([0])
+    while queue:
+        state = queue.popleft()
+        yield state
+        queue.extend(goto[state].values())
