@@ -273,6 +273,34 @@ class EvaluateConfig:
     decode: DecodeConfig = DecodeConfig()
 
 
+@dataclass(frozen=True)
+class LmTextConfig:
+    """How a language model sees text: the same way in training, measuring and recognising."""
+
+    #: Applied to the text first; choose what the recogniser's recipe has. 'nfc': Unicode NFC and single spaces,
+    #: nothing else. 'basic': also lower case and no punctuation but apostrophes inside words. 'none': text as it is.
+    normalizer: Literal["basic", "nfc", "none"] = "basic"
+    #: Each character is a word of its own and spaces are dropped: for languages written without spaces.
+    characters: bool = False
+
+
+@dataclass(frozen=True)
+class LmConfig(LmTextConfig):
+    """How text becomes a language model (interpolated modified Kneser-Ney)."""
+
+    #: Words of the longest n-grams. 3 is the usual choice for recognition; 4 gains a few percent of perplexity and
+    #: needs twice the memory.
+    order: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
+    #: Leave out n-grams that occur this often or less: a value an order from 1 on, such as 0 0 1; the last one holds
+    #: for all further orders. The first must be 0, and none may be below the one before it. Empty: all are kept.
+    prune: tuple[NotNegative, ...] = ()
+    #: Words to keep, the most frequent ones; all others become <unk>. 0 keeps all.
+    vocab: NotNegative = 0
+    #: Nats for each word of the text. Leave out n-grams whose loss costs less relative entropy than this (Stolcke
+    #: 1998): 1e-8 to 1e-7 make a model several times smaller that recognises almost as well. 0 keeps all.
+    entropy: NotNegativeReal = 0.0
+
+
 def load_recipe(path: Path) -> Recipe:
     """Read a TOML recipe; paths in it are resolved against its own folder.
 

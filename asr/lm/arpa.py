@@ -52,8 +52,13 @@ def read_arpa(path: str | os.PathLike, advance: Callable[[int], object] | None =
     return _Reader(Path(path), advance).read()
 
 
+def read_counts(path: str | os.PathLike) -> list[int]:
+    """The number of n-grams of each order that an ARPA file's header states."""
+    return _Reader(Path(path)).read_header()
+
+
 class _Reader:
-    def __init__(self, path: Path, advance: Callable[[int], object] | None):
+    def __init__(self, path: Path, advance: Callable[[int], object] | None = None):
         self.path = path
         self.blocks = read_blocks(path, advance)
         self.buffer, self.position = np.empty(0, np.uint8), 0
@@ -64,7 +69,7 @@ class _Reader:
         self.levels: list[_Level] = []
 
     def read(self) -> Trie:
-        counts = self._header()
+        counts = self.read_header()
         for order, count in enumerate(counts, start=1):
             heading = self._line()
             if heading != f"\\{order}-grams:":
@@ -112,7 +117,7 @@ class _Reader:
             return line
         raise LanguageModelError(f"{self.path}: cut short at line {self.line_number}; get the file again")
 
-    def _header(self) -> list[int]:
+    def read_header(self) -> list[int]:
         """The number of n-grams of each order."""
         if not self._refill():
             raise LanguageModelError(f"{self.path}: the file is empty")

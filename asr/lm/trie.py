@@ -67,8 +67,10 @@ def build_trie(
     its back-off weight.
 
     N-grams come sorted by context, then word; unigrams are all words in order, their contexts all 0. `backoff` has no
-    entry for the highest order.
+    entry for the highest order. Highest orders without n-grams are left out.
     """
+    while len(word) > 1 and len(word[-1]) == 0 and not backoff[-1].any():
+        contexts, word, logp, backoff = contexts[:-1], word[:-1], logp[:-1], backoff[:-1]
     sizes = [1, *map(len, word)]
     starts = (0, *np.cumsum(sizes).tolist())
     if starts[-1] >= 2**31:

@@ -1,0 +1,145 @@
+"""Text -> language model: read, count, estimate, prune, write; with progress bars on a terminal."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from asr.config import LmConfig
+from asr.errors import ConfigError, LanguageModelError
+from asr.lm.arpa import write_arpa
+from asr.lm.compiled import SUFFIX, save_compiled
+from asr.lm.corpus import UNKNOWN_ID, TextReader
+from asr.lm.counting import Text, count_orders
+from asr.lm.kneser_ney import FALLBACK, estimate
+from asr.lm.ngram import NgramModel
+from asr.lm.pruning import prune_by_entropy
+from asr.lm.trie import Trie
+
+T = TypeVar("T")
+_ARPA_NAMES = (".arpa", ".arpa.gz", ".arpa.xz")
+_SPECIAL = 3  # <unk>, <s>, </s>
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model and what it was made from."""
+
+    trie: Trie
+    words: int  # in the text, sentence ends not counted
+    sentences: int
+    unknown: int  # words of the text that --vocab left out
+    notes: list[str]  # what the user should know
+
+    def to_text(self) -> str:
+        """For a person."""
+        rows = [
+            ("text", f"{self.words:,} words in {self.sentences:,} sentences"),
+            ("vocabulary", f"{len(self.trie.words) - _SPECIAL:,} words"),
+        ]
+        if self.unknown:
+            rows.append(("unknown", f"{self.unknown:,} words of the text ({self.unknown / self.words:.2%})"))
+        rows += [(f"{order}-grams", f"{count:,}") for order, count in enumerate(self.trie.counts, start=1)]
+        return "\n".join(f"{name:<11} {value}" for name, value in rows)
+
+
+def train_model(paths: Sequence[Path], config: LmConfig, output: Path | None = None) -> TrainedModel:
+    """Make a model from text files or manifests and, if `output` is given, write it: ARPA or, by the name, compiled.
+
+    Raises `ConfigError` for options that don't fit together and `LanguageModelError` for text that can't be used.
+    """
+    _check(paths, config, output)
+    text = Text()
+    with bar("reading", sum(path.stat().st_size for path in paths if path.is_file())) as advance:
+        reader = TextReader(paths, config.normalizer, config.characters, advance)
+        for ids in reader:
+            text.append(ids)
+    words = _choose_words(reader.words, text, config.vocab)
+    sentences = int(text.counts[1]) if len(text.counts) else 0
+    if not sentences:
+        raise LanguageModelError(f"{', '.join(map(str, paths))}: no words in it")
+    levels = count_orders(text, config.order, track)
+    total, unknown = text.size - 2 * sentences, int(text.counts[UNKNOWN_ID])
+    notes = []
+    while len(levels[-1].word) == 0:
+        notes.append(f"no {len(levels)}-grams in this text: the model's order is {len(levels) - 1}")
+        levels.pop()
+    result = estimate(words, levels, config.prune)
+    if result.fallbacks:
+        orders = ", ".join(f"{order}" for order in result.fallbacks)
+        notes.append(
+            f"too little text to find the Kneser-Ney discounts of order {orders}: "
+            f"{', '.join(map(str, FALLBACK))} were taken instead"
+        )
+    trie = result.trie
+    if config.entropy:
+        # Each word of the text, and each sentence's end, was predicted from one context of every order.
+        share = result.occurrences / (total + sentences)
+        trie = prune_by_entropy(trie, share, config.entropy)
+    if output:
+        write_model(output, trie)
+    return TrainedModel(trie, total, sentences, unknown, notes)
+
+
+def write_model(path: Path, trie: Trie) -> None:
+    """Write a model as ARPA or, by the name, in compiled form."""
+    if path.name.endswith(SUFFIX):
+        save_compiled(path, NgramModel.from_trie(trie))
+        return
+    with bar("writing", sum(trie.counts)) as advance:
+        write_arpa(path, trie, advance)
+
+
+def _check(paths: Sequence[Path], config: LmConfig, output: Path | None) -> None:
+    prune = config.prune
+    if not paths:
+        raise LanguageModelError("no TEXT: name text files or manifests")
+    if output and not output.name.endswith((*_ARPA_NAMES, SUFFIX)):
+        raise ConfigError(f"{output}: not a model by its name; end it in {', '.join(_ARPA_NAMES)} or {SUFFIX}")
+    if output and any(output.exists() and path.exists() and path.samefile(output) for path in paths):
+        raise ConfigError(f"{output}: would be written over, but is a TEXT; choose another --output")
+    if len(prune) > config.order:
+        raise ConfigError(f"--prune has {len(prune)} values, --order is {config.order}: give one an order at most")
+    if prune and prune[0]:
+        raise ConfigError(f"--prune begins with {prune[0]}, but unigrams are never pruned: begin with 0, or use --vocab")
+    if list(prune) != sorted(prune):
+        raise ConfigError(f"--prune {' '.join(map(str, prune))} goes down: no value may be below the one before it")
+
+
+def _choose_words(words: list[str], text: Text, size: int) -> list[str]:
+    """Order words by frequency, most frequent first, which keeps what is asked for often close together; those beyond
+    the first `size` become <unk> (0: all are kept)."""
+    if len(text.counts) == 0:
+        return words
+    counts = np.zeros(len(words), np.int64)
+    counts[: len(text.counts)] = text.counts
+    ranked = _SPECIAL + np.argsort(-counts[_SPECIAL:], kind="stable")
+    kept = ranked[:size] if size else ranked
+    new_ids = np.full(len(words), UNKNOWN_ID)
+    new_ids[:_SPECIAL] = range(_SPECIAL)
+    new_ids[kept] = np.arange(_SPECIAL, _SPECIAL + len(kept))
+    text.relabel(new_ids)
+    return words[:_SPECIAL] + [words[id] for id in kept]
+
+
+@contextmanager
+def bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal; gives the function that moves it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda amount: progress.advance(task, amount)
+
+
+def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+    """The same items, with a progress bar on a terminal."""
+    with bar(description, total) as advance:
+        for item in items:
+            yield item
+            advance(1)
