@@ -12,7 +12,6 @@ from asr.config import BeamConfig
 from asr.decoding.beam import BeamDecoder
 from asr.decoding.hotwords import Phrase
 from asr.decoding.lexicon import Lexicon
-from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
 from asr.lm.trie import build_trie
 
@@ -197,7 +196,7 @@ def test_long_streams_keep_only_what_the_beam_still_needs():
     whole = decoder.stream()
     whole.push(np.concatenate([emissions(500, len(LETTERS), seed) for seed in range(40)]))
     assert stream.finish() == whole.finish()
-    assert len(stream._nodes.parent) < 20000 * 8 / 2
+    assert len(stream._beam.nodes) < 20000 * 8 / 2
 
 
 def test_a_batch_gives_what_its_utterances_give_whatever_the_threads():

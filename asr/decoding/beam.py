@@ -13,7 +13,7 @@ from asr.decoding.greedy import Tokens
 from asr.decoding.hotwords import Phrase, compile_hotwords, no_hotwords
 from asr.decoding.lexicon import Lexicon, frozen
 from asr.decoding.prefixes import Spelling, endings, forget, trace
-from asr.decoding.search import NO_WORD, ROOT, Nodes, Rules, advance, begin, new_beam, new_nodes
+from asr.decoding.search import NO_WORD, NODE, ROOT, Rules, advance, new_beam
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramArrays, NgramModel
 
@@ -118,9 +118,7 @@ class BeamStream:
 
     def __init__(self, decoder: BeamDecoder):
         self._decoder = decoder
-        width = decoder._rules.width
-        self._nodes, self._beam = new_nodes(32 * width + 1024), new_beam(width)
-        begin(self._nodes, self._beam, decoder._begin, decoder._hotwords.begin)
+        self._beam = new_beam(decoder._rules.width, decoder._begin, decoder._hotwords.begin)
 
     @property
     def frames(self) -> int:
@@ -133,24 +131,14 @@ class BeamStream:
         emission = check_emission(emission, len(decoder.pieces))
         frame = 0
         while frame < len(emission):
-            frame = advance(
-                emission, frame, decoder._graph, decoder._lm, decoder._hotwords, decoder._rules, self._nodes, self._beam
-            )
+            frame = advance(emission, frame, decoder._graph, decoder._lm, decoder._hotwords, decoder._rules, self._beam)
             if frame < len(emission):
                 self._make_room()
 
     def finish(self) -> list[Hypothesis]:
         """The likeliest hypotheses if the utterance ends here. More frames may be pushed afterwards."""
         decoder = self._decoder
-        found = endings(
-            decoder._graph,
-            decoder._lm,
-            decoder._hotwords,
-            decoder._rules,
-            self._nodes,
-            self._beam,
-            decoder._spelling,
-        )
+        found = endings(decoder._graph, decoder._lm, decoder._hotwords, decoder._rules, self._beam, decoder._spelling)
         if not len(found.score):
             return [Hypothesis("", (), -np.inf, -np.inf, 0.0, (), ())]
         # Several endings may have the same words: other spellings, or a space at the end. Their acoustic
@@ -168,7 +156,7 @@ class BeamStream:
 
     def _hypothesis(self, found, place: int, total: float, excess: float) -> Hypothesis:
         decoder, lexicon = self._decoder, self._decoder.lexicon
-        tokens, words, spans = _words(found.node[place], found.word[place], self._nodes, decoder)
+        tokens, words, spans = _words(found.node[place], found.word[place], self._beam.nodes, decoder)
         text = ("" if lexicon.joined and not lexicon.pronounced else " ").join(words)
         acoustic, lm = found.acoustic[place] + excess, found.lm[place]
         return Hypothesis(
@@ -176,13 +164,10 @@ class BeamStream:
         )
 
     def _make_room(self) -> None:
-        forget(self._nodes, self._beam)
-        capacity = len(self._nodes.parent)
-        if 2 * self._beam.counts[1] > capacity:
-            larger = new_nodes(2 * capacity)
-            for old, new in zip(self._nodes, larger, strict=True):
-                new[:capacity] = old
-            self._nodes = larger
+        forget(self._beam)
+        if 2 * self._beam.counts[1] > len(self._beam.nodes):
+            more = np.zeros(len(self._beam.nodes), NODE)
+            self._beam = self._beam._replace(nodes=np.concatenate([self._beam.nodes, more]))
 
 
 def check_emission(emission: np.ndarray, tokens: int) -> np.ndarray:
@@ -207,7 +192,7 @@ def check_emission(emission: np.ndarray, tokens: int) -> np.ndarray:
     return emission
 
 
-def _words(node: int, last: int, nodes: Nodes, decoder: BeamDecoder) -> tuple[np.ndarray, list[str], list]:
+def _words(node: int, last: int, nodes: np.ndarray, decoder: BeamDecoder) -> tuple[np.ndarray, list[str], list]:
     """A prefix's tokens, its words, and each word's (first token, token after the last)."""
     lexicon, pieces = decoder.lexicon, decoder.pieces
     tokens, completed, lexical = trace(nodes, node)
@@ -221,7 +206,7 @@ def _words(node: int, last: int, nodes: Nodes, decoder: BeamDecoder) -> tuple[np
 
     first = 0
     for place, (token, word) in enumerate(zip(tokens, completed, strict=True)):
-        if lexicon.joined and word == NO_WORD or not lexicon.starts[token]:
+        if (lexicon.joined and word == NO_WORD) or not lexicon.starts[token]:
             continue
         within = lexicon.joined and lexical[place] == ROOT  # the token is the word's last one
         finish(word, first, place + within)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from asr.decoding.search import NO_WORD, ROOT, UNKNOWN_WORD, Beam, Graph, Hotwords, Nodes, Rules, ask, word_bias
+from asr.decoding.search import NO_WORD, ROOT, UNKNOWN_WORD, Beam, Graph, Hotwords, Rules, ask, word_bias
 from asr.lm.ngram import NgramArrays, query
 
 
@@ -29,26 +29,23 @@ class Endings(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def endings(
-    graph: Graph, lm: NgramArrays, hotwords: Hotwords, rules: Rules, nodes: Nodes, beam: Beam, spelling: Spelling
-) -> Endings:
+def endings(graph: Graph, lm: NgramArrays, hotwords: Hotwords, rules: Rules, beam: Beam, spelling: Spelling) -> Endings:
     """End every prefix of the beam here: its last word, the sentence, and hotwords that have only begun.
 
     In a closed vocabulary a prefix inside a word is no hypothesis.
     """
-    most = 1
+    slots, nodes = beam.slots, beam.nodes
+    room = 1
     for i in range(beam.counts[0]):
-        lexical = nodes.lexical[beam.node[i]]
-        if lexical >= 0:
-            most += graph.word_begin[lexical + 1] - graph.word_begin[lexical]
-    room = beam.counts[0] + most
+        lexical = nodes[slots[i].node].lexical
+        room += 1 + (graph.word_begin[lexical + 1] - graph.word_begin[lexical] if lexical >= 0 else 0)
     node_of, word_of = np.empty(room, np.int32), np.empty(room, np.int32)
     acoustic, lm_of, score = np.empty(room), np.empty(room), np.empty(room)
     words = np.empty(room, np.uint64)
     count = 0
     for i in range(beam.counts[0]):
-        node = beam.node[i]
-        lexical = nodes.lexical[node]
+        node = slots[i].node
+        lexical = nodes[node].lexical
         first, last = 0, 1
         if lexical > ROOT:
             first, last = graph.word_begin[lexical], graph.word_begin[lexical + 1]
@@ -62,8 +59,8 @@ def endings(
             else:
                 word = graph.node_word[place]
             ahead = graph.ahead[lexical] if lexical >= 0 else rules.ahead_unknown
-            sound = math.log(beam.blank[i] + beam.label[i]) + beam.scale[0] - nodes.bias[node] - math.log(ahead)
-            bias, raw, state = nodes.bias[node], nodes.lm[node], nodes.state[node]
+            bias, raw, state = nodes[node].bias, nodes[node].lm, np.int64(nodes[node].state)
+            sound = math.log(slots[i].blank + slots[i].label) + beam.scale[0] - bias - math.log(ahead)
             if word != NO_WORD:
                 part, state = ask(state, word, graph, lm, rules)
                 bias += word_bias(part, word, rules)
@@ -73,7 +70,7 @@ def endings(
                 bias += rules.lm_weight * part
                 raw += part
             if rules.has_hotwords:
-                bias += hotwords.last[nodes.hot[node]]
+                bias += hotwords.last[nodes[node].hot]
             node_of[count], word_of[count] = node, word
             acoustic[count], lm_of[count], score[count] = sound, raw, sound + bias
             words[count] = _hash_words(node, word, graph, nodes, spelling)
@@ -88,17 +85,17 @@ def _hash_words(node, word, graph, nodes, spelling):
     prime = np.uint64(1099511628211)
     text, weight = np.uint64(0), np.uint64(1)
     while node > 0:
-        token, completed = nodes.token[node], nodes.word[node]
+        token, completed = nodes[node].token, nodes[node].word
         text += spelling.code[token] * weight
         weight *= spelling.power[token]
         if completed != NO_WORD or graph.starts[token]:
             result = _mix(result, word, text, prime)
             word, text, weight = completed, np.uint64(0), np.uint64(1)
-        node = nodes.parent[node]
+        node = nodes[node].parent
     return _mix(result, word, text, prime)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _mix(result, word, text, prime):
     if word == NO_WORD:
         return result
@@ -108,45 +105,38 @@ def _mix(result, word, text, prime):
 
 
 @njit(nogil=True, cache=True)
-def forget(nodes: Nodes, beam: Beam) -> None:
+def forget(beam: Beam) -> None:
     """Drop the tree's nodes that lead to no prefix in the beam; the others keep their order."""
-    count = beam.counts[1]
+    slots, nodes, count = beam.slots, beam.nodes, beam.counts[1]
     place = np.full(count, -1, np.int32)
     place[0] = 0
     for i in range(beam.counts[0]):
-        node = beam.node[i]
+        node = slots[i].node
         while place[node] < 0:
             place[node] = 0
-            node = nodes.parent[node]
+            node = nodes[node].parent
     kept = 0
     for node in range(count):
         if place[node] < 0:
             continue
         place[node] = kept
-        parent = nodes.parent[node]
-        nodes.parent[kept] = place[parent] if parent >= 0 else -1
-        nodes.token[kept], nodes.word[kept] = nodes.token[node], nodes.word[node]
-        nodes.lexical[kept], nodes.state[kept] = nodes.lexical[node], nodes.state[node]
-        nodes.hot[kept], nodes.slot[kept] = nodes.hot[node], nodes.slot[node]
-        nodes.bias[kept], nodes.lm[kept], nodes.link[kept] = nodes.bias[node], nodes.lm[node], nodes.link[node]
-        nodes.commit[kept], nodes.commit_state[kept] = nodes.commit[node], nodes.commit_state[node]
-        nodes.commit_lm[kept] = nodes.commit_lm[node]
-        nodes.child[kept], nodes.sibling[kept] = -1, -1
+        nodes[kept] = nodes[node]
+        nodes[kept].child = -1
         if kept:
-            parent = nodes.parent[kept]
-            nodes.sibling[kept] = nodes.child[parent]
-            nodes.child[parent] = kept
+            parent = place[nodes[kept].parent]
+            nodes[kept].parent, nodes[kept].sibling = parent, nodes[parent].child
+            nodes[parent].child = kept
         kept += 1
     for i in range(beam.counts[0]):
-        beam.node[i] = place[beam.node[i]]
+        slots[i].node = place[slots[i].node]
     beam.counts[1] = kept
 
 
-def trace(nodes: Nodes, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def trace(nodes: np.ndarray, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The tokens of a prefix, what each of them completed, and the lexicon's node behind it, `(tokens,)` each."""
     path = []
     while node > 0:
         path.append(node)
-        node = nodes.parent[node]
-    places = np.array(path[::-1], np.int64)
-    return nodes.token[places].astype(np.int64), nodes.word[places], nodes.lexical[places]
+        node = nodes["parent"][node]
+    found = nodes[path[::-1]]
+    return found["token"].astype(np.int64), found["word"], found["lexical"]

@@ -68,484 +68,435 @@ class Rules(NamedTuple):
     has_hotwords: bool
 
 
-class Nodes(NamedTuple):
-    """The tree of prefixes, `(capacity,)` each; node 0 is the empty prefix."""
-
-    parent: np.ndarray  # int32
-    token: np.ndarray  # int32
-    word: np.ndarray  # int32 the lexicon word that this token completed, NO_WORD or UNKNOWN_WORD
-    lexical: np.ndarray  # int32 node of the lexicon
-    state: np.ndarray  # int32 language model state before the word that has begun
-    hot: np.ndarray  # int32 hotword state
-    slot: np.ndarray  # int32 place in the beam, -1 outside
-    child: np.ndarray  # int32 the latest child, -1 if none
-    sibling: np.ndarray  # int32 the child of the same parent before this one, -1 if none
-    bias: np.ndarray  # float64 logarithm of the weight without look-ahead
-    lm: np.ndarray  # float64 language model's logarithm of the completed words' probability
-    link: np.ndarray  # float64 weight divided by the parent's
-    commit: np.ndarray  # float64 factor of the weight when the begun word ends here; NaN until it is asked for
-    commit_state: np.ndarray  # int32
-    commit_lm: np.ndarray  # float64
+#: A node of the tree of prefixes; node 0 is the empty prefix.
+NODE = np.dtype(
+    [
+        ("parent", np.int32),
+        ("token", np.int32),
+        ("word", np.int32),  # the lexicon word that this token completed, NO_WORD or UNKNOWN_WORD
+        ("lexical", np.int32),  # node of the lexicon
+        ("state", np.int32),  # language model state before the word that has begun
+        ("hot", np.int32),  # hotword state
+        ("slot", np.int32),  # place in the beam, -1 outside
+        ("child", np.int32),  # the latest child, -1 if none
+        ("sibling", np.int32),  # the child of the same parent before this one, -1 if none
+        ("commit", np.float64),  # factor of the weight when the begun word ends here; NaN until it is asked for
+        ("bias", np.float64),  # logarithm of the weight without look-ahead
+        ("lm", np.float64),  # language model's logarithm of the completed words' probability
+        ("link", np.float64),  # weight divided by the parent's
+    ]
+)
+#: A prefix in the beam, before a frame and after it.
+SLOT = np.dtype(
+    [
+        ("node", np.int32),
+        ("child", np.int32),  # a child in the beam, -1 if none
+        ("sibling", np.int32),  # another child of the same parent
+        ("last", np.int32),  # its last token, -1 if none
+        ("blank", np.float64),  # weighted probability of alignments that end in a blank
+        ("label", np.float64),  # of those that end in the last token
+        ("total", np.float64),  # of both
+        ("next_blank", np.float64),
+        ("next_label", np.float64),
+    ]
+)
+#: A prefix with one token more.
+EXTENSION = np.dtype(
+    [
+        ("slot", np.int32),
+        ("token", np.int32),
+        ("lexical", np.int32),
+        ("word", np.int32),
+        ("value", np.float64),  # weighted probability
+    ]
+)
 
 
 class Beam(NamedTuple):
-    """The prefixes in the beam, `(width,)` each, and counts."""
+    """The prefixes in the beam and the tree that they belong to."""
 
-    node: np.ndarray  # int32
-    blank: np.ndarray  # float64 weighted probability of alignments that end in a blank
-    label: np.ndarray  # float64 of those that end in the last token
+    slots: np.ndarray  # SLOT (width,)
+    nodes: np.ndarray  # NODE (capacity,)
     counts: np.ndarray  # int64 (3,) prefixes in the beam, nodes in the tree, frames seen
     scale: np.ndarray  # float64 (1,) logarithm of what the probabilities have been divided by
 
 
-def new_nodes(capacity: int) -> Nodes:
-    """An empty tree."""
-    kinds = [np.int32] * 9 + [np.float64] * 4 + [np.int32, np.float64]
-    return Nodes(*(np.empty(capacity, kind) for kind in kinds))
-
-
-def new_beam(width: int) -> Beam:
-    """An empty beam."""
-    return Beam(
-        np.empty(width, np.int32), np.empty(width), np.empty(width), np.zeros(3, np.int64), np.zeros(1, np.float64)
-    )
-
-
-@njit(nogil=True, cache=True)
-def begin(nodes: Nodes, beam: Beam, lm_state: int, hot_state: int) -> None:
+def new_beam(width: int, lm_state: int, hot_state: int) -> Beam:
     """The beam before the first frame: the empty prefix."""
-    _set_node(nodes, 0, -1, -1, NO_WORD, ROOT, lm_state, hot_state, 0.0, 0.0, 1.0)
-    nodes.slot[0] = 0
-    beam.node[0], beam.blank[0], beam.label[0] = 0, 1.0, 0.0
-    beam.counts[0], beam.counts[1], beam.counts[2] = 1, 1, 0
-    beam.scale[0] = 0.0
+    beam = Beam(np.zeros(width, SLOT), np.zeros(32 * width + 1024, NODE), np.array([1, 1, 0]), np.zeros(1))
+    root = beam.nodes[0]
+    root["parent"] = root["token"] = root["word"] = root["child"] = root["sibling"] = -1
+    root["lexical"], root["state"], root["hot"] = ROOT, lm_state, hot_state
+    root["link"], root["commit"] = 1.0, np.nan
+    beam.slots[0]["blank"], beam.slots[0]["last"] = 1.0, -1
+    return beam
 
 
 @njit(nogil=True, cache=True)
 def advance(
-    emission: np.ndarray,
-    frame: int,
-    graph: Graph,
-    lm: NgramArrays,
-    hotwords: Hotwords,
-    rules: Rules,
-    nodes: Nodes,
-    beam: Beam,
+    emission: np.ndarray, frame: int, graph: Graph, lm: NgramArrays, hotwords: Hotwords, rules: Rules, beam: Beam
 ) -> int:
     """Take in the frames of `emission` `(frames, tokens)`, log-probabilities, from `frame` on.
 
     Returns the first frame not taken in: all are, unless the tree has less room left than a frame may need.
     """
     frames, tokens = emission.shape
-    room = 4 * rules.width + 64
-    work = Work(
-        np.empty(tokens),
-        np.empty(tokens),
-        np.empty(tokens, np.int64),
-        np.zeros(tokens, np.int64),
-        np.empty(rules.width),
-        np.empty(rules.width),
-        np.empty(rules.width),
-        np.empty(rules.width, np.int32),
-        np.empty(rules.width, np.int32),
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
-        np.empty(room),
-        np.empty(room + rules.width),
-        np.zeros(3, np.int64),
-        np.zeros(1),
-    )
-    while frame < frames and beam.counts[1] + rules.width <= len(nodes.parent):
-        if _all_blank(emission[frame], beam, rules):
-            frame += 1
-            continue
-        _read_frame(emission[frame], rules, beam, work)
-        _stay(nodes, beam, rules, work)
-        _extend(graph, lm, hotwords, rules, nodes, beam, work)
-        _select(graph, lm, hotwords, rules, nodes, beam, work)
-        beam.counts[2] += 1
+    slots, nodes, counts = beam.slots, beam.nodes, beam.counts
+    probability, extending = np.empty(tokens), np.zeros(tokens)
+    order, seen = np.empty(tokens, np.int64), np.zeros(tokens, np.int64)
+    extensions = np.empty(4 * rules.width + 64, EXTENSION)
+    proposed = np.empty(tokens, EXTENSION)
+    values = np.empty(len(extensions) + rules.width)
+    skip = math.log(rules.blank_skip)
+    gain = math.exp(max(0.0, hotwords.gain.max())) if rules.has_hotwords else 1.0
+    while frame < frames and counts[1] + rules.width <= len(nodes):
+        if emission[frame, BLANK] >= skip:
+            _pass_blank(slots, counts[0])
+            beam.scale[0] += emission[frame, BLANK]
+        else:
+            largest = emission[frame].max()
+            active = _read_frame(emission[frame], largest, rules.floor, rules.top_tokens, probability, extending, order)
+            cutoff = _stay(slots, nodes, counts[0], rules.floor, probability, extending)
+            extended = 0
+            if active:
+                extended, cutoff = _extend(
+                    graph, lm, hotwords, rules, slots, nodes, counts[0], extending, order[:active], seen, proposed,
+                    extensions, values, cutoff, gain,
+                )  # fmt: skip
+            best = _select(graph, lm, hotwords, rules, slots, nodes, counts, extensions[:extended], values)
+            beam.scale[0] += largest + (math.log(best) if best > 0.0 else 0.0)
+        counts[2] += 1
         frame += 1
     return frame
 
 
-class Work(NamedTuple):
-    """Room for one frame's work."""
-
-    probability: np.ndarray  # float64 (tokens,) of the frame, divided by its largest
-    extending: np.ndarray  # float64 (tokens,) the same, 0 for tokens that may not extend a prefix
-    order: np.ndarray  # int64 (tokens,) tokens that may extend, the likeliest first
-    seen: np.ndarray  # int64 (tokens,) mark of the prefix for which the lexicon has an edge with this token
-    total: np.ndarray  # float64 (width,) before the frame
-    blank: np.ndarray  # float64 (width,) after the frame
-    label: np.ndarray  # float64 (width,) after the frame
-    child: np.ndarray  # int32 (width,) a child in the beam, -1 if none
-    sibling: np.ndarray  # int32 (width,) another child of the same parent
-    from_slot: np.ndarray  # int32 (room,) extended prefixes: parent,
-    token: np.ndarray  # int32 (room,) token,
-    lexical: np.ndarray  # int32 (room,) lexicon node,
-    word: np.ndarray  # int32 (room,) completed word,
-    value: np.ndarray  # float64 (room,) and weighted probability
-    scores: np.ndarray  # float64 (room + width,) for selection
-    counts: np.ndarray  # int64 (3,) tokens that may extend, extended prefixes, marks given
-    cutoff: np.ndarray  # float64 (1,) what is not above it cannot stay in the beam
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _all_blank(log_probabilities, beam, rules):
-    if log_probabilities[BLANK] < math.log(rules.blank_skip):
-        return False
-    for i in range(beam.counts[0]):
-        beam.blank[i] += beam.label[i]
-        beam.label[i] = 0.0
-    beam.scale[0] += log_probabilities[BLANK]
-    beam.counts[2] += 1
-    return True
+@njit(nogil=True, cache=True)
+def _pass_blank(slots, count):
+    for i in range(count):
+        slots[i].blank += slots[i].label
+        slots[i].label = 0.0
 
 
 @njit(nogil=True, cache=True)
-def _read_frame(log_probabilities, rules, beam, work):
-    """Probabilities of the frame, and which tokens may extend a prefix, the likeliest first."""
-    tokens = len(log_probabilities)
-    largest = log_probabilities.max()
-    beam.scale[0] += largest
+def _read_frame(log_probabilities, largest, floor, top_tokens, probability, extending, order):
+    """Probabilities of the frame divided by the largest, and how many tokens may extend a prefix; `order` has them,
+    the likeliest first, and `extending` their probabilities, 0 for all others."""
     count = 0
-    for token in range(tokens):
-        work.probability[token] = math.exp(log_probabilities[token] - largest)
-        work.extending[token] = 0.0
-        if token != BLANK and work.probability[token] > rules.floor:
-            work.order[count] = token
+    for token in range(len(log_probabilities)):
+        probability[token] = math.exp(log_probabilities[token] - largest)
+        extending[token] = 0.0
+        if token != BLANK and probability[token] > floor:
+            order[count] = token
             count += 1
     if count > 32:
-        order = work.order[:count][np.argsort(-work.probability[work.order[:count]], kind="mergesort")]
-        work.order[:count] = order
+        order[:count] = order[:count][np.argsort(-probability[order[:count]], kind="mergesort")]
     else:
         for i in range(1, count):
-            token = work.order[i]
+            token = order[i]
             j = i
-            while j > 0 and work.probability[work.order[j - 1]] < work.probability[token]:
-                work.order[j] = work.order[j - 1]
+            while j > 0 and probability[order[j - 1]] < probability[token]:
+                order[j] = order[j - 1]
                 j -= 1
-            work.order[j] = token
-    count = min(count, rules.top_tokens)
+            order[j] = token
+    count = min(count, top_tokens)
     for i in range(count):
-        work.extending[work.order[i]] = work.probability[work.order[i]]
-    work.counts[0] = count
+        extending[order[i]] = probability[order[i]]
+    return count
 
 
 @njit(nogil=True, cache=True)
-def _stay(nodes, beam, rules, work):
-    """Prefixes that get no new token: a blank, a repeat, or the token arriving from a parent that is in the beam."""
-    count = beam.counts[0]
-    silence = work.probability[BLANK]
+def _stay(slots, nodes, count, floor, probability, extending):
+    """Prefixes that get no new token: a blank, a repeat, or the token arriving from a parent that is in the beam.
+
+    Returns the probability that a prefix must exceed to stay.
+    """
+    silence = probability[BLANK]
     for i in range(count):
-        work.total[i] = beam.blank[i] + beam.label[i]
-        work.child[i] = -1
+        slots[i].total = slots[i].blank + slots[i].label
+        slots[i].child = -1
     best, least = 0.0, math.inf
     for i in range(count):
-        node = beam.node[i]
-        token = nodes.token[node]
-        blank, label = work.total[i] * silence, 0.0
+        token = slots[i].last
+        blank, label = slots[i].total * silence, 0.0
         if token >= 0:
-            label = beam.label[i] * work.probability[token]
-            parent = nodes.parent[node]
-            slot = nodes.slot[parent]
-            if slot >= 0:
-                source = beam.blank[slot] if nodes.token[parent] == token else work.total[slot]
-                label += source * work.extending[token] * nodes.link[node]
-                work.sibling[i] = work.child[slot]
-                work.child[slot] = i
-        work.blank[i], work.label[i] = blank, label
+            label = slots[i].label * probability[token]
+            node = slots[i].node
+            parent = nodes[nodes[node].parent].slot
+            if parent >= 0:
+                source = slots[parent].blank if slots[parent].last == token else slots[parent].total
+                label += source * extending[token] * nodes[node].link
+                slots[i].sibling = slots[parent].child
+                slots[parent].child = i
+        slots[i].next_blank, slots[i].next_label = blank, label
         best = max(best, blank + label)
         least = min(least, blank + label)
-    work.cutoff[0] = max(best * rules.floor, least if count == rules.width else 0.0)
+    return max(best * floor, least if count == len(slots) else 0.0)
 
 
 @njit(nogil=True, cache=True)
-def _extend(graph, lm, hotwords, rules, nodes, beam, work):
-    """Prefixes with one token more, as far as they can stay in the beam."""
-    work.counts[1] = 0
-    active = work.counts[0]
-    if not active:
-        return
+def _extend(
+    graph, lm, hotwords, rules, slots, nodes, count, extending, order, seen, proposed, extensions, values, cutoff, gain
+):
+    """Prefixes with one token more, as far as they can stay in the beam: how many, and the new cutoff."""
     starting = 0.0  # the likeliest token that begins a word
-    for i in range(active):
-        if graph.starts[work.order[i]]:
-            starting = work.extending[work.order[i]]
-            break
-    likeliest = work.extending[work.order[0]]
-    gain = math.exp(hotwords.gain.max()) if rules.has_hotwords else 1.0
-    bonus = math.exp(rules.word_bonus)
-    for i in range(beam.counts[0]):
-        node = beam.node[i]
-        lexical = nodes.lexical[node]
-        inverse = 1.0 / (graph.ahead[lexical] if lexical >= 0 else rules.ahead_unknown)
-        most = work.total[i] * gain
-        if most * likeliest * max(1.0, rules.ahead_unknown * inverse) > work.cutoff[0] or rules.joined:
-            _continue_word(i, inverse, gain, graph, lm, hotwords, rules, nodes, beam, work)
-        if lexical == ROOT:
-            if not rules.joined and most * starting > work.cutoff[0]:
-                _start_word(i, NO_WORD, 1.0, gain, graph, hotwords, rules, nodes, beam, work)
-        elif most * starting * bonus * inverse * gain > work.cutoff[0]:
-            first, last = 0, 0
-            if lexical >= 0:
-                first, last = graph.word_begin[lexical], graph.word_begin[lexical + 1]
-            for place in range(first, last):
-                word = graph.node_word[place]
-                factor, _, _ = _commit(node, word, last - first == 1, inverse, graph, lm, rules, nodes)
-                _start_word(i, word, factor, gain, graph, hotwords, rules, nodes, beam, work)
-            if first == last and rules.is_open:
-                factor, _, _ = _commit(node, UNKNOWN_WORD, True, inverse, graph, lm, rules, nodes)
-                _start_word(i, UNKNOWN_WORD, factor, gain, graph, hotwords, rules, nodes, beam, work)
-
-
-@njit(nogil=True, cache=True)
-def _continue_word(i, inverse, gain, graph, lm, hotwords, rules, nodes, beam, work):
-    """Tokens inside a word: along the lexicon's edges, or, if that is allowed, out of the lexicon."""
-    lexical = nodes.lexical[beam.node[i]]
-    active = work.counts[0]
-    if lexical >= 0:
-        first, last = graph.edge_begin[lexical], graph.edge_begin[lexical + 1]
-        work.counts[2] += 1
-        mark = work.counts[2]
-        if last - first <= 4 * active:
-            for edge in range(first, last):
-                token = graph.edge_token[edge]
-                work.seen[token] = mark
-                if work.extending[token] > 0.0:
-                    _follow(i, token, graph.edge_target[edge], inverse, graph, lm, hotwords, rules, nodes, beam, work)
-        else:
-            for place in range(active):
-                token = work.order[place]
-                edge = first + np.searchsorted(graph.edge_token[first:last], token)
-                if edge < last and graph.edge_token[edge] == token:
-                    work.seen[token] = mark
-                    _follow(i, token, graph.edge_target[edge], inverse, graph, lm, hotwords, rules, nodes, beam, work)
-        if not rules.is_open:
-            return
-    else:
-        mark = -1
-    factor = rules.ahead_unknown * inverse
-    for place in range(active):
-        token = work.order[place]
-        if work.total[i] * work.extending[token] * factor * gain <= work.cutoff[0]:
-            break
-        if not graph.starts[token] and work.seen[token] != mark:
-            _propose(i, token, UNKNOWN, NO_WORD, factor, hotwords, rules, nodes, beam, work)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _follow(i, token, target, inverse, graph, lm, hotwords, rules, nodes, beam, work):
-    """One edge of the lexicon. A word that nothing can continue is complete at once where words are joined."""
-    node = beam.node[i]
-    complete = rules.joined and graph.edge_begin[target] == graph.edge_begin[target + 1]
-    if not complete:
-        _propose(i, token, target, NO_WORD, graph.ahead[target] * inverse, hotwords, rules, nodes, beam, work)
-        return
-    for place in range(graph.word_begin[target], graph.word_begin[target + 1]):
-        word = graph.node_word[place]
-        raw, _ = ask(nodes.state[node], word, graph, lm, rules)
-        factor = math.exp(rules.lm_weight * raw + rules.word_bonus) * inverse
-        _propose(i, token, ROOT, word, factor, hotwords, rules, nodes, beam, work)
-
-
-@njit(nogil=True, cache=True)
-def _start_word(i, word, factor, gain, graph, hotwords, rules, nodes, beam, work):
-    """Tokens that begin a new word after `word`, whose end multiplies the weight by `factor`."""
-    for place in range(work.counts[0]):
-        token = work.order[place]
-        if work.total[i] * work.extending[token] * factor * gain * gain <= work.cutoff[0]:
-            break
+    for token in order:
         if graph.starts[token]:
-            target = graph.start_target[token]
-            if target >= 0:
-                ahead = graph.ahead[target]
-            elif rules.is_open:
-                ahead = rules.ahead_unknown
+            starting = extending[token]
+            break
+    likeliest = extending[order[0]]
+    bonus = math.exp(rules.word_bonus)
+    extended, mark = 0, seen.max()
+    for i in range(count):
+        node = slots[i].node
+        total, last, lexical = slots[i].total, slots[i].last, nodes[node].lexical
+        inverse = 1.0 / (graph.ahead[lexical] if lexical >= 0 else rules.ahead_unknown)
+        words = graph.word_begin[lexical + 1] - graph.word_begin[lexical] if lexical > ROOT else 0
+        # Step 0 goes on inside the word; the others begin a new one, after each word that may be complete here.
+        for step in range(1 + max(1, words)):
+            found = 0
+            if step == 0:
+                most = total * gain
+                if most * likeliest * max(1.0, rules.ahead_unknown * inverse) <= cutoff and not rules.joined:
+                    continue
+                mark += 1
+                if lexical >= 0:
+                    found = _follow_edges(
+                        graph, lm, rules, lexical, nodes[node].state, most, inverse, extending, order, seen, mark,
+                        cutoff, proposed,
+                    )  # fmt: skip
+                if rules.is_open:
+                    factor = rules.ahead_unknown * inverse
+                    for token in order:
+                        if most * extending[token] * factor <= cutoff:
+                            break
+                        if not graph.starts[token] and seen[token] != mark:
+                            proposed[found].token, proposed[found].lexical = token, UNKNOWN
+                            proposed[found].word, proposed[found].value = NO_WORD, extending[token] * factor
+                            found += 1
             else:
+                word, factor = NO_WORD, 1.0
+                if lexical == ROOT:
+                    if rules.joined:
+                        continue
+                elif total * starting * bonus * inverse * gain * gain <= cutoff:
+                    continue
+                elif words > 0:
+                    word = graph.node_word[graph.word_begin[lexical] + step - 1]
+                    factor = _commit(node, word, words == 1, inverse, graph, lm, rules, nodes)
+                elif rules.is_open:
+                    word = UNKNOWN_WORD
+                    factor = _commit(node, word, True, inverse, graph, lm, rules, nodes)
+                else:
+                    continue
+                most = total * factor * gain * gain
+                for token in order:
+                    if most * extending[token] <= cutoff:
+                        break
+                    if graph.starts[token]:
+                        target = graph.start_target[token]
+                        if target < 0 and not rules.is_open:
+                            continue
+                        ahead = graph.ahead[target] if target >= 0 else rules.ahead_unknown
+                        proposed[found].token, proposed[found].lexical = token, target
+                        proposed[found].word, proposed[found].value = word, extending[token] * factor * ahead
+                        found += 1
+            for j in range(found):
+                token = proposed[j].token
+                value = (slots[i].blank if token == last else total) * proposed[j].value
+                if rules.has_hotwords:
+                    value *= math.exp(_heat(nodes[node].hot, token, proposed[j].word, hotwords, rules)[0])
+                if value <= cutoff or _in_beam(slots, nodes, i, proposed[j]):
+                    continue
+                if extended == len(extensions):
+                    cutoff = max(cutoff, _thin(extensions, values, rules.width))
+                    extended = rules.width
+                    if value <= cutoff:
+                        continue
+                extensions[extended] = proposed[j]
+                extensions[extended].slot, extensions[extended].value = i, value
+                extended += 1
+    seen[0] = mark
+    return extended, cutoff
+
+
+@njit(nogil=True, cache=True)
+def _follow_edges(
+    graph, lm, rules, lexical, state, most, inverse, extending, order, seen, mark, cutoff, proposed
+):  # fmt: skip
+    """Propose the tokens that go on inside a word of the lexicon; returns how many.
+
+    Where words are joined, one that nothing can continue is complete at once.
+    """
+    found = 0
+    first, last = graph.edge_begin[lexical], graph.edge_begin[lexical + 1]
+    by_edge = last - first <= 4 * len(order)
+    for place in range(last - first if by_edge else len(order)):
+        if by_edge:
+            edge = first + place
+            token = graph.edge_token[edge]
+        else:
+            token = order[place]
+            edge = first + np.searchsorted(graph.edge_token[first:last], token)
+            if edge == last or graph.edge_token[edge] != token:
                 continue
-            _propose(i, token, target, word, factor * ahead, hotwords, rules, nodes, beam, work)
+        seen[token] = mark
+        target = graph.edge_target[edge]
+        value = extending[token] * graph.ahead[target] * inverse
+        if rules.joined and graph.edge_begin[target] == graph.edge_begin[target + 1]:
+            if value == 0.0:
+                continue
+            for spot in range(graph.word_begin[target], graph.word_begin[target + 1]):
+                word = graph.node_word[spot]
+                weight = math.exp(word_bias(ask(state, word, graph, lm, rules)[0], word, rules))
+                proposed[found].token, proposed[found].lexical = token, ROOT
+                proposed[found].word, proposed[found].value = word, extending[token] * weight * inverse
+                found += 1
+        elif most * value > cutoff:
+            proposed[found].token, proposed[found].lexical = token, target
+            proposed[found].word, proposed[found].value = NO_WORD, value
+            found += 1
+    return found
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _propose(i, token, lexical, word, factor, hotwords, rules, nodes, beam, work):
-    """Note prefix i with `token` if it can stay in the beam and is not in it already."""
-    node = beam.node[i]
-    source = beam.blank[i] if nodes.token[node] == token else work.total[i]
-    value = source * work.extending[token] * factor
-    if rules.has_hotwords:
-        value *= math.exp(_heat(nodes.hot[node], token, word, hotwords, rules)[0])
-    if value <= work.cutoff[0]:
-        return
-    other = work.child[i]
-    while other >= 0:
-        twin = beam.node[other]
-        if nodes.token[twin] == token and nodes.word[twin] == word and nodes.lexical[twin] == lexical:
-            return
-        other = work.sibling[other]
-    count = work.counts[1]
-    if count == len(work.value):
-        count = _thin(rules, work)
-        if value <= work.cutoff[0]:
-            work.counts[1] = count
-            return
-    work.from_slot[count], work.token[count] = i, token
-    work.lexical[count], work.word[count], work.value[count] = lexical, word, value
-    work.counts[1] = count + 1
+@njit(nogil=True, cache=True)
+def _in_beam(slots, nodes, i, proposed):
+    """Whether prefix i with the proposed token is in the beam already, where `_stay` has dealt with it."""
+    child = slots[i].child
+    while child >= 0:
+        node = slots[child].node
+        same_word = nodes[node].word == proposed.word and nodes[node].lexical == proposed.lexical
+        if same_word and slots[child].last == proposed.token:
+            return True
+        child = slots[child].sibling
+    return False
 
 
 @njit(nogil=True, cache=True)
 def _heat(state, token, word, hotwords, rules):
     """Hotword gain and state after a token; where words are joined, the end of a word is told apart."""
-    end = hotwords.next.shape[1] - 1
     gain = 0.0
-    lasting = rules.joined and word != NO_WORD
-    if lasting:
+    if rules.joined and word != NO_WORD:
+        end = hotwords.next.shape[1] - 1
         gain += hotwords.gain[state, end]
         state = hotwords.next[state, end]
-    gain += hotwords.gain[state, token]
-    return gain, hotwords.next[state, token]
+    return gain + hotwords.gain[state, token], hotwords.next[state, token]
 
 
 @njit(nogil=True, cache=True)
-def _thin(rules, work):
-    """Keep the best extended prefixes when there is no room for more; what is left out could not have stayed."""
-    count = work.counts[1]
-    work.scores[:count] = work.value[:count]
-    threshold = _nth_largest(work.scores, count, rules.width)
-    work.cutoff[0] = max(work.cutoff[0], threshold)
+def _thin(extensions, values, width):
+    """Move the best `width` extensions to the front; returns what the others do not exceed."""
+    for c in range(len(extensions)):
+        values[c] = extensions[c].value
+    threshold = _nth_largest(values, len(extensions), width)
+    ties = width
+    for c in range(len(extensions)):
+        ties -= extensions[c].value > threshold
     kept = 0
-    for c in range(count):
-        if work.value[c] >= threshold and kept < rules.width:
-            work.from_slot[kept], work.token[kept] = work.from_slot[c], work.token[c]
-            work.lexical[kept], work.word[kept], work.value[kept] = work.lexical[c], work.word[c], work.value[c]
+    for c in range(len(extensions)):
+        value = extensions[c].value
+        if value > threshold or (value == threshold and ties > 0):
+            ties -= value == threshold
+            extensions[kept] = extensions[c]
             kept += 1
-    return kept
+    return threshold
 
 
 @njit(nogil=True, cache=True)
-def _select(graph, lm, hotwords, rules, nodes, beam, work):
-    """The next beam: the best of staying and extended prefixes, divided by the best one."""
-    count, extended = beam.counts[0], work.counts[1]
+def _select(graph, lm, hotwords, rules, slots, nodes, counts, extensions, values):
+    """The next beam: the best of staying and extended prefixes, divided by the best one, which is returned."""
+    count, extended = counts[0], len(extensions)
     best = 0.0
     for i in range(count):
-        work.scores[i] = work.blank[i] + work.label[i]
-        best = max(best, work.scores[i])
+        values[i] = slots[i].next_blank + slots[i].next_label
+        best = max(best, values[i])
     for c in range(extended):
-        work.scores[count + c] = work.value[c]
-        best = max(best, work.value[c])
-    threshold = best * rules.floor
-    ties = rules.width
+        values[count + c] = extensions[c].value
+        best = max(best, extensions[c].value)
+    threshold, ties = best * rules.floor, 0
     if count + extended > rules.width:
-        nth = _nth_largest(work.scores, count + extended, rules.width)
+        nth = _nth_largest(values, count + extended, rules.width)
         if nth > threshold:
-            threshold = nth
-            above = 0
+            threshold, ties = nth, rules.width
             for i in range(count + extended):
-                above += work.scores[i] > nth
-            ties = rules.width - above
-    if best <= 0.0:  # no prefix is possible any more
-        for i in range(count):
-            nodes.slot[beam.node[i]] = -1
-        beam.counts[0] = 0
-        return
+                ties -= values[i] > nth
     kept = 0
     for i in range(count):
-        node, score = beam.node[i], work.blank[i] + work.label[i]
-        if score > threshold or (score == threshold and ties > 0):
-            ties -= score == threshold
-            nodes.slot[node] = kept
-            beam.node[kept] = node
-            beam.blank[kept], beam.label[kept] = work.blank[i] / best, work.label[i] / best
-            work.sibling[i] = node
+        node, value = slots[i].node, slots[i].next_blank + slots[i].next_label
+        slots[i].sibling = node  # the extensions' parents, whose slots may be taken by then
+        if value > threshold or (value == threshold and ties > 0):
+            ties -= value == threshold
+            nodes[node].slot = kept
+            slots[kept].node, slots[kept].last = node, slots[i].last
+            slots[kept].blank, slots[kept].label = slots[i].next_blank / best, slots[i].next_label / best
             kept += 1
         else:
-            nodes.slot[node] = -1
-            work.sibling[i] = node
+            nodes[node].slot = -1
     for c in range(extended):
-        score = work.value[c]
-        if score > threshold or (score == threshold and ties > 0):
-            ties -= score == threshold
-            parent = work.sibling[work.from_slot[c]]
-            node = _child(parent, c, graph, lm, hotwords, rules, nodes, beam, work)
-            nodes.slot[node] = kept
-            beam.node[kept], beam.blank[kept], beam.label[kept] = node, 0.0, score / best
+        value = extensions[c].value
+        if value > threshold or (value == threshold and ties > 0):
+            ties -= value == threshold
+            node = _child(slots[extensions[c].slot].sibling, extensions[c], graph, lm, hotwords, rules, nodes, counts)
+            nodes[node].slot = kept
+            slots[kept].node, slots[kept].last = node, extensions[c].token
+            slots[kept].blank, slots[kept].label = 0.0, value / best
             kept += 1
-    beam.counts[0] = kept
-    beam.scale[0] += math.log(best)
+    counts[0] = kept
+    return best
 
 
 @njit(nogil=True, cache=True)
-def _child(parent, c, graph, lm, hotwords, rules, nodes, beam, work):
+def _child(parent, extension, graph, lm, hotwords, rules, nodes, counts):
     """The tree's node for an extended prefix: a new one, or that of a prefix which had left the beam."""
-    token, word, lexical = work.token[c], work.word[c], work.lexical[c]
-    node = nodes.child[parent]
+    token, word, lexical = extension.token, extension.word, extension.lexical
+    node = nodes[parent].child
     while node >= 0:
-        if nodes.token[node] == token and nodes.word[node] == word and nodes.lexical[node] == lexical:
+        if nodes[node].token == token and nodes[node].word == word and nodes[node].lexical == lexical:
             return node
-        node = nodes.sibling[node]
-    node = beam.counts[1]
-    beam.counts[1] += 1
-    before = nodes.lexical[parent]
+        node = nodes[node].sibling
+    node = counts[1]
+    counts[1] += 1
+    before = nodes[parent].lexical
     ahead_before = graph.ahead[before] if before >= 0 else rules.ahead_unknown
     ahead = graph.ahead[lexical] if lexical >= 0 else rules.ahead_unknown
-    state, raw, bias, gain, hot = nodes.state[parent], 0.0, 0.0, 0.0, 0
+    state, raw, bias = nodes[parent].state, 0.0, 0.0
+    gain, hot = 0.0, nodes[parent].hot
     if word != NO_WORD:
         raw, state = ask(state, word, graph, lm, rules)
         bias = word_bias(raw, word, rules)
     if rules.has_hotwords:
-        gain, hot = _heat(nodes.hot[parent], token, word, hotwords, rules)
-    link = math.exp(bias + gain) * ahead / ahead_before
-    _set_node(
-        nodes,
-        node,
-        parent,
-        token,
-        word,
-        lexical,
-        state,
-        hot,
-        nodes.bias[parent] + bias + gain,
-        nodes.lm[parent] + raw,
-        link,
-    )
-    nodes.sibling[node] = nodes.child[parent]
-    nodes.child[parent] = node
+        gain, hot = _heat(hot, token, word, hotwords, rules)
+    new = nodes[node]
+    new.parent, new.token, new.word, new.lexical, new.state, new.hot = parent, token, word, lexical, state, hot
+    new.child, new.sibling, new.commit = -1, nodes[parent].child, math.nan
+    new.bias, new.lm = nodes[parent].bias + bias + gain, nodes[parent].lm + raw
+    new.link = math.exp(bias + gain) * ahead / ahead_before
+    nodes[parent].child = node
     return node
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _set_node(nodes, node, parent, token, word, lexical, state, hot, bias, lm, link):
-    nodes.parent[node], nodes.token[node], nodes.word[node] = parent, token, word
-    nodes.lexical[node], nodes.state[node], nodes.hot[node] = lexical, state, hot
-    nodes.slot[node], nodes.child[node], nodes.sibling[node] = -1, -1, -1
-    nodes.bias[node], nodes.lm[node], nodes.link[node], nodes.commit[node] = bias, lm, link, math.nan
 
 
 @njit(nogil=True, cache=True)
 def ask(state, word, graph, lm, rules):
     """The language model's logarithm of the probability of a lexicon word or an unknown one, and its next state."""
     if not rules.has_lm:
-        return 0.0, state
+        return 0.0, np.int64(state)
     return query(lm, state, graph.lm_word[word] if word >= 0 else rules.lm_unknown)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def word_bias(raw, word, rules):
+    """What a word adds to the logarithm of the weight."""
     return rules.lm_weight * raw + rules.word_bonus + (rules.unknown_penalty if word == UNKNOWN_WORD else 0.0)
 
 
 @njit(nogil=True, cache=True)
 def _commit(node, word, only, inverse, graph, lm, rules, nodes):
-    """The factor of the weight when the begun word ends as `word`, the next state, and the language model's part."""
-    if only and not math.isnan(nodes.commit[node]):
-        return nodes.commit[node], nodes.commit_state[node], nodes.commit_lm[node]
-    raw, state = ask(nodes.state[node], word, graph, lm, rules)
-    factor = math.exp(word_bias(raw, word, rules)) * inverse
+    """The factor of the weight when the begun word ends as `word`; kept with the node if it is its only word."""
+    if only and not math.isnan(nodes[node].commit):
+        return nodes[node].commit
+    factor = math.exp(word_bias(ask(nodes[node].state, word, graph, lm, rules)[0], word, rules)) * inverse
     if only:
-        nodes.commit[node], nodes.commit_state[node], nodes.commit_lm[node] = factor, state, raw
-    return factor, state, raw
+        nodes[node].commit = factor
+    return factor
 
 
 @njit(nogil=True, cache=True)
