@@ -10,13 +10,23 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, arg
 
-from asr.config import EvaluateConfig, PrepareConfig, Recipe, TranscribeConfig, load_recipe, validate
+from asr.config import (
+    EvaluateConfig,
+    LmConfig,
+    LmTextConfig,
+    PrepareConfig,
+    Recipe,
+    TranscribeConfig,
+    load_recipe,
+    validate,
+)
 from asr.corpora import LAYOUTS
 from asr.errors import AsrError, ConfigError
 
 Options = arg(name="")
 ModelPath = Annotated[Path, arg(aliases=["-m"], metavar="MODEL")]
 OutputFolder = Annotated[Path | None, arg(aliases=["-o"], metavar="DIR")]
+Texts = Annotated[tuple[Path, ...], tyro.conf.Positional, arg(metavar="TEXT")]
 Layout = Literal[tuple(sorted(LAYOUTS))]
 
 
@@ -137,8 +147,62 @@ def evaluate(
     return 0 if assessment.evaluation.complete else 1
 
 
+def lm_train(
+    texts: Texts,
+    output: Annotated[Path, arg(aliases=["-o"], metavar="LM")],
+    options: Annotated[LmConfig, Options],
+) -> int:
+    """Text -> an n-gram language model.
+
+    Args:
+        texts: Text files, one sentence a line, or manifests (.jsonl); plain, .gz or .xz.
+        output: The model: .arpa, .arpa.gz or .arpa.xz, which other programs read too, or .asrlm, which loads at once.
+    """
+    from asr.lm.training import train_model
+
+    trained = train_model(texts, validate(options, "options"), output)
+    for note in trained.notes:
+        tell(note)
+    print(f"{trained.to_text()}\nmodel       {one_line(str(output))}")
+    return 0
+
+
+def lm_compile(
+    arpa: Annotated[Path, tyro.conf.Positional, arg(metavar="LM.arpa")],
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="LM.asrlm")] = None,
+) -> int:
+    """Any program's ARPA file -> the compiled form, which loads at once. Done on first use anyway.
+
+    Args:
+        arpa: The model: plain, .gz or .xz.
+        output: The compiled model. Without it: LM.arpa.asrlm, where it is looked for on use.
+    """
+    from asr.lm.training import compile_arpa
+
+    print(f"model  {one_line(str(compile_arpa(arpa, output)))}")
+    return 0
+
+
+def lm_perplexity(
+    model: Annotated[Path, tyro.conf.Positional, arg(metavar="LM")],
+    texts: Texts,
+    options: Annotated[LmTextConfig, Options],
+) -> int:
+    """How well a language model foresees text: lower is better.
+
+    Args:
+        model: The model: ARPA or compiled.
+        texts: Text files, one sentence a line, or manifests (.jsonl); plain, .gz or .xz.
+    """
+    from asr.lm.ngram import NgramModel
+    from asr.lm.perplexity import measure_perplexity
+
+    print(measure_perplexity(NgramModel.load(model), texts, validate(options, "options")).to_text())
+    return 0
+
+
 def info(path: Annotated[Path, tyro.conf.Positional, arg(metavar="FILE")]) -> int:
-    """What is in a model file, a manifest or a sound file.
+    """What is in a model file, a language model, a manifest or a sound file.
 
     Args:
         path: The file.
@@ -164,6 +228,10 @@ def run(arguments: list[str]) -> int:
     app = tyro.extras.SubcommandApp()
     for command in (prepare, train_command(recipe_defaults(arguments)), transcribe, evaluate, info):
         app.command(command)
+    lm = tyro.extras.SubcommandApp()
+    for name, command in (("train", lm_train), ("compile", lm_compile), ("perplexity", lm_perplexity)):
+        lm.command(command, name=name)
+    app.command(lm, name="lm", help="N-gram language models: make, compile and measure them.")
     description = "A small speech recogniser: a bidirectional LSTM trained with CTC."
     try:
         return app.cli(prog="asr", description=description, args=arguments, use_underscores=True)

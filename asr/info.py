@@ -1,4 +1,4 @@
-"""What is in a model file, a manifest or a sound file, as text for a person."""
+"""What is in a model file, a language model, a manifest or a sound file, as text for a person."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,8 @@ from asr.manifest import read_manifest
 
 
 def describe(path: Path) -> str:
-    """Say what a file holds, by its suffix: `.safetensors` a model, `.jsonl` or `.json` a manifest, else sound.
+    """Say what a file holds, by its suffix: `.safetensors` a model, `.asrlm` or `.arpa` (also `.arpa.gz`, `.arpa.xz`) a
+    language model, `.jsonl` or `.json` a manifest, else sound.
 
     Raises an `AsrError` naming the file when it cannot be read as that.
     """
@@ -22,7 +23,37 @@ def describe(path: Path) -> str:
             raise ModelFileError(f"{path}: its training summary lacks {error}; was it made by this program?") from error
     if path.suffix in (".jsonl", ".json"):
         return _table(_manifest(path))
+    if path.suffix == ".asrlm":
+        return _table(_compiled_lm(path))
+    if path.name.endswith((".arpa", ".arpa.gz", ".arpa.xz")):
+        return _table(_arpa(path))
     return _table(_sound(path))
+
+
+def _compiled_lm(path: Path) -> Iterable[tuple[str, str]]:
+    from asr.lm.ngram import NgramModel
+
+    model = NgramModel.load(path)
+    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, compiled, checksum right)"
+    yield from _ngrams(model.counts)
+    missing = [word for word in ("<s>", "</s>") if word not in model.index]
+    if missing:
+        yield "note", f"it lacks {' and '.join(missing)}: sentence limits have no influence"
+
+
+def _arpa(path: Path) -> Iterable[tuple[str, str]]:
+    from asr.lm.arpa import read_counts
+
+    counts = read_counts(path)
+    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, ARPA)"
+    yield from _ngrams(counts)
+    yield "note", "as its header says; `asr lm compile` reads and checks all of it"
+
+
+def _ngrams(counts: list[int]) -> Iterable[tuple[str, str]]:
+    yield "order", str(len(counts))
+    for order, count in enumerate(counts, start=1):
+        yield f"{order}-grams", f"{count:,}"
 
 
 def _sound(path: Path) -> Iterable[tuple[str, str]]:

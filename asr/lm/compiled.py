@@ -5,6 +5,7 @@ that at about 2 GB/s: 20 ms for a model of a million n-grams with the page cache
 those that decoding will need.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -117,8 +118,13 @@ def _load_arpa(path: Path) -> NgramModel:
 
     for cached in _cache_paths(path):
         try:
-            if is_compiled(cached) and _is_current(read_metadata(cached)["source"], path):
-                return load_compiled(cached)
+            if is_compiled(cached) and (source := _current(read_metadata(cached)["source"], path)):
+                model = load_compiled(cached)
+                if source["modified"] != path.stat().st_mtime_ns:
+                    # The same content at another time: noted, so that it need not be hashed each time.
+                    with contextlib.suppress(OSError):
+                        save_compiled(cached, model, fingerprint(path))
+                return model
         except (OSError, LanguageModelError):
             continue  # missing, damaged or of another version: made again below
     model = NgramModel.from_trie(read_arpa(path))
@@ -138,17 +144,15 @@ def fingerprint(path: Path) -> dict[str, Any]:
     return {"size": status.st_size, "modified": status.st_mtime_ns, "sha256": _hash(path)}
 
 
-def _is_current(source: dict[str, Any] | None, path: Path) -> bool:
-    """Whether a file is still what a compiled model was made from.
+def _current(source: dict[str, Any] | None, path: Path) -> dict[str, Any] | None:
+    """The fingerprint of what a compiled model was made from, if `path` still is that.
 
     Size and time of change, if both are as they were, are believed; else, as after copying, the content decides.
     """
-    if source is None:
-        return False
     status = path.stat()
-    if status.st_size != source["size"]:
-        return False
-    return status.st_mtime_ns == source["modified"] or _hash(path) == source["sha256"]
+    if source is None or status.st_size != source["size"]:
+        return None
+    return source if status.st_mtime_ns == source["modified"] or _hash(path) == source["sha256"] else None
 
 
 def _hash(path: Path) -> str:
@@ -156,8 +160,13 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def compiled_path(arpa: Path) -> Path:
+    """The compiled form of an ARPA file beside it."""
+    return arpa.with_name(arpa.name + SUFFIX)
+
+
 def _cache_paths(path: Path) -> list[Path]:
     """Where the compiled form of an ARPA file may be: beside it, and in the user's cache folder."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "asr", "lm")
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
-    return [path.with_name(path.name + SUFFIX), folder / f"{path.stem}-{name}{SUFFIX}"]
+    return [compiled_path(path), folder / f"{path.stem}-{name}{SUFFIX}"]

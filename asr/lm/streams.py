@@ -29,7 +29,7 @@ def read_blocks(path: Path, advance: Callable[[int], object] | None = None) -> I
             if start[:2] == b"\x1f\x8b":
                 stream = gzip.GzipFile(fileobj=file)
             elif start == b"\xfd7zXZ\0":
-                stream = lzma.LZMAFile(file)
+                stream = lzma.LZMAFile(file)  # noqa: SIM115 (`file` is what has to be closed)
             rest, told = b"", 0
             while block := stream.read(BLOCK):
                 if told == 0:

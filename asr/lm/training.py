@@ -10,8 +10,8 @@ import numpy as np
 
 from asr.config import LmConfig
 from asr.errors import ConfigError, LanguageModelError
-from asr.lm.arpa import write_arpa
-from asr.lm.compiled import SUFFIX, save_compiled
+from asr.lm.arpa import read_arpa, write_arpa
+from asr.lm.compiled import SUFFIX, compiled_path, fingerprint, save_compiled
 from asr.lm.corpus import UNKNOWN_ID, TextReader
 from asr.lm.counting import Text, count_orders
 from asr.lm.kneser_ney import FALLBACK, estimate
@@ -84,6 +84,17 @@ def train_model(paths: Sequence[Path], config: LmConfig, output: Path | None = N
     return TrainedModel(trie, total, sentences, unknown, notes)
 
 
+def compile_arpa(arpa: Path, output: Path | None = None) -> Path:
+    """Write the compiled form of an ARPA file; without `output`, where `NgramModel.load` looks for it."""
+    output = output or compiled_path(arpa)
+    if not output.name.endswith(SUFFIX):
+        raise ConfigError(f"{output}: not a compiled model by its name, which must end in {SUFFIX}")
+    with bar("reading", arpa.stat().st_size if arpa.is_file() else 0) as advance:
+        model = NgramModel.from_trie(read_arpa(arpa, advance))
+    save_compiled(output, model, fingerprint(arpa))
+    return output
+
+
 def write_model(path: Path, trie: Trie) -> None:
     """Write a model as ARPA or, by the name, in compiled form."""
     if path.name.endswith(SUFFIX):
@@ -104,7 +115,9 @@ def _check(paths: Sequence[Path], config: LmConfig, output: Path | None) -> None
     if len(prune) > config.order:
         raise ConfigError(f"--prune has {len(prune)} values, --order is {config.order}: give one an order at most")
     if prune and prune[0]:
-        raise ConfigError(f"--prune begins with {prune[0]}, but unigrams are never pruned: begin with 0, or use --vocab")
+        raise ConfigError(
+            f"--prune begins with {prune[0]}, but unigrams are never pruned: begin with 0, or use --vocab"
+        )
     if list(prune) != sorted(prune):
         raise ConfigError(f"--prune {' '.join(map(str, prune))} goes down: no value may be below the one before it")
 
