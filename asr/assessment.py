@@ -56,11 +56,11 @@ class Assessment:
 
 def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateConfig) -> Assessment:
     """Recognise a manifest's utterances, score them, and write the report into `output` if that is given."""
-    recognizer = Recognizer.load(model, config.decode.device)
+    recognizer = Recognizer.load(model, config.run.device, config.search)
     utterances = read_manifest(manifest)
     if output:
         make_folder(output)  # now: it would be a pity to fail after the work
-    recognition = recognize_utterances(recognizer, utterances, config.decode.batch_seconds)
+    recognition = recognize_utterances(recognizer, utterances, config.run.batch_seconds)
     evaluation = evaluate(
         recognition.pairs,
         text=recognizer.file.text,

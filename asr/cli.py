@@ -1,5 +1,8 @@
 """The `asr` command: one short function for each subcommand; nothing is computed here."""
 
+import argparse
+import functools
+import inspect
 import io
 import os
 import sys
@@ -11,12 +14,14 @@ import tyro
 from tyro.conf import Positional, arg
 
 from asr.config import (
+    DecoderConfig,
     EvaluateConfig,
     LmConfig,
     LmTextConfig,
     PrepareConfig,
     Recipe,
     TranscribeConfig,
+    load_decoder,
     load_recipe,
     validate,
 )
@@ -52,32 +57,21 @@ def prepare(
     return 1 if summary.rejects > options.max_rejects else 0
 
 
-def train_command(defaults: Recipe):
-    """The `train` subcommand with a recipe's own values as its defaults."""
+def train(
+    recipe: Annotated[Path, tyro.conf.Positional, arg(metavar="RECIPE.toml")],
+    options: Annotated[Recipe, Options],
+) -> int:
+    """A recipe -> a model file. The same command goes on where a stopped run was.
 
-    def train(
-        recipe: Annotated[Path, tyro.conf.Positional, arg(metavar="RECIPE.toml")],
-        options: Annotated[Recipe, Options] = defaults,
-    ) -> int:
-        """A recipe -> a model file. The same command goes on where a stopped run was.
+    Args:
+        recipe: The recipe. With it, --help shows the recipe's own values as defaults.
+    """
+    from asr.training import train
 
-        Args:
-            recipe: The recipe. With it, --help shows the recipe's own values as defaults.
-        """
-        from asr.training import train
-
-        if recipe.suffix != ".toml":
-            raise ConfigError(f"{recipe}: not a recipe by its name, which must end in .toml")
-        print(f"model  {train(validate(options, str(recipe)))}")
-        return 0
-
-    return train
-
-
-def recipe_defaults(arguments: list[str]) -> Recipe:
-    """The recipe that a `train` command line names, for its defaults; the built-in ones when it names none."""
-    named = [name for name in arguments[1:] if name.endswith(".toml")]
-    return load_recipe(named[0]) if arguments[:1] == ["train"] and named else Recipe()
+    if recipe.suffix != ".toml":
+        raise ConfigError(f"{recipe}: not a recipe by its name, which must end in .toml")
+    print(f"model  {train(validate(options, str(recipe)))}")
+    return 0
 
 
 def transcribe(
@@ -101,14 +95,14 @@ def transcribe(
     options = validate(options, "options")
     if not inputs:
         raise AsrError("no INPUT: name sound files, folders, globs, or - for standard input")
-    recognizer = Recognizer.load(model, options.decode.device)
+    recognizer = Recognizer.load(model, options.run.device, options.search)
     names, failures = expand_inputs(inputs)
     write = WRITERS[options.format]
     if output:
         make_folder(output)
     paths = dict(zip(names, output_names(names, options.format), strict=True))
     try:
-        for name, result in transcribe_files(recognizer, names, options.decode.batch_seconds):
+        for name, result in transcribe_files(recognizer, names, options.run.batch_seconds):
             if isinstance(result, Failure):
                 failures.append(result)
                 continue
@@ -223,11 +217,44 @@ def tell(message: str) -> None:
     print(f"asr: {one_line(message)}", file=sys.stderr)
 
 
+def recipe_of(arguments: list[str]) -> Recipe:
+    """The recipe that a `train` command line names, for its defaults; the built-in ones when it names none."""
+    named = [name for name in arguments[1:] if name.endswith(".toml")]
+    return load_recipe(Path(named[0])) if arguments[:1] == ["train"] and named else Recipe()
+
+
+def decoder_of(arguments: list[str]) -> DecoderConfig:
+    """The decoder's defaults for the model that a command line names."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-m", "--model")
+    try:
+        named = parser.parse_known_args(arguments)[0].model
+    except argparse.ArgumentError:  # which tyro will tell better
+        named = None
+    return (
+        load_decoder(Path(named)) if named and arguments[0] in ("transcribe", "evaluate", "tune") else DecoderConfig()
+    )
+
+
+def with_options(command, options):
+    """The command with these values as the defaults of its `options`."""
+    signature = inspect.signature(command)
+    default = signature.parameters["options"].replace(default=options, kind=inspect.Parameter.KEYWORD_ONLY)
+    others = [parameter for name, parameter in signature.parameters.items() if name != "options"]
+    wrapped = functools.wraps(command)(lambda *values, **named: command(*values, **named))
+    wrapped.__signature__ = signature.replace(parameters=[*others, default])
+    return wrapped
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line; errors are the caller's."""
+    search = decoder_of(arguments)
     app = tyro.extras.SubcommandApp()
-    for command in (prepare, train_command(recipe_defaults(arguments)), transcribe, evaluate, info):
-        app.command(command)
+    app.command(prepare)
+    app.command(with_options(train, recipe_of(arguments)))
+    app.command(with_options(transcribe, TranscribeConfig(search=search)))
+    app.command(with_options(evaluate, EvaluateConfig(search=search)))
+    app.command(info)
     lm = tyro.extras.SubcommandApp()
     for name, command in (("train", lm_train), ("compile", lm_compile), ("perplexity", lm_perplexity)):
         lm.command(command, name=name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+import tyro
 
 from asr.errors import ConfigError
 
@@ -23,6 +24,7 @@ NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 PositiveReal = Annotated[float, msgspec.Meta(gt=0)]
 NotNegativeReal = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+FLAT = tyro.conf.arg(name="")  # options of a section without the section's name before them
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,34 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class LmTextConfig:
+    """How a language model sees text: the same way in training, measuring and recognising."""
+
+    #: Applied to the text first; choose what the recogniser's recipe has. 'nfc': Unicode NFC and single spaces,
+    #: nothing else. 'basic': also lower case and no punctuation but apostrophes inside words. 'none': text as it is.
+    normalizer: Literal["basic", "nfc", "none"] = "basic"
+    #: Each character is a word of its own and spaces are dropped: for languages written without spaces.
+    characters: bool = False
+
+
+@dataclass(frozen=True)
+class LmConfig(LmTextConfig):
+    """How text becomes a language model (interpolated modified Kneser-Ney)."""
+
+    #: Words of the longest n-grams. 3 is the usual choice for recognition; 4 gains a few percent of perplexity and
+    #: needs twice the memory.
+    order: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
+    #: Leave out n-grams that occur this often or less: a value an order from 1 on, such as 0 0 1; the last one holds
+    #: for all further orders. The first must be 0, and none may be below the one before it. Empty: all are kept.
+    prune: tuple[NotNegative, ...] = ()
+    #: Words to keep, the most frequent ones; all others become <unk>. 0 keeps all.
+    vocab: NotNegative = 0
+    #: Nats for each word of the text. Leave out n-grams whose loss costs less relative entropy than this (Stolcke
+    #: 1998): 1e-8 to 1e-7 make a model several times smaller that recognises almost as well. 0 keeps all.
+    entropy: NotNegativeReal = 0.0
+
+
+@dataclass(frozen=True)
 class SyntheticConfig:
     """The embedded corpus: sentences spoken by espeak-ng, for trying the program and its tests, not for claims
     about human speech."""
@@ -246,8 +276,34 @@ class BeamConfig:
 
 
 @dataclass(frozen=True)
-class DecodeConfig:
-    """How a trained model is run."""
+class DecoderConfig:
+    """From log-probabilities to words. A `decoder.toml` beside the model file, as `asr tune` writes it, has the
+    defaults for that model."""
+
+    #: 'greedy': the best token of each frame. 'beam': prefix beam search. 'auto': beam search if there is a language
+    #: model, a lexicon or hotwords, else greedy.
+    decoder: Literal["auto", "greedy", "beam"] = "auto"
+    #: N-gram language model: an ARPA file of any tool (.arpa, .arpa.gz, .arpa.xz) or a compiled one (.asrlm); 'none'
+    #: leaves out the one that decoder.toml names.
+    lm: str = "none"
+    #: Word list, or words and their tokens as in CMUdict: nothing else can be recognised, unless open_vocabulary.
+    lexicon: Path | None = None
+    #: Phrases to prefer, one a line; a tab and a number behind one are its own boost.
+    hotwords: Path | None = None
+    #: Nats that a hotword is preferred by.
+    hotword_boost: PositiveReal = 5.0
+    beam: Annotated[BeamConfig, FLAT] = BeamConfig()
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether there is no search."""
+        plain = self.lm == "none" and self.lexicon is None and self.hotwords is None
+        return self.decoder == "greedy" or (self.decoder == "auto" and plain)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where and how much at once a trained model computes."""
 
     #: Where to compute. 'auto' takes a GPU if there is one.
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -259,9 +315,11 @@ class DecodeConfig:
 class TranscribeConfig:
     """Sound to words."""
 
-    #: 'txt': the words. 'json': also each word's start and end in seconds and its confidence, 0 to 1.
+    #: 'txt': the words. 'json': also each word's start and end in seconds and its confidence, 0 to 1, and the
+    #: other hypotheses if there are any.
     format: Literal["txt", "json"] = "txt"
-    decode: DecodeConfig = DecodeConfig()
+    run: Annotated[RunConfig, FLAT] = RunConfig()
+    search: Annotated[DecoderConfig, FLAT] = DecoderConfig()
 
 
 @dataclass(frozen=True)
@@ -270,35 +328,26 @@ class EvaluateConfig:
 
     #: Utterances whose spectrogram and posteriors the HTML report shows: of the worst ones, and of the first.
     pictures: NotNegative = 4
-    decode: DecodeConfig = DecodeConfig()
+    run: Annotated[RunConfig, FLAT] = RunConfig()
+    search: Annotated[DecoderConfig, FLAT] = DecoderConfig()
 
 
-@dataclass(frozen=True)
-class LmTextConfig:
-    """How a language model sees text: the same way in training, measuring and recognising."""
-
-    #: Applied to the text first; choose what the recogniser's recipe has. 'nfc': Unicode NFC and single spaces,
-    #: nothing else. 'basic': also lower case and no punctuation but apostrophes inside words. 'none': text as it is.
-    normalizer: Literal["basic", "nfc", "none"] = "basic"
-    #: Each character is a word of its own and spaces are dropped: for languages written without spaces.
-    characters: bool = False
+def decoder_file(model: Path) -> Path:
+    """Where the decoder's defaults for a model file are kept."""
+    return Path(model).with_name("decoder.toml")
 
 
-@dataclass(frozen=True)
-class LmConfig(LmTextConfig):
-    """How text becomes a language model (interpolated modified Kneser-Ney)."""
-
-    #: Words of the longest n-grams. 3 is the usual choice for recognition; 4 gains a few percent of perplexity and
-    #: needs twice the memory.
-    order: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
-    #: Leave out n-grams that occur this often or less: a value an order from 1 on, such as 0 0 1; the last one holds
-    #: for all further orders. The first must be 0, and none may be below the one before it. Empty: all are kept.
-    prune: tuple[NotNegative, ...] = ()
-    #: Words to keep, the most frequent ones; all others become <unk>. 0 keeps all.
-    vocab: NotNegative = 0
-    #: Nats for each word of the text. Leave out n-grams whose loss costs less relative entropy than this (Stolcke
-    #: 1998): 1e-8 to 1e-7 make a model several times smaller that recognises almost as well. 0 keeps all.
-    entropy: NotNegativeReal = 0.0
+def load_decoder(model: Path) -> DecoderConfig:
+    """The decoder's defaults for a model file: those of its decoder.toml, paths against its folder, or the built-in
+    ones. Raises `ConfigError` naming the file."""
+    path = decoder_file(model)
+    if not path.exists():
+        return DecoderConfig()
+    config = from_values(DecoderConfig, read_toml(path, "decoder's defaults"), str(path))
+    names = {key: getattr(config, key) for key in ("lexicon", "hotwords") if getattr(config, key)}
+    paths = {key: _below(path.parent, name) for key, name in names.items()}
+    lm = config.lm if config.lm == "none" else str(_below(path.parent, Path(config.lm)))
+    return dataclasses.replace(config, lm=lm, **paths)
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -306,13 +355,7 @@ def load_recipe(path: Path) -> Recipe:
 
     Raises `ConfigError` naming the file, the key and what is allowed.
     """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; give the path of a recipe (TOML)") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    recipe = from_values(Recipe, values, str(path))
+    recipe = from_values(Recipe, read_toml(path, "recipe"), str(path))
     folder = Path(path).parent
     data = dataclasses.replace(
         recipe.data,
@@ -320,6 +363,16 @@ def load_recipe(path: Path) -> Recipe:
         dev=tuple(_below(folder, name) for name in recipe.data.dev),
     )
     return dataclasses.replace(recipe, output=_below(folder, recipe.output), data=data)
+
+
+def read_toml(path: Path, kind: str) -> dict[str, Any]:
+    """The values of a TOML file; raises `ConfigError` naming it."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give the path of a {kind} (TOML)") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 
 def _below(folder: Path, name: Path) -> Path:
@@ -335,7 +388,20 @@ def from_values(kind: type[T], values: Any, origin: str) -> T:
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$")
         key = place.strip(".`")
-        raise ConfigError(f"{origin}: {key or 'recipe'}: {message}{_choices(kind, key)}") from error
+        raise ConfigError(f"{origin}: {_shown(kind, key) or 'recipe'}: {message}{_choices(kind, key)}") from error
+
+
+def _shown(kind: type, key: str) -> str:
+    """A key as an option has it, without the names of sections that options leave out."""
+    names = []
+    for name in key.split("."):
+        hints = typing.get_type_hints(kind, include_extras=True) if dataclasses.is_dataclass(kind) else {}
+        kind = hints.get(name.partition("[")[0])
+        if FLAT in getattr(kind, "__metadata__", ()):
+            kind = typing.get_args(kind)[0]
+        else:
+            names.append(name)
+    return ".".join(names)
 
 
 def to_values(config: Any) -> dict[str, Any]:

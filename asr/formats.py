@@ -16,10 +16,13 @@ def to_txt(transcript: Transcript, source: str) -> str:
 
 
 def to_json(transcript: Transcript, source: str) -> str:
-    """One JSON object on one line: source, duration and words with times in seconds."""
+    """One JSON object on one line: source, duration, words with times in seconds, and hypotheses if there are more
+    than one."""
     # A file's name need not be UTF-8, but JSON must be.
     name = source.encode("utf-8", "replace").decode()
     record = {"audio_filepath": name, **msgspec.to_builtins(transcript)}
+    if len(transcript.alternatives) < 2:
+        del record["alternatives"]
     return msgspec.json.encode(record).decode() + "\n"
 
 

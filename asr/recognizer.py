@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from asr.audio import load_audio
 from asr.batching import pad
 from asr.checkpoint import ModelFile, load_model
-from asr.decoding.greedy import Tokens, greedy
+from asr.config import DecoderConfig, load_decoder
+from asr.decoding.decoder import Decoding, make_decoder
 from asr.device import choose_device
 from asr.features import LogMel
-from asr.transcript import Transcript, Word
+from asr.transcript import Alternative, Transcript, Word
 
 
 class Recognizer:
@@ -25,16 +27,20 @@ class Recognizer:
     'seven three'
     """
 
-    def __init__(self, file: ModelFile, device: str = "auto"):
+    def __init__(self, file: ModelFile, device: str = "auto", decoder: DecoderConfig | None = None):
         self.file = file
+        self.decoder = make_decoder(decoder or DecoderConfig(), file.tokenizer, file.text)
         self.device = choose_device(device)
         self._model = file.model.to(self.device).eval()
         self._log_mel = LogMel(file.features)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, device: str = "auto") -> "Recognizer":
-        """Read a model file; raises `asr.errors.ModelFileError` when it cannot be used."""
-        return cls(load_model(path), device)
+    def load(cls, path: str | os.PathLike, device: str = "auto", decoder: DecoderConfig | None = None) -> "Recognizer":
+        """Read a model file; raises `asr.errors.ModelFileError` when it cannot be used.
+
+        Without `decoder` the one of the decoder.toml beside the model is used if there is one, else greedy decoding.
+        """
+        return cls(load_model(path), device, decoder or load_decoder(Path(path)))
 
     @property
     def sample_rate(self) -> int:
@@ -55,8 +61,9 @@ class Recognizer:
         """Transcripts of several recordings at once, each samples `(samples,)` float32 at `sample_rate`."""
         features = [self.log_mel(samples) for samples in recordings]
         log_probabilities, lengths = self._run(features)
-        decoded = greedy(log_probabilities, lengths)
-        return [self._transcript(tokens, len(samples)) for tokens, samples in zip(decoded, recordings, strict=True)]
+        emissions = [row[:length] for row, length in zip(log_probabilities, lengths, strict=True)]
+        decodings = self.decoder.decode_batch(emissions)
+        return [self._transcript(found, len(samples)) for found, samples in zip(decodings, recordings, strict=True)]
 
     def log_mel(self, samples: np.ndarray) -> torch.Tensor:
         """The features the model hears: `(samples,)` -> `(frames, mels)`."""
@@ -73,36 +80,12 @@ class Recognizer:
         log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))
         return log_probabilities.cpu().numpy(), lengths.cpu().numpy()
 
-    def _transcript(self, tokens: Tokens, samples: int) -> Transcript:
+    def _transcript(self, found: Decoding, samples: int) -> Transcript:
         duration = samples / self.sample_rate
-        words = words_of(tokens, self.file.tokenizer.pieces, self.file.frame_seconds, duration)
-        return Transcript(self.file.tokenizer.decode(tokens.indices), words, duration)
 
+        def seconds(frame: int) -> float:
+            return round(min(frame * self.file.frame_seconds, duration), 3)
 
-def words_of(tokens: Tokens, pieces: Sequence[str], frame_seconds: float, duration: float) -> tuple[Word, ...]:
-    """Words with times and confidence from decoded tokens; a space in a piece begins a new word.
-
-    A word lasts from the first frame of its first token to the end of the last token's last frame, no longer than
-    the recording. These are times of the network's output: CTC does not bind a token to its sound, and a
-    bidirectional model, above all one of byte-pair units, may write it some tenths of a second early or late.
-    """
-    words: list[Word] = []
-    text, members = "", []
-
-    def finish() -> None:
-        if text:
-            start = float(tokens.starts[members[0]] * frame_seconds)
-            end = float(tokens.ends[members[-1]] * frame_seconds)
-            confidence = float(np.exp(np.mean(tokens.log_probabilities[members])))
-            words.append(Word(text, round(min(start, duration), 3), round(min(end, duration), 3), confidence))
-
-    for position, index in enumerate(tokens.indices):
-        for part, fragment in enumerate(pieces[index].split(" ")):
-            if part:
-                finish()
-                text, members = "", []
-            if fragment:
-                text += fragment
-                members.append(position)
-    finish()
-    return tuple(words)
+        words = tuple(Word(word.text, seconds(word.start), seconds(word.end), word.confidence) for word in found.words)
+        others = tuple(Alternative(each.text, each.score, each.acoustic, each.lm) for each in found.hypotheses)
+        return Transcript(found.text, words, duration, alternatives=others)

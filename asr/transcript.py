@@ -7,15 +7,29 @@ from dataclasses import dataclass
 class Word:
     """A word, when it was heard, and how sure the model is of it.
 
-    `confidence` is the geometric mean, over the word's tokens, of the posterior probability that the model gives
-    the token in the frame where it is most certain of it: 0..1, a ranking of words rather than a chance of being
-    right.
+    Times are those of the network's output: CTC does not bind a token to its sound, and a bidirectional model, above
+    all one of byte-pair units, may write it some tenths of a second early or late.
+
+    `confidence` is, from greedy decoding, the geometric mean over the word's tokens of the posterior probability that
+    the model gives the token in the frame where it is most certain of it; from beam search, the share of the
+    hypotheses' probability that has this word in this place. Both are 0..1 and rank words; how near they are to the
+    chance of being right is drawn in the evaluation report.
     """
 
     text: str
     start: float  # seconds
     end: float  # seconds
     confidence: float
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another hypothesis of the beam search, with its scores in nats (natural logarithms)."""
+
+    text: str
+    score: float  # what hypotheses are ranked by: acoustic and weighted language model, with bonuses
+    acoustic: float
+    lm: float
 
 
 @dataclass(frozen=True)
@@ -26,3 +40,4 @@ class Transcript:
     words: tuple[Word, ...]
     duration: float  # seconds of audio
     notes: tuple[str, ...] = ()  # what was done to the audio: "2 channels mixed to one"
+    alternatives: tuple[Alternative, ...] = ()  # of beam search, the best (which is `text`) first

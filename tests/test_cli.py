@@ -91,8 +91,8 @@ def corpus(noise_file, tmp_path):
         ("train", ["--features.sample_rate INT Hertz.", "--model.subsampling {1,2,4,8}"]),
         ("transcribe", ["INPUT Sound files, folders (walked), globs, or - for standard input."]),
         ("transcribe", ["-m MODEL, --model MODEL", "--format {txt,json} 'txt': the words.", "(default: txt)"]),
-        ("transcribe", ["--decode.batch_seconds FLOAT Seconds of audio that are recognised at once:"]),
-        ("evaluate", ["MANIFEST", "--pictures INT", "(default: 4)", "--decode.device {auto,cpu,cuda,mps}"]),
+        ("transcribe", ["--batch_seconds FLOAT Seconds of audio that are recognised at once:"]),
+        ("evaluate", ["MANIFEST", "--pictures INT", "(default: 4)", "--device {auto,cpu,cuda,mps}"]),
         ("info", ["FILE"]),
     ],
 )
@@ -436,8 +436,8 @@ def test_recipe_that_is_missing_or_not_one_by_name(asr, tmp_path):
 
 
 def test_option_out_of_range(asr, model_path, noise_file):
-    result = asr("transcribe", noise_file("a.wav"), "-m", model_path, "--decode.batch_seconds", "-1")
-    assert_told(result, ERROR, "decode.batch_seconds: Expected `float` > 0.0")
+    result = asr("transcribe", noise_file("a.wav"), "-m", model_path, "--batch_seconds", "-1")
+    assert_told(result, ERROR, "batch_seconds: Expected `float` > 0.0")
 
 
 def other_tensors(path, model):

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr.decoding.decoder import words_of
 from asr.decoding.greedy import Tokens, blank_rate, greedy
-from asr.recognizer import words_of
 
 PIECES = ["", " ", "a", "b"]
 
@@ -40,16 +40,16 @@ def test_frames_behind_the_length_are_not_heard():
 
 def test_words_have_times_and_confidence():
     tokens = decode([1, 2, 2, 0, 3, 0, 1, 0, 3, 0])
-    first, second = words_of(tokens, PIECES, frame_seconds=0.04, duration=0.4)
-    assert (first.text, first.start, first.end) == ("ab", 0.04, 0.2)
-    assert (second.text, second.start, second.end) == ("b", 0.32, 0.36)
+    first, second = words_of(tokens, PIECES)
+    assert (first.text, first.start, first.end) == ("ab", 1, 5)
+    assert (second.text, second.start, second.end) == ("b", 8, 9)
     assert abs(first.confidence - 0.9) < 1e-6
 
 
 def test_a_space_inside_a_piece_begins_a_word():
     tokens = Tokens(np.array([1, 2, 1]), np.array([0, 1, 2]), np.array([1, 2, 3]), np.log([0.25, 1.0, 0.5]))
-    words = words_of(tokens, ["", " he", "y"], frame_seconds=0.1, duration=0.25)
-    assert [(word.text, word.start, word.end) for word in words] == [("hey", 0.0, 0.2), ("he", 0.2, 0.25)]
+    words = words_of(tokens, ["", " he", "y"])
+    assert [(word.text, word.start, word.end) for word in words] == [("hey", 0, 2), ("he", 2, 3)]
     assert abs(words[0].confidence - 0.5) < 1e-9
 
 

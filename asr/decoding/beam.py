@@ -1,22 +1,23 @@
 """Beam search over whole utterances, batches and streams: log-probabilities -> hypotheses, the best first."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from asr.config import BeamConfig
-from asr.decoding.alignment import align
-from asr.decoding.greedy import Tokens
+from asr.decoding.confidence import word_posteriors
 from asr.decoding.hotwords import Phrase, compile_hotwords, no_hotwords
 from asr.decoding.lexicon import Lexicon, frozen
-from asr.decoding.prefixes import Spelling, endings, forget, trace
-from asr.decoding.search import NO_WORD, NODE, ROOT, Rules, advance, new_beam
+from asr.decoding.prefixes import Endings, endings, forget, trace
+from asr.decoding.search import NO_WORD, NODE, ROOT, Rules, Spelling, advance, new_beam
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramArrays, NgramModel
 
+T = TypeVar("T")
 MOST_NATS = 600.0  # between the best prefix and the worst: what 64-bit numbers hold
 SUM_TOLERANCE = 0.01  # nats by which a frame's probabilities may miss 1
 
@@ -32,6 +33,7 @@ class Hypothesis:
     lm: float  # ln P(words) with the sentence's end; 0 without a language model
     tokens: tuple[int, ...]  # the likeliest spelling
     spans: tuple[tuple[int, int], ...]  # each word's first token and the one after its last
+    confidences: tuple[float, ...] = ()  # of each word, 0..1; only of the best hypothesis
 
 
 class BeamDecoder:
@@ -74,19 +76,21 @@ class BeamDecoder:
 
     def decode_batch(self, emissions: Sequence[np.ndarray], threads: int | None = None) -> list[list[Hypothesis]]:
         """`decode` for each, on all cores unless told otherwise; the search runs outside Python's lock."""
+        return self.map(self.decode, emissions, threads)
+
+    def map(
+        self, function: Callable[[np.ndarray], T], emissions: Sequence[np.ndarray], threads: int | None = None
+    ) -> list[T]:
+        """`function` of each utterance's log-probabilities, in threads."""
         threads = min(threads or len(os.sched_getaffinity(0)), max(1, len(emissions)))
         if threads == 1:
-            return [self.decode(emission) for emission in emissions]
+            return [function(emission) for emission in emissions]
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(self.decode, emissions))
+            return list(pool.map(function, emissions))
 
     def stream(self) -> "BeamStream":
         """A search that is given its frames piece by piece."""
         return BeamStream(self)
-
-    def times(self, hypothesis: Hypothesis, emission: np.ndarray) -> Tokens:
-        """The likeliest alignment of a hypothesis's tokens to the frames."""
-        return align(emission, hypothesis.tokens)
 
     def _make_rules(self, lm: NgramModel | None, is_open: bool, has_hotwords: bool) -> Rules:
         config = self.config
@@ -143,24 +147,29 @@ class BeamStream:
             return [Hypothesis("", (), -np.inf, -np.inf, 0.0, (), ())]
         # Several endings may have the same words: other spellings, or a space at the end. Their acoustic
         # probabilities add up.
-        _, group = np.unique(found.words, return_inverse=True)
-        order = np.lexsort((np.arange(len(group)), -found.score))
-        best = np.full(group.max() + 1, -1)
-        for place in order[::-1]:
-            best[group[place]] = place
-        top = found.score[best]
-        excess = np.log(np.bincount(group, np.exp(found.score - top[group])))
-        totals = top + excess
+        _, first, group = np.unique(found.words, return_index=True, return_inverse=True)
+        order = np.lexsort((-found.score, group))
+        best = order[np.searchsorted(group[order], np.arange(len(first)))]
+        excess = np.log(np.bincount(group, np.exp(found.score - found.score[best][group])))
+        totals = found.score[best] + excess
         chosen = np.lexsort((best, -totals))[: decoder.config.hypotheses]
-        return [self._hypothesis(found, best[place], totals[place], excess[place]) for place in chosen]
+        hypotheses = [self._hypothesis(found, best[place], excess[place]) for place in chosen]
+        sure = word_posteriors(best[chosen[0]], found, decoder._graph, self._beam.nodes, decoder._spelling)
+        return [replace(hypotheses[0], confidences=tuple(sure.tolist())), *hypotheses[1:]]
 
-    def _hypothesis(self, found, place: int, total: float, excess: float) -> Hypothesis:
+    def _hypothesis(self, found: Endings, place: int, excess: float) -> Hypothesis:
         decoder, lexicon = self._decoder, self._decoder.lexicon
         tokens, words, spans = _words(found.node[place], found.word[place], self._beam.nodes, decoder)
         text = ("" if lexicon.joined and not lexicon.pronounced else " ").join(words)
-        acoustic, lm = found.acoustic[place] + excess, found.lm[place]
+        score, acoustic = found.score[place] + excess, found.acoustic[place] + excess
         return Hypothesis(
-            text, tuple(words), float(total), float(acoustic), float(lm), tuple(tokens.tolist()), tuple(spans)
+            text,
+            tuple(words),
+            float(score),
+            float(acoustic),
+            float(found.lm[place]),
+            tuple(tokens.tolist()),
+            tuple(spans),
         )
 
     def _make_room(self) -> None:

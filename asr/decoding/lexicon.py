@@ -153,8 +153,8 @@ class Lexicon:
         lexicon = cls.of_words([row[0] for row in rows], pieces)
         if lexicon.left_out_words:
             raise DecoderError(
-                f"{path}: {lexicon.left_out_words} of {len(set(map(tuple, rows)))} words have characters that the model "
-                f"cannot write: {name_characters(lexicon.left_out)}; remove or respell them"
+                f"{path}: {lexicon.left_out_words} words have characters that the model cannot write: "
+                f"{name_characters(lexicon.left_out)}; remove or respell them"
             )
         return lexicon
 

@@ -6,15 +6,19 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from asr.decoding.search import NO_WORD, ROOT, UNKNOWN_WORD, Beam, Graph, Hotwords, Rules, ask, word_bias
+from asr.decoding.search import (
+    NO_WORD,
+    ROOT,
+    UNKNOWN_WORD,
+    Beam,
+    Graph,
+    Hotwords,
+    Rules,
+    Spelling,
+    ask,
+    word_bias,
+)
 from asr.lm.ngram import NgramArrays, query
-
-
-class Spelling(NamedTuple):
-    """The tokens' texts as numbers, by which words outside the lexicon are told apart."""
-
-    code: np.ndarray  # uint64 (tokens,) hash of the token's text
-    power: np.ndarray  # uint64 (tokens,) what a hash is multiplied with when the token's text is put before it
 
 
 class Endings(NamedTuple):
@@ -41,7 +45,7 @@ def endings(graph: Graph, lm: NgramArrays, hotwords: Hotwords, rules: Rules, bea
         room += 1 + (graph.word_begin[lexical + 1] - graph.word_begin[lexical] if lexical >= 0 else 0)
     node_of, word_of = np.empty(room, np.int32), np.empty(room, np.int32)
     acoustic, lm_of, score = np.empty(room), np.empty(room), np.empty(room)
-    words = np.empty(room, np.uint64)
+    words, found = np.empty(room, np.uint64), np.empty(64, np.uint64)
     count = 0
     for i in range(beam.counts[0]):
         node = slots[i].node
@@ -73,35 +77,43 @@ def endings(graph: Graph, lm: NgramArrays, hotwords: Hotwords, rules: Rules, bea
                 bias += hotwords.last[nodes[node].hot]
             node_of[count], word_of[count] = node, word
             acoustic[count], lm_of[count], score[count] = sound, raw, sound + bias
-            words[count] = _hash_words(node, word, graph, nodes, spelling)
+            if len(found) <= nodes[node].depth:
+                found = np.empty(2 * nodes[node].depth + 1, np.uint64)
+            words[count] = _hash(found[: spell_words(node, word, graph, nodes, spelling, found)])
             count += 1
     return Endings(node_of[:count], word_of[:count], acoustic[:count], lm_of[:count], score[:count], words[:count])
 
 
 @njit(nogil=True, cache=True)
-def _hash_words(node, word, graph, nodes, spelling):
-    """A number for the word sequence: by the lexicon's words, and by the spelling of words that it lacks."""
-    result = np.uint64(1469598103934665603)
-    prime = np.uint64(1099511628211)
+def spell_words(node: int, word: int, graph: Graph, nodes: np.ndarray, spelling: Spelling, found: np.ndarray) -> int:
+    """A number for each word of a prefix that ends in `word`: by the lexicon's index, or by its spelling where the
+    lexicon lacks it. Writes them into `found`, the last word first, and returns how many there are."""
+    count = 0
     text, weight = np.uint64(0), np.uint64(1)
-    while node > 0:
-        token, completed = nodes[node].token, nodes[node].word
-        text += spelling.code[token] * weight
-        weight *= spelling.power[token]
-        if completed != NO_WORD or graph.starts[token]:
-            result = _mix(result, word, text, prime)
-            word, text, weight = completed, np.uint64(0), np.uint64(1)
+    while True:
+        token = nodes[node].token
+        if node > 0:
+            text += spelling.code[token] * weight
+            weight *= spelling.power[token]
+        if node == 0 or nodes[node].word != NO_WORD or graph.starts[token]:
+            if word != NO_WORD:
+                found[count] = (
+                    text << np.uint64(1) if word == UNKNOWN_WORD else (np.uint64(word) << np.uint64(1)) + np.uint64(1)
+                )
+                count += 1
+            word, text, weight = nodes[node].word, np.uint64(0), np.uint64(1)
+        if node == 0:
+            return count
         node = nodes[node].parent
-    return _mix(result, word, text, prime)
 
 
 @njit(nogil=True, cache=True)
-def _mix(result, word, text, prime):
-    if word == NO_WORD:
-        return result
-    part = text if word == UNKNOWN_WORD else np.uint64(word) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
-    part ^= part >> np.uint64(31)
-    return (result ^ (part * prime)) * prime
+def _hash(numbers):
+    result = np.uint64(1469598103934665603)
+    for number in numbers:
+        number *= np.uint64(0x9E3779B97F4A7C15)
+        result = (result ^ number ^ (number >> np.uint64(31))) * np.uint64(1099511628211)
+    return result
 
 
 @njit(nogil=True, cache=True)

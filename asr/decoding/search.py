@@ -49,6 +49,13 @@ class Hotwords(NamedTuple):
     begin: int  # state at its beginning
 
 
+class Spelling(NamedTuple):
+    """The tokens' texts as numbers, by which words outside the lexicon are told apart."""
+
+    code: np.ndarray  # uint64 (tokens,) hash of the token's text
+    power: np.ndarray  # uint64 (tokens,) what a hash is multiplied with when the token's text is put before it
+
+
 class Rules(NamedTuple):
     """What the search obeys. Weights are natural logarithms unless said otherwise."""
 
@@ -80,6 +87,7 @@ NODE = np.dtype(
         ("slot", np.int32),  # place in the beam, -1 outside
         ("child", np.int32),  # the latest child, -1 if none
         ("sibling", np.int32),  # the child of the same parent before this one, -1 if none
+        ("depth", np.int32),  # tokens
         ("commit", np.float64),  # factor of the weight when the begun word ends here; NaN until it is asked for
         ("bias", np.float64),  # logarithm of the weight without look-ahead
         ("lm", np.float64),  # language model's logarithm of the completed words' probability
@@ -467,9 +475,9 @@ def _child(parent, extension, graph, lm, hotwords, rules, nodes, counts):
         gain, hot = _heat(hot, token, word, hotwords, rules)
     new = nodes[node]
     new.parent, new.token, new.word, new.lexical, new.state, new.hot = parent, token, word, lexical, state, hot
-    new.child, new.sibling, new.commit = -1, nodes[parent].child, math.nan
+    new.child, new.sibling, new.depth = -1, nodes[parent].child, nodes[parent].depth + 1
     new.bias, new.lm = nodes[parent].bias + bias + gain, nodes[parent].lm + raw
-    new.link = math.exp(bias + gain) * ahead / ahead_before
+    new.link, new.commit = math.exp(bias + gain) * ahead / ahead_before, math.nan
     nodes[parent].child = node
     return node
 

@@ -1,0 +1,118 @@
+"""The decoder that the options ask for: log-probabilities -> words with frames and confidence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from asr.config import DecoderConfig, TextConfig
+from asr.decoding.alignment import align
+from asr.decoding.beam import BeamDecoder, Hypothesis
+from asr.decoding.greedy import Tokens, greedy
+from asr.decoding.hotwords import Phrase, read_hotwords
+from asr.decoding.lexicon import Lexicon
+from asr.lm.ngram import NgramModel
+from asr.text import Tokenizer, normalize
+
+
+@dataclass(frozen=True)
+class DecodedWord:
+    """A word and the output frames from its first token to the end of its last."""
+
+    text: str
+    start: int  # frame
+    end: int  # frame after the last
+    confidence: float  # 0..1
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What was said in one utterance."""
+
+    text: str
+    words: tuple[DecodedWord, ...]
+    hypotheses: tuple[Hypothesis, ...] = ()  # of a beam search, the best first
+
+
+class Decoder(Protocol):
+    """Log-probabilities of several utterances, `(frames, tokens)` each -> what was said in each."""
+
+    def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]: ...
+
+
+class GreedyDecoder:
+    """The best token of each frame; a word's confidence is the geometric mean of its tokens' highest probabilities."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+
+    def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
+        """Decode each utterance."""
+        return [self._decode(emission) for emission in emissions]
+
+    def _decode(self, emission: np.ndarray) -> Decoding:
+        tokens = greedy(emission[None], np.array([len(emission)]))[0]
+        return Decoding(self._tokenizer.decode(tokens.indices), words_of(tokens, self._tokenizer.pieces))
+
+
+class WordDecoder:
+    """Beam search with word times from the likeliest alignment and confidence from the posteriors of the beam."""
+
+    def __init__(self, beam: BeamDecoder):
+        self.beam = beam
+
+    def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
+        """Decode each utterance, on all cores."""
+        return self.beam.map(self._decode, emissions)
+
+    def _decode(self, emission: np.ndarray) -> Decoding:
+        hypotheses = self.beam.decode(emission)
+        best = hypotheses[0]
+        times = align(emission, best.tokens)
+        words = tuple(
+            DecodedWord(text, int(times.starts[first]), int(times.ends[end - 1]), confidence)
+            for text, (first, end), confidence in zip(best.words, best.spans, best.confidences, strict=True)
+        )
+        return Decoding(best.text, words, tuple(hypotheses))
+
+
+def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig) -> Decoder:
+    """The decoder for a model's tokenizer; raises an `AsrError` naming the file that cannot be used."""
+    if config.is_greedy:
+        return GreedyDecoder(tokenizer)
+    pieces = tokenizer.pieces
+    lm = NgramModel.load(config.lm) if config.lm != "none" else None
+    lexicon = Lexicon.read(config.lexicon, pieces) if config.lexicon else None
+    hotwords = []
+    if config.hotwords:
+        hotwords = [
+            Phrase(normalize(phrase.text, text), phrase.boost)
+            for phrase in read_hotwords(config.hotwords, config.hotword_boost)
+        ]
+    return WordDecoder(BeamDecoder(pieces, config.beam, lm, lexicon, hotwords, name=config.lm))
+
+
+def words_of(tokens: Tokens, pieces: Sequence[str]) -> tuple[DecodedWord, ...]:
+    """Words of greedy tokens; a space in a piece begins a new word.
+
+    A word lasts from the first frame of its first token to the end of the last token's last frame.
+    """
+    words: list[DecodedWord] = []
+    text, members = "", []
+
+    def finish() -> None:
+        if text:
+            confidence = float(np.exp(np.mean(tokens.log_probabilities[members])))
+            words.append(DecodedWord(text, int(tokens.starts[members[0]]), int(tokens.ends[members[-1]]), confidence))
+
+    for position, index in enumerate(tokens.indices):
+        for part, fragment in enumerate(pieces[index].split(" ")):
+            if part:
+                finish()
+                text, members = "", []
+            if fragment:
+                text += fragment
+                members.append(position)
+    finish()
+    return tuple(words)
