@@ -171,7 +171,7 @@ def test_chunks_do_not_matter(sentences, order):
 @settings(max_examples=20, deadline=None)
 @given(sentences)
 def test_entropy_pruning_removes_what_costs_less(sentences):
-    """The cost of each bigram by the definition: the relative entropy of its context's distribution before and after."""
+    """The cost of a bigram by the definition: relative entropy of its context's distribution before and after."""
     result = train(sentences, 2)
     model = NgramModel.from_trie(result.trie)
     share = result.occurrences / sum(len(sentence) + 1 for sentence in sentences)
