@@ -346,3 +346,9 @@ def test_perplexity_by_hand(text_file):
         "text        2 words in 1 sentences",
         "unknown     1 words (50.00%)",
     ]
+
+
+def test_no_room_for_temporary_files(text_file, full_disk, tmp_path):
+    path = text_file("a b c d " * 50_000)
+    with full_disk(100_000), pytest.raises(LanguageModelError, match="no room for the text's word ids.* set TMPDIR"):
+        train_model([path], LmConfig())

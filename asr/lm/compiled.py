@@ -74,9 +74,10 @@ def read_metadata(path: Path) -> dict[str, Any]:
         version = int(metadata["format_version"])
         if version <= FORMAT_VERSION:
             size = 8 + length + max(entry["data_offsets"][1] for entry in header.values())
-            if size != path.stat().st_size or {*_ARRAYS, "words"} - set(header):
+            starts, nodes = metadata["starts"], header["word"]["shape"][0]
+            if size != path.stat().st_size or {*_ARRAYS, "words"} - set(header) or starts[-1] != nodes:
                 raise LanguageModelError(damaged)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise LanguageModelError(damaged) from error
     if version > FORMAT_VERSION:
         raise LanguageModelError(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from asr.errors import LanguageModelError
 from asr.lm.corpus import BEGIN_ID
 from asr.lm.trie import search
 
@@ -36,7 +37,13 @@ class Column:
 
     def append(self, values: np.ndarray) -> None:
         """Write more."""
-        values.astype(np.int32, copy=False).tofile(self._file)
+        try:
+            values.astype(np.int32, copy=False).tofile(self._file)
+        except OSError as error:
+            raise LanguageModelError(
+                f"{tempfile.gettempdir()}: no room for the text's word ids, 4 bytes a word for each order but the last; "
+                "set TMPDIR to a folder with more"
+            ) from error
         self.size += len(values)
 
     def chunks(self) -> Iterator[np.ndarray]:
