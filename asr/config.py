@@ -199,7 +199,8 @@ class LmConfig(LmTextConfig):
     #: Words to keep, the most frequent ones; all others become <unk>. 0 keeps all.
     vocab: NotNegative = 0
     #: Nats for each word of the text. Leave out n-grams whose loss costs less relative entropy than this (Stolcke
-    #: 1998): 1e-8 to 1e-7 make a model several times smaller that recognises almost as well. 0 keeps all.
+    #: 1998), best after prune 0 0 1: on 40 million words, 3e-8 then leaves 54% of a 3-gram model for 4% more
+    #: perplexity, 1e-7 leaves 23% for 10% more. 0 keeps all.
     entropy: NotNegativeReal = 0.0
 
 
