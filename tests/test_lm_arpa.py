@@ -111,6 +111,7 @@ VARIANTS = {
     "byte order mark": "\ufeff" + ARPA,
     "no last line end": ARPA.rstrip(),
     "exponents": ARPA.replace("-0.05", "-5e-2").replace("-99", "-9.9E+01"),
+    "<UNK>": ARPA.replace("<unk>", "<UNK>"),
     "other order": ARPA.replace("-0.3979\t<s> a\t-0.1760913\n", "").replace(
         "\n\n\\3-grams", "\n-0.3979\t<s> a\t-0.1760913\n\n\\3-grams"
     ),
@@ -174,7 +175,7 @@ def changed(old, new):
         ("", "the file is empty"),
         ("hello\n", r"not an ARPA file, which begins with '\\data\\'"),
         (ARPA.encode("utf-16"), "UTF-16, not UTF-8"),
-        (ARPA.encode("latin-1"), "not UTF-8"),
+        (ARPA.encode("latin-1"), ":12: not UTF-8"),
         (
             ARPA[: ARPA.index("café </s>")],
             ":18: too few words for this section; is it an ARPA file that arrived whole?",
@@ -202,6 +203,28 @@ def test_bad_files(arpa, content, message):
         read_arpa(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_damage_gives_a_model_or_an_error(tmp_path_factory, data):
+    content = ARPA.encode()
+    for _ in range(data.draw(st.integers(1, 3))):
+        place, length = data.draw(st.integers(0, len(content))), data.draw(st.integers(0, 20))
+        content = content[:place] + data.draw(st.binary(max_size=5)) + content[place + length :]
+    path = tmp_path_factory.mktemp("lm") / "lm.arpa"
+    path.write_bytes(content)
+    try:
+        model = NgramModel.from_trie(read_arpa(path))
+    except LanguageModelError as error:
+        assert str(error).startswith(str(path))
+    else:
+        assert len(model.score(["a", "café", "b", "dog"])) >= 4
+
+
+def test_long_words(arpa):
+    long = "x" * 100_000
+    assert long in read_arpa(arpa(ARPA.replace("café", long))).words
 
 
 def test_a_missing_file(tmp_path):

@@ -213,6 +213,13 @@ def trained_text(path, **options):
     return trained.trie.words, trained.trie.counts, trained.trie.logp.tolist()
 
 
+def test_short_lines_and_long_words(text_file):
+    long = "x" * 100_000
+    trained = train_model([text_file(*"ab" * 5000, long)], LmConfig(order=2))
+    assert (trained.words, trained.sentences) == (10_001, 10_001)
+    assert set(trained.trie.words) == {*SPECIAL, "a", "b", long}
+
+
 @pytest.mark.parametrize("name", ["text.txt.gz", "text.txt.xz", "text.jsonl", "text.jsonl.gz"])
 def test_any_kind_of_text_gives_the_same_model(text_file, tmp_path, monkeypatch, name):
     lines = corpus(50, 200)
@@ -350,5 +357,5 @@ def test_perplexity_by_hand(text_file):
 
 def test_no_room_for_temporary_files(text_file, full_disk, tmp_path):
     path = text_file("a b c d " * 50_000)
-    with full_disk(100_000), pytest.raises(LanguageModelError, match="no room for the text's word ids.* set TMPDIR"):
+    with full_disk(100_000), pytest.raises(LanguageModelError, match=r"no room for the text's word ids.* set TMPDIR"):
         train_model([path], LmConfig())

@@ -9,27 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from asr.errors import LanguageModelError
+from asr.lm.arpa_lines import GROW, HEADING, LOST, MORE, PROBLEMS, format_lines, parse_lines
 from asr.lm.streams import read_blocks, writing
-from asr.lm.trie import MISSING_UNKNOWN, UNKNOWN, Trie, build_trie, search
-from asr.lm.vocabulary import Vocabulary, intern, slot_of
+from asr.lm.trie import MISSING_UNKNOWN, UNKNOWN, Trie, build_trie
+from asr.lm.vocabulary import Vocabulary
 
 LONGEST_ORDER = 5
-LN10 = float(np.log(10))
-
-# How the parser of lines ends.
-_MORE, _HEADING, _GROW, _LOST, _DUPLICATE = range(5)
-_NUMBER, _POSITIVE, _FEW, _MANY, _WORD = range(5, 10)
-_PROBLEMS = {
-    _NUMBER: "no number where a log-probability or back-off weight must be",
-    _POSITIVE: "a log-probability above 0",
-    _FEW: "too few words for this section",
-    _MANY: "too many fields for this section",
-    _WORD: "a word that the unigrams lack",
-    _DUPLICATE: "the same unigram a second time",
-}
 
 
 @dataclass
@@ -67,6 +54,8 @@ class _Reader:
         self.again = ""  # a line that was read too early
         self.vocabulary = Vocabulary()
         self.levels: list[_Level] = []
+        self.first_unigram = 0  # the line it is on
+        self.spelt_large = False  # <UNK> rather than <unk>, as some tools write it
 
     def read(self) -> Trie:
         counts = self.read_header()
@@ -150,22 +139,22 @@ class _Reader:
         )
         vocabulary, rows, ids = self.vocabulary, 0, np.zeros(order, np.int64)
         while self._refill():
-            self.position, rows, vocabulary.size, status = _parse(
+            self.position, rows, vocabulary.size, status = parse_lines(
                 self.buffer, self.position, order, ids, trie.word, trie.children, level.context, level.word,
                 level.logp, level.backoff, rows, vocabulary.table, vocabulary.text, vocabulary.ends, vocabulary.size,
             )  # fmt: skip
-            if status == _HEADING:
+            if status == HEADING:
                 break
-            if status == _GROW:
-                vocabulary.make_room(1 << 12)
+            if status == GROW:
+                vocabulary.make_room(self.block.index(b"\n", self.position) - self.position)
                 if rows == len(level.word):
                     if rows >= count:
                         raise self._error(f"more {order}-grams than the {count} that the header says", self.line_number)
                     _resize(level, min(count, 2 * rows))
-            elif status == _LOST:
+            elif status == LOST:
                 level.lost.append((rows - 1, ids.tolist()))
-            elif status != _MORE:
-                raise self._error(_PROBLEMS[status], self.line_number)
+            elif status != MORE:
+                raise self._error(PROBLEMS[status], self.line_number)
         else:
             raise LanguageModelError(f"{self.path}: cut short at line {self.line_number}; get the file again")
         if rows != count:
@@ -179,6 +168,7 @@ class _Reader:
             self._sort(level, first_line)
         else:
             self.levels.append(level)
+            self.first_unigram = first_line
             self._add_unknown(level)
 
     def _trie(self) -> Trie:
@@ -204,9 +194,11 @@ class _Reader:
         level.logp, level.backoff = level.logp[order], level.backoff[order]
 
     def _add_unknown(self, level: _Level) -> None:
-        vocabulary = self.vocabulary
-        if vocabulary.add(UNKNOWN.encode()) < len(level.word):
+        vocabulary, known = self.vocabulary, self.vocabulary.from_id(0)
+        self.spelt_large = UNKNOWN.encode() not in known and UNKNOWN.upper().encode() in known
+        if UNKNOWN.encode() in known or self.spelt_large:
             return
+        vocabulary.add(UNKNOWN.encode())
         _resize(level, vocabulary.size)
         level.context[-1], level.word[-1] = 0, vocabulary.size - 1
         level.logp[-1], level.backoff[-1] = MISSING_UNKNOWN, 0
@@ -242,12 +234,14 @@ class _Reader:
         return np.searchsorted(keys[order_of], wanted)
 
     def _words(self) -> list[str]:
-        words = self.vocabulary.from_id(0)
-        try:
-            decoded = [word.decode() for word in words]
-        except UnicodeDecodeError as error:
-            raise LanguageModelError(f"{self.path}: not UTF-8 ('{error.object!r}'); convert it with iconv") from error
-        return decoded
+        words = []
+        for id, word in enumerate(self.vocabulary.from_id(0)):
+            try:
+                words.append(word.decode())
+            except UnicodeDecodeError as error:
+                line = self.first_unigram + id
+                raise LanguageModelError(f"{self.path}:{line}: not UTF-8; convert the file with iconv") from error
+        return [UNKNOWN if self.spelt_large and word == UNKNOWN.upper() else word for word in words]
 
 
 def _resize(level: _Level, rows: int) -> None:
@@ -258,114 +252,6 @@ def _resize(level: _Level, rows: int) -> None:
             new = np.zeros(rows, old.dtype)
             new[:kept] = old[:kept]
             setattr(level, name, new)
-
-
-@njit(cache=True)
-def _parse(
-    buffer, position, order, ids, trie_word, children, out_context, out_word, out_logp, out_backoff, rows,
-    table, text, ends, size,
-):  # fmt: skip
-    """Read lines `log10 P, words, log10 back-off weight` until something else comes; see the codes above.
-
-    Returns the place reached (of the faulty line, if one is), rows filled, the number of words and the code.
-    """
-    while position < len(buffer):
-        start = position
-        while buffer[position] <= 32 and buffer[position] != 10:
-            position += 1
-        if buffer[position] == 10:
-            position += 1
-            continue
-        if buffer[position] == 92:  # a backslash begins a heading
-            return start, rows, size, _HEADING
-        if rows == len(out_word):
-            return start, rows, size, _GROW
-        logp, position, fine = _number(buffer, position)
-        if not fine:
-            return start, rows, size, _NUMBER
-        if logp > 1e-4:
-            return start, rows, size, _POSITIVE
-        for k in range(order):
-            while buffer[position] <= 32 and buffer[position] != 10:
-                position += 1
-            first = position
-            while buffer[position] > 32:
-                position += 1
-            if position == first:
-                return start, rows, size, _FEW
-            if order > 1:
-                ids[k] = table[slot_of(buffer, first, position, table, text, ends)]
-                if ids[k] < 0:
-                    return start, rows, size, _WORD
-            else:
-                if 2 * (size + 2) > len(table) or size + 2 > len(ends) or ends[size] + position - first > len(text):
-                    return start, rows, size, _GROW
-                ids[0], size = intern(buffer, first, position, table, text, ends, size)
-                if ids[0] != rows:
-                    return start, rows, size, _DUPLICATE
-        while buffer[position] <= 32 and buffer[position] != 10:
-            position += 1
-        backoff = 0.0
-        if buffer[position] != 10:
-            backoff, position, fine = _number(buffer, position)
-            if not fine:
-                return start, rows, size, _MANY
-            while buffer[position] <= 32 and buffer[position] != 10:
-                position += 1
-            if buffer[position] != 10:
-                return start, rows, size, _MANY
-        position += 1
-        node = np.int64(0)
-        for k in range(order - 1):
-            if k == 0:
-                node = ids[0] + 1
-                continue
-            end = np.int64(children[node + 1])
-            node = search(trie_word, np.int64(children[node]), end, ids[k])
-            if node == end or trie_word[node] != ids[k]:
-                node = -1
-                break
-        out_context[rows], out_word[rows] = node, ids[order - 1]
-        out_logp[rows], out_backoff[rows] = min(logp, 0.0) * LN10, backoff * LN10
-        rows += 1
-        if node < 0:
-            return position, rows, size, _LOST
-    return position, rows, size, _MORE
-
-
-@njit(cache=True)
-def _number(buffer, position):
-    """A decimal number, the place after it, and whether one was there and ended at white space."""
-    negative = buffer[position] == 45
-    if negative or buffer[position] == 43:
-        position += 1
-    mantissa, exponent, digits, after_point = np.uint64(0), 0, 0, False
-    while True:
-        byte = buffer[position]
-        if 48 <= byte <= 57:
-            digits += 1
-            if mantissa < np.uint64(10**17):
-                mantissa = mantissa * np.uint64(10) + np.uint64(byte - 48)
-                exponent -= after_point
-            else:
-                exponent += not after_point
-        elif byte == 46 and not after_point:
-            after_point = True
-        else:
-            break
-        position += 1
-    if digits and (buffer[position] == 101 or buffer[position] == 69):
-        position += 1
-        minus = buffer[position] == 45
-        if minus or buffer[position] == 43:
-            position += 1
-        power, digits = 0, 0
-        while 48 <= buffer[position] <= 57:
-            power, digits = min(power * 10 + np.int64(buffer[position] - 48), 1000), digits + 1
-            position += 1
-        exponent += -power if minus else power
-    value = np.float64(mantissa) * 10.0 ** np.float64(exponent)
-    return -value if negative else value, position, digits > 0 and buffer[position] <= 32
 
 
 def write_arpa(path: str | os.PathLike, trie: Trie, advance: Callable[[int], object] | None = None) -> None:
@@ -387,70 +273,10 @@ def write_arpa(path: str | os.PathLike, trie: Trie, advance: Callable[[int], obj
             path_to = np.array(trie.starts[: order + 1])  # one node of each order, down to the n-gram
             while node < last:
                 before = node
-                node, size = _format(
+                node, size = format_lines(
                     path_to, node, last, longest, trie.word, trie.logp, trie.backoff, trie.children, text, ends, out
                 )
                 stream.write(out[:size])
                 if advance:
                     advance(node - before)
         stream.write(b"\n\\end\\\n")
-
-
-@njit(cache=True)
-def _format(path_to, node, last, longest, word, logp, backoff, children, text, ends, out):
-    """Lines for the nodes from `node` on while there is room; returns the next node and the bytes used."""
-    size = 0
-    order = len(path_to) - 1
-    while node < last and size + longest <= len(out):
-        path_to[order] = node
-        for k in range(order - 1, 0, -1):
-            while children[path_to[k] + 1] <= path_to[k + 1]:
-                path_to[k] += 1
-        size = _format_number(logp[node] / LN10, out, size)
-        for k in range(1, order + 1):
-            out[size] = 9 if k == 1 else 32
-            size += 1
-            id = word[path_to[k]]
-            for i in range(ends[id], ends[id + 1]):
-                out[size] = text[i]
-                size += 1
-        if node < len(backoff) and backoff[node] != 0:
-            out[size] = 9
-            size = _format_number(backoff[node] / LN10, out, size + 1)
-        out[size] = 10
-        size += 1
-        node += 1
-    return node, size
-
-
-@njit(cache=True)
-def _format_number(value, out, size):
-    """Write a number with seven significant digits, without an exponent or closing zeros; returns the new size."""
-    if value < 0:
-        out[size] = 45
-        size += 1
-        value = -value
-    decimals, bound = 7, 1.0
-    while value >= bound and decimals > 0:
-        decimals, bound = decimals - 1, bound * 10
-    scale = 1
-    for _ in range(decimals):
-        scale *= 10
-    scaled = np.int64(value * scale + 0.5)
-    whole, fraction = scaled // scale, scaled % scale
-    power = 1
-    while power * 10 <= whole:
-        power *= 10
-    while power > 0:
-        out[size] = 48 + whole // power % 10
-        size += 1
-        power //= 10
-    if fraction:
-        out[size] = 46
-        size += 1
-        while fraction:
-            scale //= 10
-            out[size] = 48 + fraction // scale
-            size += 1
-            fraction %= scale
-    return size

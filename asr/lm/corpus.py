@@ -84,7 +84,7 @@ class TextReader:
 
     def _encode_words(self, block: bytes, path: Path, lines_before: int) -> np.ndarray:
         buffer, raw = np.frombuffer(block, np.uint8), self._raw
-        pieces = np.empty(len(block) // 2 + 2, np.int32)
+        pieces = np.empty(len(block), np.int32)  # lines of one character give two ids
         position = filled = 0
         while True:
             position, filled, raw.size = tokenize(

@@ -41,8 +41,8 @@ class Column:
             values.astype(np.int32, copy=False).tofile(self._file)
         except OSError as error:
             raise LanguageModelError(
-                f"{tempfile.gettempdir()}: no room for the text's word ids, 4 bytes a word for each order but the last; "
-                "set TMPDIR to a folder with more"
+                f"{tempfile.gettempdir()}: no room for the text's word ids, which take 4 bytes a word for each order "
+                "but the last; set TMPDIR to a folder with more"
             ) from error
         self.size += len(values)
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from asr.errors import LanguageModelError
+
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 
 #: ln P of <unk> in a model whose ARPA file has none: log10 P = -100, as KenLM takes it.
@@ -74,7 +76,7 @@ def build_trie(
     sizes = [1, *map(len, word)]
     starts = (0, *np.cumsum(sizes).tolist())
     if starts[-1] >= 2**31:
-        raise OverflowError("more than 2^31 n-grams")
+        raise LanguageModelError(f"{starts[-1]:,} n-grams, more than the 2^31 that a model can have: prune them")
     degrees = [np.bincount(c, minlength=size) for c, size in zip(contexts, sizes, strict=False)]
     children = np.ones(sum(sizes[:-1]) + 1, np.int32)
     np.cumsum(np.concatenate(degrees), out=children[1:], dtype=np.int32)
