@@ -181,7 +181,7 @@ class _Reader:
 
     def _sort(self, level: _Level, first_line: int) -> None:
         """Sort by context, then word, and check that no n-gram is there twice."""
-        keys = level.context * np.int64(self.vocabulary.size) + level.word
+        keys = _keys(level, self.vocabulary.size)
         if np.all(keys[1:] > keys[:-1]):
             return  # as this program writes them
         order = np.argsort(keys)
@@ -216,8 +216,8 @@ class _Reader:
         if order == 1:
             return grams[:, 0]
         context = self._insert(grams[:, :-1], before)
-        level, size = self.levels[order - 1], np.int64(self.vocabulary.size)
-        old = level.context * size + level.word
+        level, size = self.levels[order - 1], self.vocabulary.size
+        old = _keys(level, size)
         wanted = context * size + grams[:, -1]
         new = np.setdiff1d(wanted, old)
         keys = np.concatenate([old, new])
@@ -242,6 +242,11 @@ class _Reader:
                 line = self.first_unigram + id
                 raise LanguageModelError(f"{self.path}:{line}: not UTF-8; convert the file with iconv") from error
         return [UNKNOWN if self.spelt_large and word == UNKNOWN.upper() else word for word in words]
+
+
+def _keys(level: _Level, words: int) -> np.ndarray:
+    """One integer for each n-gram, int64, in the order of context, then word."""
+    return level.context.astype(np.int64) * words + level.word
 
 
 def _resize(level: _Level, rows: int) -> None:
