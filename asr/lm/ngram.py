@@ -6,14 +6,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
+from asr.kernel import kernel
 from asr.lm.trie import BEGIN, END, UNKNOWN, NgramArrays, Trie, link, search
 
 __all__ = ["NgramArrays", "NgramModel", "find", "query"]
 
 
-@njit(cache=True)
+@kernel
 def find(arrays, state, word):
     """ln P(word | state), float64, and the node of the longest n-gram that the model has for it."""
     logp, state = 0.0, np.int64(state)
@@ -27,7 +27,7 @@ def find(arrays, state, word):
     return logp + arrays.logp[word + 1], np.int64(word) + 1
 
 
-@njit(cache=True)
+@kernel
 def query(arrays, state, word):
     """ln P(word | state), float64, and the next state, int64. Words are ids, 0 is the empty state.
 

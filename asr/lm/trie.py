@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from asr.errors import LanguageModelError
+from asr.kernel import kernel
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 
@@ -108,7 +109,7 @@ def freeze(arrays: NgramArrays) -> NgramArrays:
     return NgramArrays(*frozen)
 
 
-@njit(cache=True)
+@kernel
 def search(word, low, high, wanted):
     """The first node from `low` to `high` (exclusive) whose word is not below `wanted`; `high` if there is none."""
     while low < high:
