@@ -17,7 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from asr.kernel import kernel
 from asr.lm.ngram import NgramArrays, query
+from asr.lm.trie import search
 from asr.text import BLANK
 
 ROOT = 0  # lexicon node: no word has begun
@@ -178,7 +180,7 @@ def advance(
     return frame
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _pass_blank(slots, count):
     for i in range(count):
         slots[i].blank += slots[i].label
@@ -212,7 +214,7 @@ def _read_frame(log_probabilities, largest, floor, top_tokens, probability, exte
     return count
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _stay(slots, nodes, count, floor, probability, extending):
     """Prefixes that get no new token: a blank, a repeat, or the token arriving from a parent that is in the beam.
 
@@ -241,7 +243,7 @@ def _stay(slots, nodes, count, floor, probability, extending):
     return max(best * floor, least if count == len(slots) else 0.0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _extend(
     graph, lm, hotwords, rules, slots, nodes, count, extending, order, seen, proposed, extensions, values, cutoff, gain
 ):
@@ -253,7 +255,9 @@ def _extend(
             break
     likeliest = extending[order[0]]
     bonus = math.exp(rules.word_bonus)
-    extended, mark = 0, seen.max()
+    extended = 0
+    for token in order:
+        seen[token] = -1
     for i in range(count):
         node = slots[i].node
         total, last, lexical = slots[i].total, slots[i].last, nodes[node].lexical
@@ -266,10 +270,9 @@ def _extend(
                 most = total * gain
                 if most * likeliest * max(1.0, rules.ahead_unknown * inverse) <= cutoff and not rules.joined:
                     continue
-                mark += 1
                 if lexical >= 0:
                     found = _follow_edges(
-                        graph, lm, rules, lexical, nodes[node].state, most, inverse, extending, order, seen, mark,
+                        graph, lm, rules, lexical, nodes[node].state, most, inverse, extending, order, seen, i,
                         cutoff, proposed,
                     )  # fmt: skip
                 if rules.is_open:
@@ -277,7 +280,7 @@ def _extend(
                     for token in order:
                         if most * extending[token] * factor <= cutoff:
                             break
-                        if not graph.starts[token] and seen[token] != mark:
+                        if not graph.starts[token] and seen[token] != i:
                             proposed[found].token, proposed[found].lexical = token, UNKNOWN
                             proposed[found].word, proposed[found].value = NO_WORD, extending[token] * factor
                             found += 1
@@ -323,13 +326,12 @@ def _extend(
                 extensions[extended] = proposed[j]
                 extensions[extended].slot, extensions[extended].value = i, value
                 extended += 1
-    seen[0] = mark
     return extended, cutoff
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _follow_edges(
-    graph, lm, rules, lexical, state, most, inverse, extending, order, seen, mark, cutoff, proposed
+    graph, lm, rules, lexical, state, most, inverse, extending, order, seen, i, cutoff, proposed
 ):  # fmt: skip
     """Propose the tokens that go on inside a word of the lexicon; returns how many.
 
@@ -344,10 +346,10 @@ def _follow_edges(
             token = graph.edge_token[edge]
         else:
             token = order[place]
-            edge = first + np.searchsorted(graph.edge_token[first:last], token)
+            edge = search(graph.edge_token, first, last, token)
             if edge == last or graph.edge_token[edge] != token:
                 continue
-        seen[token] = mark
+        seen[token] = i
         target = graph.edge_target[edge]
         value = extending[token] * graph.ahead[target] * inverse
         if rules.joined and graph.edge_begin[target] == graph.edge_begin[target + 1]:
@@ -366,7 +368,7 @@ def _follow_edges(
     return found
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _in_beam(slots, nodes, i, proposed):
     """Whether prefix i with the proposed token is in the beam already, where `_stay` has dealt with it."""
     child = slots[i].child
@@ -379,7 +381,7 @@ def _in_beam(slots, nodes, i, proposed):
     return False
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _heat(state, token, word, hotwords, rules):
     """Hotword gain and state after a token; where words are joined, the end of a word is told apart."""
     gain = 0.0
@@ -390,7 +392,7 @@ def _heat(state, token, word, hotwords, rules):
     return gain + hotwords.gain[state, token], hotwords.next[state, token]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _thin(extensions, values, width):
     """Move the best `width` extensions to the front; returns what the others do not exceed."""
     for c in range(len(extensions)):
@@ -409,7 +411,7 @@ def _thin(extensions, values, width):
     return threshold
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _select(graph, lm, hotwords, rules, slots, nodes, counts, extensions, values):
     """The next beam: the best of staying and extended prefixes, divided by the best one, which is returned."""
     count, extended = counts[0], len(extensions)
@@ -452,7 +454,7 @@ def _select(graph, lm, hotwords, rules, slots, nodes, counts, extensions, values
     return best
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _child(parent, extension, graph, lm, hotwords, rules, nodes, counts):
     """The tree's node for an extended prefix: a new one, or that of a prefix which had left the beam."""
     token, word, lexical = extension.token, extension.word, extension.lexical
@@ -482,7 +484,7 @@ def _child(parent, extension, graph, lm, hotwords, rules, nodes, counts):
     return node
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def ask(state, word, graph, lm, rules):
     """The language model's logarithm of the probability of a lexicon word or an unknown one, and its next state."""
     if not rules.has_lm:
@@ -490,13 +492,13 @@ def ask(state, word, graph, lm, rules):
     return query(lm, state, graph.lm_word[word] if word >= 0 else rules.lm_unknown)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def word_bias(raw, word, rules):
     """What a word adds to the logarithm of the weight."""
     return rules.lm_weight * raw + rules.word_bonus + (rules.unknown_penalty if word == UNKNOWN_WORD else 0.0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _commit(node, word, only, inverse, graph, lm, rules, nodes):
     """The factor of the weight when the begun word ends as `word`; kept with the node if it is its only word."""
     if only and not math.isnan(nodes[node].commit):
@@ -507,7 +509,7 @@ def _commit(node, word, only, inverse, graph, lm, rules, nodes):
     return factor
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _nth_largest(values, count, n):
     """The n-th largest of the first `count` values, which are put into another order (Hoare 1961)."""
     low, high, wanted = 0, count - 1, n - 1
