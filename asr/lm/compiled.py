@@ -17,6 +17,7 @@ import numpy as np
 from asr.errors import LanguageModelError
 from asr.files import replacing
 from asr.lm.ngram import NgramModel
+from asr.lm.progress import bar
 from asr.lm.trie import NgramArrays, freeze
 
 FORMAT_VERSION = 1
@@ -137,7 +138,8 @@ def _load_arpa(path: Path) -> NgramModel:
                 return model
         except (OSError, LanguageModelError):
             continue  # missing, damaged or of another version: made again below
-    model = NgramModel.from_trie(read_arpa(path))
+    with bar(f"compiling {path.name}, once", path.stat().st_size) as advance:
+        model = NgramModel.from_trie(read_arpa(path, advance))
     source = fingerprint(path)
     for cached in _cache_paths(path):
         try:

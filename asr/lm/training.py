@@ -1,10 +1,8 @@
 """Text -> language model: read, count, estimate, prune, write; with progress bars on a terminal."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,10 +14,10 @@ from asr.lm.corpus import UNKNOWN_ID, TextReader
 from asr.lm.counting import Text, count_orders
 from asr.lm.kneser_ney import FALLBACK, estimate
 from asr.lm.ngram import NgramModel
+from asr.lm.progress import bar, track
 from asr.lm.pruning import prune_by_entropy
 from asr.lm.trie import Trie
 
-T = TypeVar("T")
 _ARPA_NAMES = (".arpa", ".arpa.gz", ".arpa.xz")
 _SPECIAL = 3  # <unk>, <s>, </s>
 
@@ -136,23 +134,3 @@ def _choose_words(words: list[str], text: Text, size: int) -> list[str]:
     new_ids[kept] = np.arange(_SPECIAL, _SPECIAL + len(kept))
     text.relabel(new_ids)
     return words[:_SPECIAL] + [words[id] for id in kept]
-
-
-@contextmanager
-def bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal; gives the function that moves it."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda amount: progress.advance(task, amount)
-
-
-def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    """The same items, with a progress bar on a terminal."""
-    with bar(description, total) as advance:
-        for item in items:
-            yield item
-            advance(1)
