@@ -179,6 +179,6 @@ def compiled_path(arpa: Path) -> Path:
 
 def _cache_paths(path: Path) -> list[Path]:
     """Where the compiled form of an ARPA file may be: beside it, and in the user's cache folder."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "asr", "lm")
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "asr", "lm")
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
     return [compiled_path(path), folder / f"{path.stem}-{name}{SUFFIX}"]

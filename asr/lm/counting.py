@@ -101,6 +101,8 @@ def count_orders(text: Text, order: int, track=lambda chunks, _description, _tot
             keys.sort()
             runs.add(*_distinct(keys, kind(1)))
         keys, count = runs.merged()
+        if len(keys) >= 2**31:
+            raise LanguageModelError(f"{len(keys):,} different {n}-grams, more than 2^31: choose a lower --order")
         first = np.zeros(len(levels[-1].word) + 1, np.int64)
         np.cumsum(np.bincount(keys >> bits, minlength=len(first) - 1), out=first[1:])
         levels.append(Counts(first, (keys & ((1 << bits) - 1)).astype(np.int32), count))
