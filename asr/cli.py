@@ -21,6 +21,7 @@ from asr.config import (
     PrepareConfig,
     Recipe,
     TranscribeConfig,
+    TuneConfig,
     load_decoder,
     load_recipe,
     validate,
@@ -141,6 +142,23 @@ def evaluate(
     return 0 if assessment.evaluation.complete else 1
 
 
+def tune(
+    manifest: Annotated[Path, tyro.conf.Positional, arg(metavar="MANIFEST")],
+    model: ModelPath,
+    options: Annotated[TuneConfig, Options],
+) -> int:
+    """Language model weight, word bonus and beam by WER on a dev set -> decoder.toml beside the model.
+
+    Args:
+        manifest: The dev set, as `asr prepare` writes it; not the one to report a WER on.
+        model: Model file, as `asr train` writes it.
+    """
+    from asr.tuning import tune
+
+    print(tune(manifest, model, validate(options, "options")).to_text())
+    return 0
+
+
 def lm_train(
     texts: Texts,
     output: Annotated[Path, arg(aliases=["-o"], metavar="LM")],
@@ -254,6 +272,7 @@ def run(arguments: list[str]) -> int:
     app.command(with_options(train, recipe_of(arguments)))
     app.command(with_options(transcribe, TranscribeConfig(search=search)))
     app.command(with_options(evaluate, EvaluateConfig(search=search)))
+    app.command(with_options(tune, TuneConfig(search=search)))
     app.command(info)
     lm = tyro.extras.SubcommandApp()
     for name, command in (("train", lm_train), ("compile", lm_compile), ("perplexity", lm_perplexity)):

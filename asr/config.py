@@ -333,6 +333,24 @@ class EvaluateConfig:
     search: Annotated[DecoderConfig, FLAT] = DecoderConfig()
 
 
+@dataclass(frozen=True)
+class TuneConfig:
+    """The search for decoder weights on a dev set."""
+
+    #: Largest language model weight tried.
+    most_lm_weight: PositiveReal = 2.0
+    #: Nats. Word bonuses from minus this to this are tried.
+    most_word_bonus: NotNegativeReal = 3.0
+    #: Values of each in the first grid; each later grid has 3 by 3 around the best, half as far apart.
+    grid: Annotated[int, msgspec.Meta(ge=2)] = 5
+    #: Later grids.
+    rounds: NotNegative = 3
+    #: Beams tried with the best weights. The smallest one is chosen whose WER is within 0.1 points of the best.
+    beams: tuple[Positive, ...] = (8, 16, 32, 64, 128, 256)
+    run: Annotated[RunConfig, FLAT] = RunConfig()
+    search: Annotated[DecoderConfig, FLAT] = DecoderConfig()
+
+
 def decoder_file(model: Path) -> Path:
     """Where the decoder's defaults for a model file are kept."""
     return Path(model).with_name("decoder.toml")

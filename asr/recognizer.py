@@ -59,9 +59,7 @@ class Recognizer:
 
     def recognize(self, recordings: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcripts of several recordings at once, each samples `(samples,)` float32 at `sample_rate`."""
-        features = [self.log_mel(samples) for samples in recordings]
-        log_probabilities, lengths = self._run(features)
-        emissions = [row[:length] for row, length in zip(log_probabilities, lengths, strict=True)]
+        emissions = self.emissions(recordings)
         decodings = self.decoder.decode_batch(emissions)
         return [self._transcript(found, len(samples)) for found, samples in zip(decodings, recordings, strict=True)]
 
@@ -69,16 +67,14 @@ class Recognizer:
         """The features the model hears: `(samples,)` -> `(frames, mels)`."""
         return self._log_mel(torch.as_tensor(samples, dtype=torch.float32))
 
-    def emission(self, samples: np.ndarray) -> np.ndarray:
-        """Log-probabilities of one recording: `(samples,)` -> `(output frames, tokens)`."""
-        log_probabilities, lengths = self._run([self.log_mel(samples)])
-        return log_probabilities[0, : lengths[0]]
-
     @torch.inference_mode()
-    def _run(self, features: Sequence[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    def emissions(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Log-probabilities of several recordings at once: `(samples,)` each -> `(output frames, tokens)` each."""
+        features = [self.log_mel(samples) for samples in recordings]
         padded, lengths = pad(features, self.file.features.hop_seconds)
         log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))
-        return log_probabilities.cpu().numpy(), lengths.cpu().numpy()
+        rows = zip(log_probabilities.cpu().numpy(), lengths.tolist(), strict=True)
+        return [row[:length] for row, length in rows]
 
     def _transcript(self, found: Decoding, samples: int) -> Transcript:
         duration = samples / self.sample_rate

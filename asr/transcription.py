@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -99,11 +100,25 @@ def recognize_utterances(recognizer: Recognizer, utterances: Sequence[Utterance]
     return Recognition(pairs, failures, time.perf_counter() - started)
 
 
+def utterance_emissions(
+    recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float
+) -> list[np.ndarray]:
+    """Log-probabilities `(output frames, tokens)` of each utterance; an unreadable one is an `AudioError`."""
+    emissions: dict[int, np.ndarray] = {}
+    plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)
+    with progress_bar(sum(utterance.duration for utterance in utterances), "network") as advance:
+        for indices in plan:
+            samples = [load_utterance(utterances[index], recognizer.sample_rate).samples for index in indices]
+            emissions |= zip(indices, recognizer.emissions(samples), strict=True)
+            advance(sum(utterances[index].duration for index in indices))
+    return [emissions[index] for index in range(len(utterances))]
+
+
 @contextlib.contextmanager
-def progress_bar(total: float) -> Iterator[Callable[[float], None]]:
+def progress_bar(total: float, what: str = "recognising") -> Iterator[Callable[[float], None]]:
     """A progress bar on the terminal (stderr; none when that is a file): a context that gives `advance(amount)`."""
     bar = Progress(
-        TextColumn("recognising"),
+        TextColumn(what),
         BarColumn(),
         TextColumn("{task.percentage:.0f}%"),
         TimeRemainingColumn(),
@@ -112,7 +127,7 @@ def progress_bar(total: float) -> Iterator[Callable[[float], None]]:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
-    task = bar.add_task("recognising", total=total)
+    task = bar.add_task(what, total=total)
     with bar:
         yield lambda amount: bar.advance(task, amount)
 

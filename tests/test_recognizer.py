@@ -63,6 +63,6 @@ def test_unreadable_sound_is_named(recognizer, tmp_path):
 
 
 def test_emission_is_a_distribution_for_each_frame(recognizer):
-    emission = recognizer.emission(sound(1.0))
+    emission = recognizer.emissions([sound(1.0)])[0]
     assert emission.shape == (26, 10)
     np.testing.assert_allclose(np.exp(emission).sum(axis=1), 1, atol=1e-5)

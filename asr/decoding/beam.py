@@ -1,5 +1,6 @@
 """Beam search over whole utterances, batches and streams: log-probabilities -> hypotheses, the best first."""
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from asr.lm.ngram import NgramArrays, NgramModel
 
 T = TypeVar("T")
 MOST_NATS = 600.0  # between the best prefix and the worst: what 64-bit numbers hold
+LEAST_AHEAD = -300.0  # nats: look-ahead must stay above zero
 SUM_TOLERANCE = 0.01  # nats by which a frame's probabilities may miss 1
 
 
@@ -57,12 +59,26 @@ class BeamDecoder:
             lexicon = Lexicon.of_model(lm, pieces, name) if lm else Lexicon.none(pieces)
         self.lexicon = lexicon
         is_open = not lexicon.words or (self.config.open_vocabulary and not lexicon.joined and not lexicon.pronounced)
-        self._graph = lexicon.compile(lm, self.config.lm_weight)
+        self._tree, self._look_ahead = lexicon.compile(lm)
+        self._model, self._is_open = lm, is_open
         self._lm = lm.arrays if lm else _no_model()
         self._begin = lm.begin if lm else 0
         self._hotwords = compile_hotwords(hotwords, pieces, lexicon, is_open) if hotwords else no_hotwords(len(pieces))
-        self._rules = self._make_rules(lm, is_open, bool(hotwords))
+        self._has_hotwords = bool(hotwords)
         self._spelling = _spelling(pieces)
+        self._weigh()
+
+    def with_config(self, config: BeamConfig) -> "BeamDecoder":
+        """The same decoder with other weights or widths, made at once; the vocabulary stays open or closed."""
+        other = copy.copy(self)
+        other.config = config
+        other._weigh()
+        return other
+
+    def _weigh(self) -> None:
+        weight = self.config.lm_weight if self._model else 0.0
+        self._graph = self._tree._replace(ahead=frozen(np.exp(np.maximum(weight * self._look_ahead, LEAST_AHEAD))))
+        self._rules = self._make_rules(self._model, self._is_open, self._has_hotwords)
 
     def decode(self, emission: np.ndarray) -> list[Hypothesis]:
         """The likeliest hypotheses of one utterance: log-probabilities `(frames, tokens)`, blank 0.
@@ -107,7 +123,7 @@ class BeamDecoder:
             lm_weight=config.lm_weight if lm else 0.0,
             word_bonus=config.word_bonus,
             unknown_penalty=config.unknown_penalty if self.lexicon.words else 0.0,
-            ahead_unknown=float(np.exp(unknown)),
+            ahead_unknown=float(np.exp(max(unknown, LEAST_AHEAD))),
             lm_unknown=lm.unknown if lm else 0,
             lm_end=lm.end if lm else -1,
             has_lm=lm is not None,

@@ -158,9 +158,9 @@ class Lexicon:
             )
         return lexicon
 
-    def compile(self, lm: NgramModel | None, lm_weight: float) -> Graph:
-        """The tree over tokens, with each node's look-ahead: the likeliest word below it by itself (Ortmanns et al.
-        1996)."""
+    def compile(self, lm: NgramModel | None) -> tuple[Graph, np.ndarray]:
+        """The tree over tokens, and the look-ahead of its nodes: ln P of the likeliest word below each by itself
+        (Ortmanns et al. 1996), float64 `(nodes,)`."""
         tokens = len(self.token_symbols)
         parent, symbol, node_of = _grow(self.symbols, self.offsets)
         child_begin, children = _children(parent)
@@ -185,23 +185,13 @@ class Lexicon:
         if lm is not None:
             lm_word = np.array([lm.index.get(word, lm.unknown) for word in self.words], np.int32)
             unigrams = lm.arrays.logp[1 + lm_word].astype(np.float64)
-            ahead = lm_weight * _look_ahead(parent, node_of, unigrams[self.spelled])
+            ahead = _look_ahead(parent, node_of, unigrams[self.spelled])
         start_target = np.full(tokens, UNKNOWN, np.int32)
         for token in np.flatnonzero(self.starts):
             if token != BLANK:
                 start_target[token] = _walk(self.token_symbols[token], child_begin, children, symbol)
-        graph = Graph(
-            edge_begin,
-            edge_token,
-            edge_target,
-            word_begin,
-            node_word,
-            self.starts,
-            start_target,
-            lm_word,
-            np.exp(ahead),
-        )
-        return Graph(*map(frozen, graph))
+        arrays = edge_begin, edge_token, edge_target, word_begin, node_word, self.starts, start_target, lm_word, ahead
+        return Graph(*map(frozen, arrays)), ahead
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
