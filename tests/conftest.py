@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from command_line import asr, manifest  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(scope="session")

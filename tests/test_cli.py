@@ -10,25 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import safetensors.numpy
-
-from asr.cli import main
-
-COMPLETE, PARTLY, ERROR = 0, 1, 2
-
-
-@pytest.fixture
-def asr(capsys):
-    """Run a command line in this process."""
-
-    def run(*arguments) -> subprocess.CompletedProcess:
-        capsys.readouterr()
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            status = stop.code
-        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
-
-    return run
+from command_line import COMPLETE, ERROR, PARTLY, assert_told
 
 
 def process(*arguments, **options) -> subprocess.CompletedProcess:
@@ -39,15 +21,6 @@ def process(*arguments, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=120, **options)
 
 
-def assert_told(result, status, *parts):
-    """One line on stderr with all of `parts`, no traceback, and the exit status."""
-    assert result.stderr.startswith("asr: ")
-    assert result.stderr.count("\n") == 1
-    for part in parts:
-        assert str(part) in result.stderr
-    assert result.returncode == status
-
-
 def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
@@ -55,19 +28,6 @@ def files(folder):
 def words(text):
     """Help without its frames and line breaks."""
     return " ".join(text.translate(dict.fromkeys(map(ord, "│╭╮╰╯─"), " ")).split())
-
-
-@pytest.fixture
-def manifest(tmp_path):
-    """Write a manifest of (id, recording) pairs, all with the text 'a b'."""
-
-    def write(*pairs, name="test.jsonl") -> Path:
-        lines = [{"id": id, "audio_filepath": str(audio), "duration": 1.0, "text": "a b"} for id, audio in pairs]
-        path = tmp_path / name
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        return path
-
-    return write
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""How the tests run a command line and judge what it says; the fixtures are there for every test."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from asr.cli import main
+
+COMPLETE, PARTLY, ERROR = 0, 1, 2
+
+
+@pytest.fixture
+def asr(capsys):
+    """Run a command line in this process."""
+
+    def run(*arguments) -> subprocess.CompletedProcess:
+        capsys.readouterr()
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            status = stop.code
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    return run
+
+
+def assert_told(result, status, *parts):
+    """One line on stderr with all of `parts`, no traceback, and the exit status."""
+    assert result.stderr.startswith("asr: ")
+    assert result.stderr.count("\n") == 1
+    for part in parts:
+        assert str(part) in result.stderr
+    assert result.returncode == status
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Write a manifest of (id, recording) pairs, all with the text 'a b'."""
+
+    def write(*pairs, name="test.jsonl") -> Path:
+        lines = [{"id": id, "audio_filepath": str(audio), "duration": 1.0, "text": "a b"} for id, audio in pairs]
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return path
+
+    return write
