@@ -185,6 +185,11 @@ class LmTextConfig:
     #: Each character is a word of its own and spaces are dropped: for languages written without spaces.
     characters: bool = False
 
+    @property
+    def unit(self) -> str:
+        """What n-grams are made of."""
+        return "characters" if self.characters else "words"
+
 
 @dataclass(frozen=True)
 class LmConfig(LmTextConfig):

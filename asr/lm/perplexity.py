@@ -24,6 +24,7 @@ class Perplexity:
     logp: float  # ln P of all that was predicted
     unknown_logp: float  # ln P of the unknown words, as <unk>
     hits: tuple[int, ...]  # predictions by the order of the n-gram that was found
+    unit: str = "words"  # or characters
 
     @property
     def perplexity(self) -> float:
@@ -40,9 +41,9 @@ class Perplexity:
         """For a person."""
         words = self.predicted - self.sentences
         rows = [
-            ("perplexity", f"{self.perplexity:.2f} with unknown words, {self.perplexity_known:.2f} without"),
-            ("text", f"{words:,} words in {self.sentences:,} sentences"),
-            ("unknown", f"{self.unknown:,} words ({self.unknown / max(1, words):.2%})"),
+            ("perplexity", f"{self.perplexity:.2f} with unknown {self.unit}, {self.perplexity_known:.2f} without"),
+            ("text", f"{words:,} {self.unit} in {self.sentences:,} sentences"),
+            ("unknown", f"{self.unknown:,} {self.unit} ({self.unknown / max(1, words):.2%})"),
         ]
         rows += [
             (f"{order}-grams", f"{hits:,} found ({hits / self.predicted:.1%})")
@@ -65,7 +66,8 @@ def measure_perplexity(model: NgramModel, paths: Sequence[Path], config: LmTextC
     sentences = int(sums[3])
     if not hits.sum():
         raise LanguageModelError(f"{', '.join(map(str, paths))}: no words in it")
-    return Perplexity(int(hits.sum()), sentences, int(sums[2]), sums[0], sums[1], tuple(hits.tolist()))
+    predicted, unknown = int(hits.sum()), int(sums[2])
+    return Perplexity(predicted, sentences, unknown, sums[0], sums[1], tuple(hits.tolist()), config.unit)
 
 
 @njit(cache=True)

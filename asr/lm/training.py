@@ -31,15 +31,16 @@ class TrainedModel:
     sentences: int
     unknown: int  # words of the text that --vocab left out
     notes: list[str]  # what the user should know
+    unit: str = "words"  # or characters
 
     def to_text(self) -> str:
         """For a person."""
         rows = [
-            ("text", f"{self.words:,} words in {self.sentences:,} sentences"),
-            ("vocabulary", f"{len(self.trie.words) - _SPECIAL:,} words"),
+            ("text", f"{self.words:,} {self.unit} in {self.sentences:,} sentences"),
+            ("vocabulary", f"{len(self.trie.words) - _SPECIAL:,} {self.unit}"),
         ]
         if self.unknown:
-            rows.append(("unknown", f"{self.unknown:,} words of the text ({self.unknown / self.words:.2%})"))
+            rows.append(("unknown", f"{self.unknown:,} {self.unit} of the text ({self.unknown / self.words:.2%})"))
         rows += [(f"{order}-grams", f"{count:,}") for order, count in enumerate(self.trie.counts, start=1)]
         return "\n".join(f"{name:<11} {value}" for name, value in rows)
 
@@ -67,9 +68,9 @@ def train_model(paths: Sequence[Path], config: LmConfig, output: Path | None = N
         levels.pop()
     result = estimate(words, levels, config.prune)
     if result.fallbacks:
-        orders = ", ".join(f"{order}" for order in result.fallbacks)
+        orders = ", ".join(map(str, result.fallbacks))
         notes.append(
-            f"too little text to find the Kneser-Ney discounts of order {orders}: "
+            f"order {orders}: too few different n-grams to find Kneser-Ney discounts; "
             f"{', '.join(map(str, FALLBACK))} were taken instead"
         )
     trie = result.trie
@@ -79,7 +80,7 @@ def train_model(paths: Sequence[Path], config: LmConfig, output: Path | None = N
         trie = prune_by_entropy(trie, share, config.entropy)
     if output:
         write_model(output, trie)
-    return TrainedModel(trie, total, sentences, unknown, notes)
+    return TrainedModel(trie, total, sentences, unknown, notes, config.unit)
 
 
 def compile_arpa(arpa: Path, output: Path | None = None) -> Path:
