@@ -1,0 +1,160 @@
+"""The tables and the picture of `decoders.py`."""
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from contest import Bench, Point
+
+COLORS = {"asr": "tab:red", "flashlight": "tab:blue", "torchaudio": "tab:cyan", "pyctcdecode": "tab:green"}
+
+
+def markdown(
+    bench: Bench,
+    variants: Sequence[Point],
+    threads: dict[int, tuple[float, float]],
+    processes: dict[str, tuple[float, int, int]],
+) -> str:
+    """All tables."""
+    parts = [f"{processor()}\n"]
+    for version, points in bench.points.items():
+        parts.append(f"### {version.capitalize()}\n\n{_points(bench, version, points)}\n")
+    parts.append(f"### Weights\n\n{_weights(bench)}\n")
+    parts.append(f"### Memory and loading\n\n{_processes(processes)}\n")
+    parts.append(f"### What options cost and gain\n\n{_variants(bench, variants)}\n")
+    parts.append(f"### Batches on one thread and on two\n\n{_threads(bench, threads)}\n")
+    return "\n".join(parts)
+
+
+def processor() -> str:
+    """The machine's kind."""
+    name = platform.processor()
+    with open("/proc/cpuinfo") as stream:
+        names = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]
+    return f"{names[0] if names else name}, {os.cpu_count()} cores"
+
+
+def _points(bench: Bench, version: str, points: Sequence[Point]) -> str:
+    rows = []
+    for point in points:
+        seconds = 1 / (point.speed * bench.data.frame_seconds)
+        short = len(point.texts) < len(bench.data.measuring)
+        wer = bench.data.wer(bench.data.measuring, point.texts)
+        shown = f"{wer:.2f}" + (f" ({len(point.texts)} utterances)" if short else "")
+        rows.append(
+            (
+                point.contender.name,
+                point.setup.beam,
+                shown,
+                f"{point.speed:,.0f}",
+                f"{seconds:.5f}",
+                *_beside(bench, version, point),
+            )
+        )
+    return table(
+        ("decoder", "beam", "WER %", "frames/s", "RTF", "ours at equal WER", "times as fast", "at equal beam"), rows
+    )
+
+
+def _beside(bench: Bench, version: str, point: Point) -> tuple[str, str, str]:
+    """Our point of equal WER, how much faster it is, and how much faster the one of equal beam."""
+    if not point.contender.rival:
+        return "", "", ""
+    same = next(
+        ours
+        for ours in bench.points[version]
+        if ours.contender.name == point.contender.rival and ours.setup.beam == point.setup.beam
+    )
+    at_beam = f"{same.speed / point.speed:.1f}"
+    equal = bench.equal(version, point)
+    if equal is None:
+        return "none", "", at_beam
+    wer = bench.data.wer(bench.data.measuring, equal.texts[: len(point.texts)])
+    return f"beam {equal.setup.beam}, {wer:.2f}", f"**{equal.speed / point.speed:.1f}**", at_beam
+
+
+def _weights(bench: Bench) -> str:
+    rows = [
+        (version, name, f"{setup.lm_weight:g}", f"{setup.word_bonus:g}")
+        for (version, name), setup in bench.weights.items()
+    ]
+    return table(("log-probabilities", "decoder", "language model weight", "word bonus (nats)"), rows)
+
+
+def _processes(processes: dict[str, tuple[float, int, int]]) -> str:
+    rows = [
+        (kind, f"{seconds:.1f}", f"{loaded / 1e9:.2f}", f"{peak / 1e9:.2f}")
+        for kind, (seconds, loaded, peak) in processes.items()
+    ]
+    return table(("process", "seconds until it can decode", "GB then", "GB at most"), rows)
+
+
+def _variants(bench: Bench, variants: Sequence[Point]) -> str:
+    rows = []
+    for point in variants:
+        base = next(other for other in variants if other.contender.name == point.contender.name)
+        wer, before = (bench.data.wer(bench.data.measuring, other.texts) for other in (point, base))
+        rows.append(
+            (
+                point.contender.name,
+                ", ".join(f"{name} {value:g}" for name, value in point.contender.options.items()) or "as above",
+                f"{wer:.2f}",
+                f"{wer - before:+.2f}",
+                f"{point.speed:,.0f}",
+                f"{point.speed / base.speed:.2f}",
+            )
+        )
+    beam = variants[0].setup.beam
+    return table((f"decoder (beam {beam})", "options", "WER %", "change", "frames/s", "times as fast"), rows)
+
+
+def _threads(bench: Bench, threads: dict[int, tuple[float, float]]) -> str:
+    frames = bench.data.frames(bench.data.measuring)
+    rows = [
+        (beam, f"{frames / one:,.0f}", f"{frames / two:,.0f}", f"{one / two:.2f}")
+        for beam, (one, two) in threads.items()
+    ]
+    return table(("beam", "frames/s, 1 thread", "frames/s, 2 threads", "gain"), rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table with columns of equal width."""
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
+    lines = [f"| {' | '.join(row)} |" for row in padded]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def draw(bench: Bench, path: Path) -> None:
+    """WER against speed, a panel for each version of the log-probabilities."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, len(bench.points), figsize=(4.2 * len(bench.points), 3.8), squeeze=False)
+    for panel, (version, points) in zip(panels[0], bench.points.items(), strict=True):
+        for name in dict.fromkeys(point.contender.name for point in points):
+            own = [point for point in points if point.contender.name == name]
+            line = "--" if own[0].contender.options else "-"
+            panel.plot(
+                [point.speed for point in own],
+                [bench.data.wer(bench.data.measuring, point.texts) for point in own],
+                line,
+                marker="o",
+                markersize=4,
+                color=COLORS[own[0].contender.kind],
+                label=name,
+            )
+        panel.set_xscale("log")
+        panel.set_title(version)
+        panel.set_xlabel("frames a second, one thread")
+        panel.grid(alpha=0.3)
+    panels[0][0].set_ylabel("WER, %")
+    panels[0][0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    pyplot.close(figure)
