@@ -1,6 +1,9 @@
 """The decoder that the options ask for: log-probabilities -> words with frames and confidence."""
 
-from collections.abc import Sequence
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +17,8 @@ from asr.decoding.hotwords import Phrase, read_hotwords
 from asr.decoding.lexicon import Lexicon
 from asr.lm.ngram import NgramModel
 from asr.text import Tokenizer, normalize
+
+COMPILING_SECONDS = 4.0  # loading what was compiled before, and the largest lexicons, take less
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,23 @@ def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig) 
             Phrase(normalize(phrase.text, text), phrase.boost)
             for phrase in read_hotwords(config.hotwords, config.hotword_boost)
         ]
-    return WordDecoder(BeamDecoder(pieces, config.beam, lm, lexicon, hotwords, name=config.lm))
+    with _told_if_slow():
+        beam = BeamDecoder(pieces, config.beam, lm, lexicon, hotwords, name=config.lm)
+        beam.decode(np.full((1, len(pieces)), -np.log(len(pieces))))
+    return WordDecoder(beam)
+
+
+@contextlib.contextmanager
+def _told_if_slow() -> Iterator[None]:
+    """Compiling the search takes half a minute at its very first use on a machine, and nothing later."""
+    message = "asr: compiling the search for this machine, once: about half a minute"
+    timer = threading.Timer(COMPILING_SECONDS, lambda: print(message, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def words_of(tokens: Tokens, pieces: Sequence[str]) -> tuple[DecodedWord, ...]:
