@@ -18,6 +18,7 @@ from asr.lm.trie import build_trie
 LETTERS = ["", " ", "a", "b"]
 PIECES = ["", " a", "b", " ab", "a"]
 PHONES = ["", "p", "q", "r"]
+CHARACTERS = ["", "語", "言", "字"]
 
 
 def emissions(frames: int, tokens: int, seed: int, sharpness: float = 2.0) -> np.ndarray:
@@ -155,6 +156,19 @@ def segmentations(phones: str, pronunciations) -> list[list[str]]:
 
 
 @settings(max_examples=15, deadline=None)
+@given(st.integers(1, 6), st.integers(0, 10**6))
+def test_a_script_without_spaces_is_scored_character_by_character(frames, seed):
+    emission, lm = emissions(frames, len(CHARACTERS), seed), Bigrams(["語", "言"], seed)
+    weights = {"lm_weight": 0.7, "word_bonus": 0.4}
+    found_texts = found(BeamDecoder(CHARACTERS, wide(**weights), lm.model()).decode(emission))
+    wanted = {
+        text: total + 0.7 * lm.score(list(text)) + 0.4 * len(text)  # the one that it lacks is <unk>
+        for text, total in texts(emission, CHARACTERS).items()
+    }
+    agree(found_texts, wanted)
+
+
+@settings(max_examples=15, deadline=None)
 @given(
     st.integers(1, 6),
     st.integers(0, 10**6),
@@ -216,3 +230,18 @@ def test_weight_zero_and_bonus_zero_give_what_no_language_model_gives(beam):
         with_lm, without = BeamDecoder(LETTERS, config, lm), BeamDecoder(LETTERS, config)
         assert with_lm.decode(emission)[0].text == without.decode(emission)[0].text
         assert with_lm.decode(emission)[0].score == pytest.approx(without.decode(emission)[0].score)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 6), st.integers(0, 10**6), st.booleans())
+def test_in_a_script_without_spaces_a_hotword_counts_anywhere(frames, seed, has_lm):
+    emission, lm = emissions(frames, len(CHARACTERS), seed), Bigrams(["語", "言", "字"], seed)
+    phrases = [Phrase("語言", 2.0), Phrase("字字", 1.0)]
+    decoder = BeamDecoder(CHARACTERS, wide(lm_weight=0.7), lm.model() if has_lm else None, hotwords=phrases)
+    wanted = {
+        text: total
+        + (0.7 * lm.score(list(text)) if has_lm else 0.0)
+        + sum(phrase.boost * text.startswith(phrase.text, i) for phrase in phrases for i in range(len(text)))
+        for text, total in texts(emission, CHARACTERS).items()
+    }
+    agree(found(decoder.decode(emission)), wanted)

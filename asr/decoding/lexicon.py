@@ -111,7 +111,8 @@ class Lexicon:
 
     @classmethod
     def of_model(cls, lm: NgramModel, pieces: Sequence[str], name: str) -> "Lexicon":
-        """The language model's own words.
+        """The language model's own words; in a script without spaces also each character that the tokens have, so that
+        those which the language model lacks can be written, as <unk>.
 
         Raises `DecoderError` when half of what it expects to be said cannot be written by the model, as with
         upper case against lower case.
@@ -129,6 +130,9 @@ class Lexicon:
                 f"{name}: {1 - inside:.0%} of what this language model expects has characters that the model cannot "
                 f"write: {name_characters(lexicon.left_out)}; is it upper case, or another script?"
             )
+        if lexicon.joined:
+            characters = {piece for piece in pieces if len(piece) == 1}
+            return cls.of_words({*lexicon.words, *characters}, pieces)
         return lexicon
 
     @classmethod
