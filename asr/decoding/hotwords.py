@@ -110,7 +110,7 @@ def _spell(phrases, pieces, lexicon, is_open):
     words, spellings = set(lexicon.words), {}
     for phrase in phrases:
         parts = phrase.text.split()
-        if not is_open and (missing := [word for word in parts if word not in words]):
+        if not is_open and edge and (missing := [word for word in parts if word not in words]):
             raise DecoderError(f"hotword '{phrase.text}': '{missing[0]}' is not in the closed vocabulary; add it there")
         variants = [edge]
         for word in parts:
