@@ -8,7 +8,7 @@ VENV := .venv
 ASR := $(VENV)/bin/asr
 PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --python $(VENV)/bin/python,$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check)
 
-.PHONY: setup train transcribe evaluate test lint
+.PHONY: setup train transcribe evaluate test lint bench
 
 setup: $(VENV)/.ready
 
@@ -36,3 +36,8 @@ test: setup
 
 lint: setup
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+# pyctcdecode asks for an old NumPy that it doesn't need, hence --no-deps; kenlm is compiled, which needs a C++ compiler.
+bench: setup
+	@$(PIP) --constraint constraints.txt --editable '.[bench]' && $(PIP) --no-deps pyctcdecode==0.5.0
+	@$(VENV)/bin/python benchmarks/decoders.py

@@ -106,14 +106,16 @@ class Bench:
         return Setup(TUNING_BEAM, weight, bonus, contender.options)
 
     def measure(self, beams: Sequence[int], rounds: int, limit: float) -> None:
-        """Words once, then speeds, round by round."""
+        """Words once, then speeds, round by round. Ours also at the powers of two, to be compared at equal WER."""
+        powers = [2**power for power in range(2, max(beams).bit_length()) if 2**power <= max(beams)]
         for version in self.data.versions:
             self.points[version] = points = []
             for contender in self.contenders:
                 if contender.all_versions or version == self._first:
                     tell(f"{version}: {contender.name}: decoding")
+                    sizes = beams if contender.rival else sorted({*beams, *powers})
                     points += [
-                        self._decode(version, contender, beam, limit) for beam in beams if beam <= contender.most
+                        self._decode(version, contender, beam, limit) for beam in sizes if beam <= contender.most
                     ]
             self._race(version, points, rounds)
 

@@ -45,10 +45,10 @@ class Options:
     #: Times that each speed is measured.
     rounds: int = 3
     #: Utterances of the tuning half to tune on: the slowest decoder decides how many are bearable.
-    tuning_utterances: int = 52
+    tuning_utterances: int = 30
     #: Seconds. A decoder that takes longer for the measuring half at some beam is measured on as many utterances as
     #: it gets done.
-    limit_seconds: float = 150.0
+    limit_seconds: float = 90.0
     #: Where the picture goes.
     picture: Path = ROOT / "benchmarks/decoders.png"
 

@@ -36,8 +36,11 @@ def processor() -> str:
 
 
 def _points(bench: Bench, version: str, points: Sequence[Point]) -> str:
+    beams = {point.setup.beam for point in points if point.contender.rival}
     rows = []
     for point in points:
+        if beams and point.setup.beam not in beams:
+            continue
         seconds = 1 / (point.speed * bench.data.frame_seconds)
         short = len(point.texts) < len(bench.data.measuring)
         wer = bench.data.wer(bench.data.measuring, point.texts)
