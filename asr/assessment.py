@@ -64,6 +64,7 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
     evaluation = evaluate(
         recognition.pairs,
         text=recognizer.file.text,
+        decoder=config.search.describe(),
         model=model.name,
         manifests=[manifest.name],
         compute_seconds=recognition.compute_seconds,

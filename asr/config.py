@@ -306,6 +306,29 @@ class DecoderConfig:
         plain = self.lm == "none" and self.lexicon is None and self.hotwords is None
         return self.decoder == "greedy" or (self.decoder == "auto" and plain)
 
+    def describe(self) -> str:
+        """The decoder for a report: its files by name, and the weights that it has."""
+        if self.is_greedy:
+            return "greedy"
+        beam, parts = self.beam, [f"beam {self.beam.beam}"]
+        if self.lm != "none":
+            parts.append(f"language model {Path(self.lm).name} (weight {beam.lm_weight:g})")
+        if self.lexicon:
+            parts.append(f"lexicon {self.lexicon.name}")
+        if self.lm != "none" or self.lexicon:
+            vocabulary = f"open (unknown word {beam.unknown_penalty:g})" if beam.open_vocabulary else "closed"
+            parts.append(f"{vocabulary} vocabulary")
+        if self.hotwords:
+            parts.append(f"hotwords {self.hotwords.name} (boost {self.hotword_boost:g})")
+        if beam.word_bonus:
+            parts.append(f"word bonus {beam.word_bonus:g}")
+        changed = [
+            f"{name} {getattr(beam, name):g}"
+            for name in ("beam_nats", "top_tokens", "blank_skip")
+            if getattr(beam, name) != getattr(BeamConfig(), name)
+        ]
+        return ", ".join(parts + changed)
+
 
 @dataclass(frozen=True)
 class RunConfig:

@@ -121,6 +121,7 @@ class Evaluation:
     manifests: tuple[str, ...]
     date: datetime
     text: TextConfig
+    decoder: str  # how log-probabilities became words, as text
     compute_seconds: float
     scored: tuple[Scored, ...]
     failures: tuple[tuple[str, str], ...]  # (utterance id, reason)
@@ -188,6 +189,7 @@ def evaluate(
     pairs: Sequence[tuple[Utterance, Transcript]],
     *,
     text: TextConfig,
+    decoder: str = "greedy",
     model: str,
     manifests: Sequence[str],
     compute_seconds: float,
@@ -210,6 +212,7 @@ def evaluate(
         manifests=tuple(manifests),
         date=date or datetime.now().astimezone(),
         text=text,
+        decoder=decoder,
         compute_seconds=compute_seconds,
         scored=tuple(scored),
         failures=tuple(failures),
@@ -300,6 +303,7 @@ def summary_text(evaluation: Evaluation) -> str:
     ranked = [f"{percent(group.words.rate)} ({group.name})" for group in evaluation.speakers if group.words.reference]
     if ranked:
         lines.append(f"speakers     {evaluation.speaker_count}, from {ranked[-1]} to {ranked[0]}")
+    lines.append(f"decoder      {evaluation.decoder}")
     lines.append(f"normalizer   {evaluation.text.normalizer}{' and replacements' if evaluation.text.replace else ''}")
     lines += [f"NOTE         {caveat}" for caveat in evaluation.caveats]
     lines += [f"             {id}: {reason}" for id, reason in evaluation.failures[:5]]

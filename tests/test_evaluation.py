@@ -245,6 +245,7 @@ def test_summary_golden_text():
         "audio        2 utterances, 6.0 s",
         "RTF          0.500 (seconds of computing for each second of audio)",
         "speakers     2, from 25.00% (ben) to 50.00% (anna)",
+        "decoder      greedy",
         "normalizer   basic",
         "NOTE         1 of 2 utterances are synthetic speech by espeak-ng: this says nothing about human speech",
         "NOTE         incomplete: 1 of 3 utterances could not be recognised and are in none of the figures",

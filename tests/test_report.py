@@ -94,7 +94,7 @@ def test_the_same_evaluation_gives_the_same_files():
 def test_json_holds_the_figures_and_every_utterance():
     values = json.loads(json_report(evaluated(failures=[("c-1", "cut short")])))
     assert values["wer"] == {"rate": 0.4, "substitutions": 1, "deletions": 1, "insertions": 0, "reference": 5}
-    assert values["normalizer"] == "nfc"
+    assert (values["normalizer"], values["decoder"]) == ("nfc", "greedy")
     assert values["real_time_factor"] == pytest.approx(0.1)
     assert values["complete"] is False
     assert values["failures"] == [{"id": "c-1", "reason": "cut short"}]
@@ -116,7 +116,7 @@ def test_markdown_holds_the_figures():
     text = markdown_report(evaluated())
     assert text.startswith("# m.safetensors on test.jsonl\n")
     assert "| WER | 40.00% |" in text
-    assert "| normalizer | nfc |" in text
+    assert "| normalizer | nfc |" in text and "| decoder | greedy |" in text
     assert "| edison -> addison | 1 |" in text
     assert "| anna | 33.33% | 1 | 3.0 s |" in text
 

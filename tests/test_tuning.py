@@ -91,7 +91,12 @@ def test_what_was_found_is_what_transcribe_and_evaluate_use(asr, model, lm, nois
     assert asr(*command, bare, "--lm", lm, *weights).stdout == by_default
     greedy = asr(*command, bare).stdout
     assert asr(*command, model, "--decoder", "greedy").stdout == greedy != by_default
-    wer = asr("evaluate", dev, "-m", model).stdout.splitlines()[0]
+    report = asr("evaluate", dev, "-m", model).stdout
+    assert (
+        f"decoder      beam {written.beam.beam}, language model words.arpa (weight {written.beam.lm_weight:g})"
+        in report
+    )
+    wer = report.splitlines()[0]
     assert f"{min(t['wer'] for t in record['trials'] if t['beam'] == written.beam.beam):.2%}" in wer
 
 
