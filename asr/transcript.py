@@ -11,9 +11,9 @@ class Word:
     all one of byte-pair units, may write it some tenths of a second early or late.
 
     `confidence` is, from greedy decoding, the geometric mean over the word's tokens of the posterior probability that
-    the model gives the token in the frame where it is most certain of it; from beam search, the share of the
-    hypotheses' probability that has this word in this place. Both are 0..1 and rank words; how near they are to the
-    chance of being right is drawn in the evaluation report.
+    the model gives the token in the frame where it is most certain of it; from beam search, that times the share of
+    the beam that had this word when it had been heard. Both are 0..1 and rank words; how near they are to the chance of
+    being right is drawn in the evaluation report.
     """
 
     text: str

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from asr.config import BeamConfig
-from asr.decoding.confidence import word_posteriors
+from asr.decoding.confidence import word_shares
 from asr.decoding.hotwords import Phrase, compile_hotwords, no_hotwords
 from asr.decoding.lexicon import Lexicon, frozen
 from asr.decoding.prefixes import Endings, endings, forget, trace
@@ -35,7 +35,7 @@ class Hypothesis:
     lm: float  # ln P(words) with the sentence's end; 0 without a language model
     tokens: tuple[int, ...]  # the likeliest spelling
     spans: tuple[tuple[int, int], ...]  # each word's first token and the one after its last
-    confidences: tuple[float, ...] = ()  # of each word, 0..1; only of the best hypothesis
+    shares: tuple[float, ...] = ()  # how far the beam agreed on each word, 0..1; only of the best hypothesis
 
 
 class BeamDecoder:
@@ -170,8 +170,8 @@ class BeamStream:
         totals = found.score[best] + excess
         chosen = np.lexsort((best, -totals))[: decoder.config.hypotheses]
         hypotheses = [self._hypothesis(found, best[place], excess[place]) for place in chosen]
-        sure = word_posteriors(best[chosen[0]], found, decoder._graph, self._beam.nodes, decoder._spelling)
-        return [replace(hypotheses[0], confidences=tuple(sure.tolist())), *hypotheses[1:]]
+        shares = word_shares(best[chosen[0]], found, self._beam, decoder._graph, decoder._spelling)
+        return [replace(hypotheses[0], shares=tuple(shares.tolist())), *hypotheses[1:]]
 
     def _hypothesis(self, found: Endings, place: int, excess: float) -> Hypothesis:
         decoder, lexicon = self._decoder, self._decoder.lexicon
@@ -184,7 +184,7 @@ class BeamStream:
             float(score),
             float(acoustic),
             float(found.lm[place]),
-            tuple(tokens.tolist()),
+            tuple(tokens),
             tuple(spans),
         )
 
@@ -193,6 +193,9 @@ class BeamStream:
         if 2 * self._beam.counts[1] > len(self._beam.nodes):
             more = np.zeros(len(self._beam.nodes), NODE)
             self._beam = self._beam._replace(nodes=np.concatenate([self._beam.nodes, more]))
+        if self._beam.counts[3] == len(self._beam.moments):
+            moments, held = (np.concatenate([array, np.zeros_like(array)]) for array in self._beam[4:])
+            self._beam = self._beam._replace(moments=moments, held=held)
 
 
 def check_emission(emission: np.ndarray, tokens: int) -> np.ndarray:
@@ -217,11 +220,11 @@ def check_emission(emission: np.ndarray, tokens: int) -> np.ndarray:
     return emission
 
 
-def _words(node: int, last: int, nodes: np.ndarray, decoder: BeamDecoder) -> tuple[np.ndarray, list[str], list]:
+def _words(node: int, last: int, nodes: np.ndarray, decoder: BeamDecoder) -> tuple[list[int], list[str], list]:
     """A prefix's tokens, its words, and each word's (first token, token after the last)."""
     lexicon, pieces = decoder.lexicon, decoder.pieces
-    tokens, completed, lexical = trace(nodes, node)
-    words, spans = [], []
+    path = trace(nodes, node)
+    tokens, words, spans = path["token"].tolist(), [], []
 
     def finish(word: int, first: int, end: int) -> None:
         text = lexicon.words[word] if word >= 0 else "".join(pieces[token] for token in tokens[first:end]).strip(" ")
@@ -230,12 +233,13 @@ def _words(node: int, last: int, nodes: np.ndarray, decoder: BeamDecoder) -> tup
             spans.append((first, end))
 
     first = 0
-    for place, (token, word) in enumerate(zip(tokens, completed, strict=True)):
-        if (lexicon.joined and word == NO_WORD) or not lexicon.starts[token]:
-            continue
-        within = lexicon.joined and lexical[place] == ROOT  # the token is the word's last one
-        finish(word, first, place + within)
-        first = place + (within or pieces[token] == " ")
+    begins = lexicon.starts[path["token"]] != 0
+    if lexicon.joined:
+        begins &= path["word"] != NO_WORD
+    for place in np.flatnonzero(begins).tolist():
+        within = bool(lexicon.joined and path["lexical"][place] == ROOT)  # the token is the word's last one
+        finish(path["word"][place], first, place + within)
+        first = place + (within or pieces[tokens[place]] == " ")
     finish(last, first, len(tokens))
     return tokens, words, spans
 

@@ -1,57 +1,105 @@
-"""How sure the search is of each word: posteriors over the hypotheses that are in the beam at the end."""
+"""How far the search agreed on each word: posteriors over the prefixes that were in the beam when it was heard.
 
-import math
+At the end of an utterance the beam's prefixes differ in the last words alone, and say nothing of all others. So the
+beam leaves snapshots behind (`search.SNAPSHOT_FRAMES`), and a word is judged by three of them, `LAGS`, the last of
+them up to 20 frames behind it. A prefix agrees if it has the same word, ended at about the same time, as in frame-wise
+word posteriors (Wessel et al. 2001); aligning the word sequences instead gave the same confidence for more work.
+Prefixes count by the square root of their probability: scores that are sums over frames, as if these were
+independent, are too sure of themselves.
+
+A word's confidence (`decoder.WordDecoder`) is this share times the geometric mean of its tokens' posteriors. Each
+knows what the other does not: on half of the dev utterances of mini LibriSpeech, with a half-trained model that has
+46% of its words right, a 3-gram and 16 or 64 prefixes, the normalised cross entropy (0 says nothing, 1 all) of the
+product was 0.17 and 0.16; of the share alone -0.6 and -0.5, of the tokens alone 0.0, of the posteriors over the last
+beam -4.4 and -3.9. On the other half the product had 0.17 and 0.16, and an expected calibration error of 6% and 5%.
+"""
 
 import numpy as np
 from numba import njit
 
-from asr.decoding.prefixes import Endings, spell_words
-from asr.decoding.search import Graph, Spelling
+from asr.decoding.prefixes import Endings
+from asr.decoding.search import NO_WORD, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Spelling
+from asr.kernel import kernel
 
-LEAST_WEIGHT = 1e-6  # relative to the best hypothesis
+LAGS = (1, 2, 4)  # snapshots after the first one behind a word's end
+SLACK = 2  # snapshots by which the ends of a word may differ from one prefix to another
 
 
 @njit(nogil=True, cache=True)
-def word_posteriors(best: int, endings: Endings, graph: Graph, nodes: np.ndarray, spelling: Spelling) -> np.ndarray:
-    """For each word of ending `best` the share, 0..1, of all endings' probability that has this word in its place.
+def word_shares(best: int, endings: Endings, beam: Beam, graph: Graph, spelling: Spelling) -> np.ndarray:
+    """For each word of ending `best` the share, 0..1, of the prefixes' weight that had it when it had been heard.
 
-    A word is in its place where the fewest edits from one word sequence to the other leave it alone (Levenshtein
-    1966). Hypotheses that left the beam before the end count for nothing, so words far from the end look surer than
-    they are.
+    Nodes are numbered in the order of their making, which tells the time: a word's is that of its last token.
     """
-    room = 1
-    for ending in range(len(endings.node)):
-        room = max(room, nodes[endings.node[ending]].depth + 2)
-    spelled, other = np.empty(room, np.uint64), np.empty(room, np.uint64)
-    rows = spell_words(endings.node[best], endings.word[best], graph, nodes, spelling, spelled)
-    posteriors, whole = np.zeros(rows), 0.0
-    top = endings.score.max()
-    for ending in range(len(endings.node)):
-        weight = math.exp(endings.score[ending] - top)
-        if weight < LEAST_WEIGHT:
+    nodes, taken = beam.nodes, beam.counts[3]
+    moments, last = beam.moments[:taken], np.int64(len(nodes))  # `last`: behind all nodes, the utterance's end
+    unfinished = np.full(SNAPSHOT_PREFIXES, UNKNOWN_WORD, np.int32)
+    weights = np.sqrt(np.exp(endings.score - endings.score[best]))
+    shares = np.zeros(nodes[endings.node[best]].depth + 1)
+    place, end = len(shares), last
+    node, word = np.int64(endings.node[best]), np.int64(endings.word[best])
+    while True:
+        before, text = _spell(node, graph, nodes, spelling)
+        if word != NO_WORD:
+            place -= 1
+            first = np.searchsorted(moments, node, side="right")
+            low = moments[first - 1 - SLACK] if first > SLACK else 0
+            high = moments[first + SLACK] if first + SLACK < taken else last
+            share = 0.0
+            for lag in LAGS:
+                at = first + lag
+                if end < last and at < taken:
+                    share += _share(
+                        end, word, text, low, high, beam.held[at].node, unfinished, beam.held[at].weight, graph, nodes,
+                        spelling,
+                    )  # fmt: skip
+                else:
+                    share += _share(
+                        end, word, text, low, high, endings.node, endings.word, weights, graph, nodes, spelling
+                    )
+            shares[place] = min(1.0, share / len(LAGS))
+        if before == 0:
+            return shares[place:]
+        node, word, end = np.int64(nodes[before].parent), np.int64(nodes[before].word), before
+
+
+@kernel
+def _spell(node, graph, nodes, spelling):
+    """The node of the tree that begins the word in which a prefix ends, 0 if it is the first one, and a number for
+    the word's spelling."""
+    text, weight = np.uint64(0), np.uint64(1)
+    while node > 0:
+        token = nodes[node].token
+        text += spelling.code[token] * weight
+        weight *= spelling.power[token]
+        if nodes[node].word != NO_WORD or graph.starts[token]:
+            break
+        node = np.int64(nodes[node].parent)
+    return node, text
+
+
+@kernel
+def _share(end, word, text, low, high, rivals, last_words, weights, graph, nodes, spelling):
+    """The share of the rivals' weight that has the word: completed by node `end`, or with its last token among the
+    nodes `low` .. `high`. A word that has not been completed is known by its spelling so far."""
+    agreeing, whole = 0.0, 0.0
+    for i in range(len(rivals)):
+        node, other = np.int64(rivals[i]), np.int64(last_words[i])
+        if node < 0:
+            break
+        whole += weights[i]
+        above = node
+        while above > end:
+            above = np.int64(nodes[above].parent)
+        if above == end:
+            agreeing += weights[i]
             continue
-        columns = spell_words(endings.node[ending], endings.word[ending], graph, nodes, spelling, other)
-        _add_matches(spelled[:rows], other[:columns], weight, posteriors)
-        whole += weight
-    return np.minimum(posteriors[::-1] / whole, 1.0)
-
-
-@njit(nogil=True, cache=True)
-def _add_matches(best, other, weight, posteriors):
-    rows, columns = len(best), len(other)
-    cost = np.empty((rows + 1, columns + 1), np.int64)
-    cost[:, 0], cost[0] = np.arange(rows + 1), np.arange(columns + 1)
-    for i in range(1, rows + 1):
-        for j in range(1, columns + 1):
-            change = cost[i - 1, j - 1] + (best[i - 1] != other[j - 1])
-            cost[i, j] = min(change, cost[i - 1, j] + 1, cost[i, j - 1] + 1)
-    i, j = rows, columns
-    while i > 0 and j > 0:
-        same = best[i - 1] == other[j - 1]
-        if cost[i, j] == cost[i - 1, j - 1] + (not same):
-            posteriors[i - 1] += weight * same
-            i, j = i - 1, j - 1
-        elif cost[i, j] == cost[i - 1, j] + 1:
-            i -= 1
-        else:
-            j -= 1
+        while node >= low:
+            before, other_text = _spell(node, graph, nodes, spelling)
+            if node <= high and (other == word if other >= 0 else other != NO_WORD and other_text == text):
+                agreeing += weights[i]
+                break
+            if before == 0:
+                break
+            node, other = np.int64(nodes[before].parent), np.int64(nodes[before].word)
+    return agreeing / whole

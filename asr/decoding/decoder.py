@@ -62,7 +62,8 @@ class GreedyDecoder:
 
 
 class WordDecoder:
-    """Beam search with word times from the likeliest alignment and confidence from the posteriors of the beam."""
+    """Beam search with word times from the likeliest alignment; a word's confidence is the share of the beam that
+    agreed on it times the geometric mean of its tokens' highest probabilities (see `confidence`)."""
 
     def __init__(self, beam: BeamDecoder):
         self.beam = beam
@@ -76,8 +77,13 @@ class WordDecoder:
         best = hypotheses[0]
         times = align(emission, best.tokens)
         words = tuple(
-            DecodedWord(text, int(times.starts[first]), int(times.ends[end - 1]), confidence)
-            for text, (first, end), confidence in zip(best.words, best.spans, best.confidences, strict=True)
+            DecodedWord(
+                text,
+                int(times.starts[first]),
+                int(times.ends[end - 1]),
+                float(share * np.exp(times.log_probabilities[first:end].mean())),
+            )
+            for text, (first, end), share in zip(best.words, best.spans, best.shares, strict=True)
         )
         return Decoding(best.text, words, tuple(hypotheses))
 

@@ -9,6 +9,7 @@ from numba import njit
 from asr.decoding.search import (
     NO_WORD,
     ROOT,
+    SNAPSHOT_PREFIXES,
     UNKNOWN_WORD,
     Beam,
     Graph,
@@ -18,6 +19,7 @@ from asr.decoding.search import (
     ask,
     word_bias,
 )
+from asr.kernel import kernel
 from asr.lm.ngram import NgramArrays, query
 
 
@@ -84,7 +86,7 @@ def endings(graph: Graph, lm: NgramArrays, hotwords: Hotwords, rules: Rules, bea
     return Endings(node_of[:count], word_of[:count], acoustic[:count], lm_of[:count], score[:count], words[:count])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def spell_words(node: int, word: int, graph: Graph, nodes: np.ndarray, spelling: Spelling, found: np.ndarray) -> int:
     """A number for each word of a prefix that ends in `word`: by the lexicon's index, or by its spelling where the
     lexicon lacks it. Writes them into `found`, the last word first, and returns how many there are."""
@@ -107,7 +109,7 @@ def spell_words(node: int, word: int, graph: Graph, nodes: np.ndarray, spelling:
         node = nodes[node].parent
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _hash(numbers):
     result = np.uint64(1469598103934665603)
     for number in numbers:
@@ -118,17 +120,23 @@ def _hash(numbers):
 
 @njit(nogil=True, cache=True)
 def forget(beam: Beam) -> None:
-    """Drop the tree's nodes that lead to no prefix in the beam; the others keep their order."""
+    """Drop the tree's nodes that lead to no prefix in the beam or a snapshot; the others keep their order."""
     slots, nodes, count = beam.slots, beam.nodes, beam.counts[1]
+    moments, held = beam.moments[: beam.counts[3]], beam.held[: beam.counts[3]]
     place = np.full(count, -1, np.int32)
     place[0] = 0
     for i in range(beam.counts[0]):
-        node = slots[i].node
-        while place[node] < 0:
-            place[node] = 0
-            node = nodes[node].parent
-    kept = 0
+        _mark(slots[i].node, nodes, place)
+    for prefixes in held:
+        for i in range(SNAPSHOT_PREFIXES):
+            if prefixes[i].node < 0:
+                break
+            _mark(prefixes[i].node, nodes, place)
+    kept, moment = 0, 0
     for node in range(count):
+        while moment < len(moments) and moments[moment] <= node:
+            moments[moment] = kept
+            moment += 1
         if place[node] < 0:
             continue
         place[node] = kept
@@ -139,16 +147,29 @@ def forget(beam: Beam) -> None:
             nodes[kept].parent, nodes[kept].sibling = parent, nodes[parent].child
             nodes[parent].child = kept
         kept += 1
+    moments[moment:] = kept
     for i in range(beam.counts[0]):
         slots[i].node = place[slots[i].node]
+    for prefixes in held:
+        for i in range(SNAPSHOT_PREFIXES):
+            if prefixes[i].node < 0:
+                break
+            prefixes[i].node = place[prefixes[i].node]
     beam.counts[1] = kept
 
 
-def trace(nodes: np.ndarray, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The tokens of a prefix, what each of them completed, and the lexicon's node behind it, `(tokens,)` each."""
-    path = []
-    while node > 0:
-        path.append(node)
-        node = nodes["parent"][node]
-    found = nodes[path[::-1]]
-    return found["token"].astype(np.int64), found["word"], found["lexical"]
+@kernel
+def _mark(node, nodes, place):
+    while place[node] < 0:
+        place[node] = 0
+        node = nodes[node].parent
+
+
+@njit(nogil=True, cache=True)
+def trace(nodes: np.ndarray, node: int) -> np.ndarray:
+    """A prefix's nodes from the first token to the last: NODE `(tokens,)`."""
+    path = np.empty(nodes[node].depth, nodes.dtype)
+    for place in range(len(path) - 1, -1, -1):
+        path[place] = nodes[node]
+        node = nodes[node].parent
+    return path

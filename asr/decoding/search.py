@@ -25,6 +25,9 @@ from asr.text import BLANK
 ROOT = 0  # lexicon node: no word has begun
 UNKNOWN = -1  # lexicon node: inside a word that the lexicon lacks
 NO_WORD = -1  # what a token completed: nothing
+SNAPSHOT_FRAMES = 4  # frames from one snapshot of the beam to the next
+SNAPSHOT_PREFIXES = 16  # prefixes kept in one
+SNAPSHOT_LEAST = 1e-3
 UNKNOWN_WORD = -2  # what a token completed: a word that the lexicon lacks
 
 
@@ -120,20 +123,37 @@ EXTENSION = np.dtype(
         ("value", np.float64),  # weighted probability
     ]
 )
+#: A prefix in a snapshot.
+HELD = np.dtype(
+    [
+        ("node", np.int32),  # -1 behind the last one
+        ("weight", np.float32),  # square root of its weighted probability, divided by the best one's
+    ]
+)
 
 
 class Beam(NamedTuple):
-    """The prefixes in the beam and the tree that they belong to."""
+    """The prefixes in the beam and the tree that they belong to; and snapshots of earlier beams, which tell how sure
+    the search was when a word had just been heard."""
 
     slots: np.ndarray  # SLOT (width,)
-    nodes: np.ndarray  # NODE (capacity,)
-    counts: np.ndarray  # int64 (3,) prefixes in the beam, nodes in the tree, frames seen
+    nodes: np.ndarray  # NODE (capacity,) parents before their children
+    counts: np.ndarray  # int64 (4,) prefixes in the beam, nodes in the tree, frames seen, snapshots
     scale: np.ndarray  # float64 (1,) logarithm of what the probabilities have been divided by
+    moments: np.ndarray  # int32 (room,) nodes that the tree had at each snapshot
+    held: np.ndarray  # HELD (room, SNAPSHOT_PREFIXES) the likeliest prefixes then
 
 
 def new_beam(width: int, lm_state: int, hot_state: int) -> Beam:
     """The beam before the first frame: the empty prefix."""
-    beam = Beam(np.zeros(width, SLOT), np.zeros(32 * width + 1024, NODE), np.array([1, 1, 0]), np.zeros(1))
+    beam = Beam(
+        np.zeros(width, SLOT),
+        np.zeros(32 * width + 1024, NODE),
+        np.array([1, 1, 0, 0]),
+        np.zeros(1),
+        np.zeros(128, np.int32),
+        np.zeros((128, SNAPSHOT_PREFIXES), HELD),
+    )
     root = beam.nodes[0]
     root["parent"] = root["token"] = root["word"] = root["child"] = root["sibling"] = -1
     root["lexical"], root["state"], root["hot"] = ROOT, lm_state, hot_state
@@ -148,7 +168,8 @@ def advance(
 ) -> int:
     """Take in the frames of `emission` `(frames, tokens)`, log-probabilities, from `frame` on.
 
-    Returns the first frame not taken in: all are, unless the tree has less room left than a frame may need.
+    Returns the first frame not taken in: all are, unless the tree has less room left than a frame may need, or the
+    snapshots have none.
     """
     frames, tokens = emission.shape
     slots, nodes, counts = beam.slots, beam.nodes, beam.counts
@@ -159,7 +180,7 @@ def advance(
     values = np.empty(len(extensions) + rules.width)
     skip = math.log(rules.blank_skip)
     gain = math.exp(max(0.0, hotwords.gain.max())) if rules.has_hotwords else 1.0
-    while frame < frames and counts[1] + rules.width <= len(nodes):
+    while frame < frames and counts[1] + rules.width <= len(nodes) and counts[3] < len(beam.moments):
         if emission[frame, BLANK] >= skip:
             _pass_blank(slots, counts[0])
             beam.scale[0] += emission[frame, BLANK]
@@ -177,7 +198,36 @@ def advance(
             beam.scale[0] += largest + (math.log(best) if best > 0.0 else 0.0)
         counts[2] += 1
         frame += 1
+        if counts[2] % SNAPSHOT_FRAMES == 0:
+            _hold(slots, counts, beam.moments, beam.held, values)
     return frame
+
+
+@kernel
+def _hold(slots, counts, moments, held, values):
+    """Take a snapshot: the likeliest prefixes, as many as there is room for.
+
+    Raising the threshold until they fit takes a third of the time of selecting the best.
+    """
+    moment, count, least = counts[3], counts[0], SNAPSHOT_LEAST
+    for i in range(count):
+        values[i] = slots[i].blank + slots[i].label
+    while True:
+        found = 0
+        for i in range(count):
+            found += values[i] >= least
+        if found <= SNAPSHOT_PREFIXES or least > 0.25:
+            break
+        least *= 2
+    kept = 0
+    for i in range(count):
+        if values[i] >= least and kept < SNAPSHOT_PREFIXES:
+            held[moment, kept].node, held[moment, kept].weight = slots[i].node, math.sqrt(values[i])
+            kept += 1
+    if kept < SNAPSHOT_PREFIXES:
+        held[moment, kept].node = -1
+    moments[moment] = counts[1]
+    counts[3] += 1
 
 
 @kernel
