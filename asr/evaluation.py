@@ -21,6 +21,8 @@ NOTHING = "(nothing)"
 UNKNOWN_SPEAKER = "(not known)"
 DURATION_EDGES = (0, 2, 5, 10, 15, 20)  # seconds; the last bin is open
 FEWEST_FOR_INTERVAL = 10  # utterances; resampling fewer says little about a speaker or a duration
+CONFIDENCE_BINS = 10  # of equal width, from 0 to 1
+MOST_CERTAIN = 0.999  # confidence beyond it, or beyond its like near 0, counts as this in the cross entropy
 KINDS = ("substitution", "deletion", "insertion")
 MARKS = {"equal": " ", "substitution": "S", "deletion": "D", "insertion": "I"}
 ROW_HEAD = 13  # columns before the words of an alignment
@@ -114,6 +116,32 @@ class Group:
 
 
 @dataclass(frozen=True)
+class ConfidenceBin:
+    """The words whose confidence lies in one stretch."""
+
+    low: float
+    high: float  # which belongs to the next bin, but for 1
+    words: int
+    confidence: float  # mean of the words'; NaN without any
+    correct: float  # share of the words that are right; NaN without any
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How near the confidence of the words that were heard is to their chance of being right.
+
+    A word is right if the alignment has it opposite the same word of the reference.
+    """
+
+    bins: tuple[ConfidenceBin, ...]  # `CONFIDENCE_BINS`, from unsure to sure
+    words: int
+    correct: int
+    expected_error: float  # mean distance of confidence and share of right words over the bins (Guo et al. 2017)
+    cross_entropy: float  # normalised (NIST): 1 knows which words are right, 0 only how many; NaN if all or none are
+    left_out: int  # utterances in which normalisation joins, splits or drops words, which have a confidence each
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything that a report says. Rates and intervals are fractions: 0.05 is 5%."""
 
@@ -132,6 +160,7 @@ class Evaluation:
     speakers: tuple[Group, ...]  # worst first; empty when no speaker is known
     durations: tuple[Group, ...]  # shortest first
     confusions: tuple[Confusion, ...]  # most frequent first
+    calibration: Calibration | None  # None where no word has a confidence
 
     @property
     def complete(self) -> bool:
@@ -223,6 +252,7 @@ def evaluate(
         speakers=tuple(sorted(_summaries(by_speaker), key=_worst_first)) if known else (),
         durations=tuple(_summaries(by_duration)),
         confusions=tuple(count_confusions(scored)),
+        calibration=calibrate(scored, text),
     )
 
 
@@ -284,6 +314,45 @@ def count_confusions(scored: Iterable[Scored]) -> list[Confusion]:
     """Every substitution, deletion and insertion with its count, most frequent first, then by the alphabet."""
     counts = Counter(word for item in scored for word in item.alignment if word.kind != "equal")
     return [Confusion(word, n) for word, n in sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0])))]
+
+
+def calibrate(scored: Iterable[Scored], text: TextConfig) -> Calibration | None:
+    """How far the words' confidence can be trusted; None if there are no words to judge by."""
+    confidence, correct, left_out = [], [], 0
+    for item in scored:
+        heard = [word.hypothesis == word.reference for word in item.alignment if word.hypothesis]
+        # The alignment's words are normalised, confidence belongs to those that were heard: they must be the same.
+        if [normalize(word.text, text) for word in item.transcript.words] != item.hypothesis.split():
+            left_out += 1
+            continue
+        confidence += [word.confidence for word in item.transcript.words]
+        correct += heard
+    if not confidence:
+        return None
+    sure, right = np.clip(confidence, 0.0, 1.0), np.array(correct)
+    place = np.minimum((sure * CONFIDENCE_BINS).astype(int), CONFIDENCE_BINS - 1)
+    bins = [
+        ConfidenceBin(
+            number / CONFIDENCE_BINS,
+            (number + 1) / CONFIDENCE_BINS,
+            int(inside.sum()),
+            float(sure[inside].mean()) if inside.any() else math.nan,
+            float(right[inside].mean()) if inside.any() else math.nan,
+        )
+        for number, inside in enumerate(place == number for number in range(CONFIDENCE_BINS))
+    ]
+    error = sum(each.words * abs(each.confidence - each.correct) for each in bins if each.words) / len(sure)
+    return Calibration(tuple(bins), len(sure), int(right.sum()), error, _cross_entropy(sure, right), left_out)
+
+
+def _cross_entropy(sure: np.ndarray, right: np.ndarray) -> float:
+    """Normalised cross entropy (Siu et al. 1997) of confidences `(words,)` with which words are right, `(words,)`."""
+    share = right.mean()
+    if share in (0.0, 1.0):
+        return math.nan
+    certain = np.clip(sure, 1 - MOST_CERTAIN, MOST_CERTAIN)
+    entropy = -(share * math.log(share) + (1 - share) * math.log(1 - share))
+    return float(1 + np.log(np.where(right, certain, 1 - certain)).mean() / entropy)
 
 
 def summary_text(evaluation: Evaluation) -> str:

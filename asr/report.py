@@ -19,6 +19,7 @@ from asr.evaluation import (
     KINDS,
     MARKS,
     UNKNOWN_SPEAKER,
+    Calibration,
     ErrorCounts,
     Evaluation,
     Group,
@@ -88,6 +89,7 @@ def json_report(evaluation: Evaluation) -> bytes:
         "speakers": [_group(group) for group in evaluation.speakers],
         "durations": [_group(group) for group in evaluation.durations],
         "confusions": {kind: [str(confusion) for confusion in evaluation.most_confused(kind, 50)] for kind in KINDS},
+        "calibration": dataclasses.asdict(evaluation.calibration) if evaluation.calibration else None,
         "failures": [{"id": id, "reason": reason} for id, reason in evaluation.failures],
         "utterances": [_utterance(item) for item in evaluation.scored],
     }
@@ -135,9 +137,38 @@ def markdown_report(evaluation: Evaluation) -> str:
         rows = [(confusion.word, confusion.count) for confusion in evaluation.most_confused(kind, CONFUSIONS)]
         if rows:
             blocks += [f"## Most frequent {kind}s", _table(("reference -> hypothesis", "count"), rows)]
+    if evaluation.calibration:
+        blocks += ["## Confidence", *_confidence(evaluation.calibration)]
     if evaluation.failures:
         blocks += ["## Not recognised", _table(("utterance", "reason"), evaluation.failures)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _confidence(calibration: Calibration) -> Iterator[str]:
+    """How far confidence can be trusted, as blocks of Markdown."""
+    yield (
+        f"Expected calibration error {percent(calibration.expected_error)}, "
+        f"normalised cross entropy {figure(calibration.cross_entropy)}, over {calibration.words} words that were heard."
+    )
+    rows = [
+        (f"{each.low:.1f} to {each.high:.1f}", each.words, figure(each.confidence), percent(each.correct))
+        for each in calibration.bins
+        if each.words
+    ]
+    yield _table(("confidence", "words", "mean", "right"), rows)
+    if calibration.left_out:
+        yield f"{left_out(calibration)}."
+
+
+def left_out(calibration: Calibration) -> str:
+    """What the calibration does not cover."""
+    count = calibration.left_out
+    return f"{count} utterance{'s' if count != 1 else ''} left out, where normalisation joins, splits or drops words"
+
+
+def figure(value: float) -> str:
+    """A number as text: `0.12`; `n/a` where there is none."""
+    return "n/a" if math.isnan(value) else f"{value:.2f}"
 
 
 def html_report(evaluation: Evaluation, pictures: Sequence[Emission] = ()) -> str:
@@ -145,7 +176,7 @@ def html_report(evaluation: Evaluation, pictures: Sequence[Emission] = ()) -> st
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(percent=percent, clock=clock, tick=_tick, share=_share, span=_span)
+    environment.filters.update(percent=percent, clock=clock, tick=_tick, share=_share, span=_span, figure=figure)
     template = environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
     intervals = [("speakers", evaluation.speaker_interval), ("utterances", evaluation.utterance_interval)]
     intervals = [(over, interval) for over, interval in intervals if interval]
@@ -161,6 +192,7 @@ def html_report(evaluation: Evaluation, pictures: Sequence[Emission] = ()) -> st
         duration_top=_bars_top(evaluation.durations),
         confusions={kind: evaluation.most_confused(kind, CONFUSIONS) for kind in KINDS},
         worst=evaluation.worst(WORST),
+        left_out=left_out,
         pictures=[draw(emission) for emission in pictures],
         marks=MARKS,
     )

@@ -24,7 +24,7 @@ from asr.evaluation import (
     summary_text,
 )
 from asr.manifest import Utterance
-from asr.transcript import Transcript
+from asr.transcript import Transcript, Word
 
 TEXT = TextConfig(normalizer="basic")
 sentences = st.lists(st.sampled_from(["a", "b", "the", "edison", "lamp", "我们", "天", "don't"]), max_size=8).map(
@@ -270,3 +270,48 @@ def test_small_texts():
         "deletion",
         "insertion",
     ]
+
+
+def heard(reference, words, text=None, **options):
+    utterance, _ = pair(reference, "", **options)
+    words = tuple(Word(word, 0.0, 0.1, confidence) for word, confidence in words)
+    return utterance, Transcript(text or " ".join(word.text for word in words), words, 3.0)
+
+
+def test_calibration_compares_confidence_with_the_share_of_right_words():
+    calibration = evaluated(
+        [
+            heard("the edison lamp", [("The", 0.95), ("addison", 0.35), ("lamp,", 0.95)]),
+            heard("in", [("in", 0.31), ("glows", 0.05)]),
+        ]
+    ).calibration
+    assert (calibration.words, calibration.correct, calibration.left_out) == (5, 3, 0)
+    filled = {
+        round(each.low, 1): (each.words, each.confidence, each.correct) for each in calibration.bins if each.words
+    }
+    assert filled == {0.0: (1, 0.05, 0.0), 0.3: (2, pytest.approx(0.33), 0.5), 0.9: (2, 0.95, 1.0)}
+    assert calibration.expected_error == pytest.approx((0.05 + 2 * 0.17 + 2 * 0.05) / 5)
+    logs = sum(map(math.log, (0.95, 0.65, 0.95, 0.31, 0.95))) / 5
+    entropy = -(0.6 * math.log(0.6) + 0.4 * math.log(0.4))
+    assert calibration.cross_entropy == pytest.approx(1 + logs / entropy)
+
+
+def test_confidence_that_knows_all_or_only_the_share():
+    right, wrong = ("a", [("a", 1.0)]), ("a", [("b", 0.0)])
+    assert evaluated([heard(*right), heard(*wrong)]).calibration.cross_entropy > 0.99
+    assert evaluated([heard("a", [(word, 0.5)]) for word in "ab"]).calibration.cross_entropy == pytest.approx(0)
+    assert evaluated([heard("a", [(word, 1.0)]) for word in "ab"]).calibration.cross_entropy < -3
+    assert math.isnan(evaluated([heard(*right)]).calibration.cross_entropy)
+
+
+def test_calibration_leaves_out_what_normalisation_splits_or_joins():
+    text = TextConfig(normalizer="basic", replace={"mr": "mis ter"})
+    pairs = [heard("a mis ter", [("a", 0.9), ("mr", 0.9)], id="x"), heard("a", [("a", 0.8)], id="y")]
+    calibration = evaluated(pairs, text=text).calibration
+    assert (calibration.words, calibration.left_out) == (1, 1)
+    assert evaluated(pairs[:1], text=text).calibration is None
+
+
+def test_words_without_confidence_have_no_calibration():
+    assert evaluated([pair("a", "a")]).calibration is None
+    assert evaluated([]).calibration is None

@@ -228,6 +228,40 @@ def test_evaluation_of_failures_alone_has_a_report(tmp_path):
     assert "n/a" in Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
 
 
+def confident(reference, *words):
+    utterance, _ = pair(reference, "", reference)
+    words = tuple(Word(word, 0.0, 0.1, confidence) for word, confidence in words)
+    return utterance, Transcript(" ".join(word.text for word in words), words, 3.0)
+
+
+def test_reliability_is_in_every_report():
+    evaluation = evaluated([confident("one two", ("one", 0.9), ("too", 0.25)), confident("six", ("six", 1.0))])
+    values = json.loads(json_report(evaluation))["calibration"]
+    assert (values["words"], values["correct"], values["left_out"]) == (3, 2, 0)
+    assert values["expected_error"] == pytest.approx(0.35 / 3)
+    assert [each["words"] for each in values["bins"]] == [0, 0, 1, 0, 0, 0, 0, 0, 0, 2]
+    assert values["bins"][0]["correct"] is None
+    text = markdown_report(evaluation)
+    assert "Expected calibration error 11.67%" in text
+    assert "| 0.9 to 1.0 | 2 | 0.95 | 100.00% |" in text
+    html = html_report(evaluation)
+    assert len(re.findall(r'class="dot"', html)) == 2
+    assert "2 words with confidence 0.95 on average: 100.00% right" in Page(html).text
+
+
+def test_reports_without_confidence_leave_it_out():
+    assert json.loads(json_report(evaluated()))["calibration"] is None
+    assert "## Confidence" not in markdown_report(evaluated())
+    assert "How sure it is" not in html_report(evaluated())
+
+
+def test_utterances_without_a_confidence_for_each_word_are_counted():
+    evaluation = evaluated([confident("one", ("one", 0.9)), pair("two", "two", "b")])
+    said = "1 utterance left out, where normalisation joins, splits or drops words"
+    assert said in markdown_report(evaluation)
+    assert said in html_report(evaluation)
+
+
 def test_picture_names_each_token_where_it_peaks():
     picture = draw(emission())
     assert [(area["piece"], area["wins"]) for area in sorted(picture["areas"], key=lambda area: -area["y"])] == [
