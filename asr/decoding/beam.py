@@ -10,11 +10,12 @@ from typing import TypeVar
 import numpy as np
 
 from asr.config import BeamConfig
+from asr.decoding.arrays import NO_WORD, NODE, ROOT, Rules, Spelling, frozen, new_beam
 from asr.decoding.confidence import word_shares
 from asr.decoding.hotwords import Phrase, compile_hotwords, no_hotwords
-from asr.decoding.lexicon import Lexicon, frozen
+from asr.decoding.lexicon import Lexicon
 from asr.decoding.prefixes import Endings, endings, forget, trace
-from asr.decoding.search import NO_WORD, NODE, ROOT, Rules, Spelling, advance, new_beam
+from asr.decoding.search import advance
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramArrays, NgramModel
 

@@ -17,8 +17,8 @@ beam -4.4 and -3.9. On the other half the product had 0.17 and 0.16, and an expe
 import numpy as np
 from numba import njit
 
+from asr.decoding.arrays import NO_WORD, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Spelling
 from asr.decoding.prefixes import Endings
-from asr.decoding.search import NO_WORD, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Spelling
 from asr.kernel import kernel
 
 LAGS = (1, 2, 4)  # snapshots after the first one behind a word's end

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.decoding.lexicon import Lexicon, frozen
-from asr.decoding.search import Hotwords
+from asr.decoding.arrays import Hotwords, frozen
+from asr.decoding.lexicon import Lexicon
 from asr.errors import DecoderError
 
 EDGE = 0  # the symbol at both ends of a word

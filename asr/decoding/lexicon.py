@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from asr.decoding.search import ROOT, UNKNOWN, Graph
+from asr.decoding.arrays import ROOT, UNKNOWN, Graph, frozen
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
 from asr.text import BLANK, name_characters
@@ -196,13 +196,6 @@ class Lexicon:
                 start_target[token] = _walk(self.token_symbols[token], child_begin, children, symbol)
         arrays = edge_begin, edge_token, edge_target, word_begin, node_word, self.starts, start_target, lm_word, ahead
         return Graph(*map(frozen, arrays)), ahead
-
-
-def frozen(array: np.ndarray) -> np.ndarray:
-    """The array, contiguous and read-only: compiled code has one type for it wherever it comes from."""
-    array = np.ascontiguousarray(array).view(np.ndarray)
-    array.flags.writeable = False
-    return array
 
 
 def _unstressed(name: str, tokens: set[str]) -> str:

@@ -6,19 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from asr.decoding.search import (
-    NO_WORD,
-    ROOT,
-    SNAPSHOT_PREFIXES,
-    UNKNOWN_WORD,
-    Beam,
-    Graph,
-    Hotwords,
-    Rules,
-    Spelling,
-    ask,
-    word_bias,
-)
+from asr.decoding.arrays import NO_WORD, ROOT, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Hotwords, Rules, Spelling
+from asr.decoding.search import ask, word_bias
 from asr.kernel import kernel
 from asr.lm.ngram import NgramArrays, query
 
