@@ -183,12 +183,27 @@ class Espeak:
 
     def say(self, text: str, voice: str, words_per_minute: int, pitch: int) -> np.ndarray:
         """Speak `text`: `(samples,)` float32 at `sample_rate`. `pitch` is 0 to 99, 50 being the voice's own."""
-        library, pieces = self._library, []
+        return self.say_words(text, voice, words_per_minute, pitch)[0]
+
+    def say_words(
+        self, text: str, voice: str, words_per_minute: int, pitch: int
+    ) -> tuple[np.ndarray, list[tuple[str, float]]]:
+        """As `say`, and each word with the second at which it begins.
+
+        The synthesiser may speak words as one that belong together ("off the").
+        """
+        library, pieces, words = self._library, [], []
 
         @_CALLBACK
         def collect(samples, count, events):
             if count > 0:
                 pieces.append(np.ctypeslib.as_array(samples, (count,)).astype(np.float32) / 32768)
+            event = 0
+            while events[event].type != _LIST_ENDS:
+                if events[event].type == _WORD:
+                    first = events[event].text_position - 1
+                    words.append((text[first : first + events[event].length], events[event].sample / self.sample_rate))
+                event += 1
             return 0
 
         # Breath and noise are random; without this their seed is the time of day.
@@ -200,11 +215,26 @@ class Espeak:
         library.espeak_SetParameter(_PITCH, pitch, 0)
         encoded = text.encode()
         library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
-        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32), words
 
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-_SYNCHRONOUS, _RATE, _PITCH, _UTF8 = 2, 1, 3, 1  # constants of speak_lib.h
+class _Event(ctypes.Structure):
+    """espeak_EVENT of speak_lib.h."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),  # in characters, from 1
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),  # milliseconds
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+_SYNCHRONOUS, _RATE, _PITCH, _UTF8, _LIST_ENDS, _WORD = 2, 1, 3, 1, 0, 1  # constants of speak_lib.h
 
 
 @functools.cache
