@@ -79,11 +79,9 @@ def model(words: set[str], folder: Path) -> NgramModel:
 
 def test_the_synthesiser_tells_when_it_begins_each_word():
     speaker = Espeak()
-    options = {"voice": "en-us+klatt", "words_per_minute": 120, "pitch": 50}
-    samples, words = speaker.say_words("seven three", **options)
+    samples, words = speaker.say_words("seven three", "en-us+klatt", words_per_minute=120, pitch=50)
     assert [word for word, _ in words] == ["seven", "three"]
     assert words[0][1] == 0 and 0.25 < words[1][1] < len(samples) / speaker.sample_rate - 0.2
-    assert np.array_equal(samples, speaker.say("seven three", **options))
 
 
 @pytest.mark.parametrize("with_lm", [False, True])
