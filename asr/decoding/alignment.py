@@ -1,9 +1,9 @@
 """When tokens were said: the likeliest CTC alignment of a known token sequence (Graves et al. 2006)."""
 
 import numpy as np
-from numba import njit
 
 from asr.decoding.greedy import Tokens
+from asr.kernel import compiled
 from asr.text import BLANK
 
 
@@ -21,7 +21,7 @@ def align(emission: np.ndarray, tokens: np.ndarray) -> Tokens:
     return Tokens(tokens, starts, ends, peaks)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _viterbi(emission, tokens):
     """First frame and frame after the last of each token, `(2, labels)`, on the likeliest path.
 

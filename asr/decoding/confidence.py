@@ -15,17 +15,16 @@ beam -4.4 and -3.9. On the other half the product had 0.17 and 0.16, and an expe
 """
 
 import numpy as np
-from numba import njit
 
 from asr.decoding.arrays import NO_WORD, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Spelling
 from asr.decoding.prefixes import Endings
-from asr.kernel import kernel
+from asr.kernel import compiled, kernel
 
 LAGS = (1, 2, 4)  # snapshots after the first one behind a word's end
 SLACK = 2  # snapshots by which the ends of a word may differ from one prefix to another
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def word_shares(best: int, endings: Endings, beam: Beam, graph: Graph, spelling: Spelling) -> np.ndarray:
     """For each word of ending `best` the share, 0..1, of the prefixes' weight that had it when it had been heard.
 

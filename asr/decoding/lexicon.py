@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from asr.decoding.arrays import ROOT, UNKNOWN, Graph, frozen
 from asr.errors import DecoderError
+from asr.kernel import compiled
 from asr.lm.ngram import NgramModel
 from asr.text import BLANK, name_characters
 
@@ -221,7 +221,7 @@ def _walk(spelling: Sequence[int], child_begin: np.ndarray, children: np.ndarray
     return int(node)
 
 
-@njit(cache=True)
+@compiled
 def _grow(symbols, offsets):
     """A tree from sorted spellings: each node's parent and symbol, and the node of each spelling."""
     count = len(offsets) - 1
@@ -251,7 +251,7 @@ def _grow(symbols, offsets):
     return parent[:nodes], symbol[:nodes], node_of
 
 
-@njit(cache=True)
+@compiled
 def _children(parent):
     """Each node's children, in the order of their symbols."""
     nodes = len(parent)
@@ -275,7 +275,7 @@ def _group(node_of: np.ndarray, values: np.ndarray, nodes: int) -> tuple[np.ndar
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), values[order].astype(np.int32)
 
 
-@njit(cache=True)
+@compiled
 def _edges(child_begin, children, symbol, piece_begin, piece_children, piece_symbol, token_begin, node_token):
     """Every way in which a token leads from a node of the lexicon to another: both trees are walked side by side."""
     nodes = len(child_begin) - 1
@@ -318,7 +318,7 @@ def _edges(child_begin, children, symbol, piece_begin, piece_children, piece_sym
     return edge_begin, edge_token[:count].copy(), edge_target[:count].copy()
 
 
-@njit(cache=True)
+@compiled
 def _look_ahead(parent, node_of, value):
     """For each node the largest value of a spelling at or below it; 0 at the root."""
     best = np.full(len(parent), -np.inf)

@@ -4,11 +4,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from asr.decoding.arrays import NO_WORD, ROOT, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Hotwords, Rules, Spelling
 from asr.decoding.search import ask, word_bias
-from asr.kernel import kernel
+from asr.kernel import compiled, kernel
 from asr.lm.ngram import NgramArrays, query
 
 
@@ -23,7 +22,7 @@ class Endings(NamedTuple):
     words: np.ndarray  # uint64 hash of the word sequence
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def endings(graph: Graph, lm: NgramArrays, hotwords: Hotwords, rules: Rules, beam: Beam, spelling: Spelling) -> Endings:
     """End every prefix of the beam here: its last word, the sentence, and hotwords that have only begun.
 
@@ -107,7 +106,7 @@ def _hash(numbers):
     return result
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def forget(beam: Beam) -> None:
     """Drop the tree's nodes that lead to no prefix in the beam or a snapshot; the others keep their order."""
     slots, nodes, count = beam.slots, beam.nodes, beam.counts[1]
@@ -154,7 +153,7 @@ def _mark(node, nodes, place):
         node = nodes[node].parent
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def trace(nodes: np.ndarray, node: int) -> np.ndarray:
     """A prefix's nodes from the first token to the last: NODE `(tokens,)`."""
     path = np.empty(nodes[node].depth, nodes.dtype)

@@ -14,7 +14,6 @@ merging needs no hashing: each prefix adds what flows in from its parent, and th
 import math
 
 import numpy as np
-from numba import njit
 
 from asr.decoding.arrays import (
     EXTENSION,
@@ -29,7 +28,7 @@ from asr.decoding.arrays import (
     Hotwords,
     Rules,
 )
-from asr.kernel import kernel
+from asr.kernel import compiled, kernel
 from asr.lm.ngram import NgramArrays, query
 from asr.lm.trie import search
 from asr.text import BLANK
@@ -37,7 +36,7 @@ from asr.text import BLANK
 SNAPSHOT_LEAST = 1e-3  # relative to the best prefix: what a snapshot leaves out
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def advance(
     emission: np.ndarray, frame: int, graph: Graph, lm: NgramArrays, hotwords: Hotwords, rules: Rules, beam: Beam
 ) -> int:
@@ -112,7 +111,7 @@ def _pass_blank(slots, count):
         slots[i].label = 0.0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _read_frame(log_probabilities, largest, floor, top_tokens, probability, extending, order):
     """Probabilities of the frame divided by the largest, and how many tokens may extend a prefix; `order` has them,
     the likeliest first, and `extending` their probabilities, 0 for all others."""

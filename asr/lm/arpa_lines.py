@@ -1,8 +1,8 @@
 """The lines of ARPA files, `log10 P, words, log10 back-off weight`, parsed and written in compiled loops."""
 
 import numpy as np
-from numba import njit
 
+from asr.kernel import compiled
 from asr.lm.trie import search
 from asr.lm.vocabulary import intern, slot_of
 
@@ -21,7 +21,7 @@ PROBLEMS = {
 }
 
 
-@njit(cache=True)
+@compiled
 def parse_lines(
     buffer, position, order, ids, trie_word, children, out_context, out_word, out_logp, out_backoff, rows,
     table, text, ends, size,
@@ -94,7 +94,7 @@ def parse_lines(
     return position, rows, size, MORE
 
 
-@njit(cache=True)
+@compiled
 def _number(buffer, position):
     """A decimal number, the place after it, and whether one was there and ended at white space."""
     negative = buffer[position] == 45
@@ -129,7 +129,7 @@ def _number(buffer, position):
     return -value if negative else value, position, digits > 0 and buffer[position] <= 32
 
 
-@njit(cache=True)
+@compiled
 def format_lines(path_to, node, last, longest, word, logp, backoff, children, text, ends, out):
     """Lines for the nodes from `node` on while there is room; returns the next node and the bytes used."""
     size = 0
@@ -156,7 +156,7 @@ def format_lines(path_to, node, last, longest, word, logp, backoff, children, te
     return node, size
 
 
-@njit(cache=True)
+@compiled
 def _format_number(value, out, size):
     """Write a number with seven significant digits, without an exponent or closing zeros; returns the new size."""
     if value < 0:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numba import njit
 
 from asr.errors import LanguageModelError, ManifestError
+from asr.kernel import compiled
 from asr.lm.streams import read_blocks
 from asr.lm.trie import BEGIN, END, UNKNOWN
 from asr.lm.vocabulary import Vocabulary, tokenize
@@ -126,7 +126,7 @@ class TextReader:
         return LanguageModelError(f"{path}:{line}: {problem}")
 
 
-@njit(cache=True)
+@compiled
 def _expand(pieces, offsets, expansions):
     """Sentences of word ids from pieces with -1 at line ends."""
     size, line = 0, 0

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from asr.errors import LanguageModelError
+from asr.kernel import compiled
 from asr.lm.corpus import BEGIN_ID
 from asr.lm.trie import search
 
@@ -143,7 +143,7 @@ class _Runs:
         self._runs.append(_merge(*left, *right) if len(left[0]) else right)
 
 
-@njit(cache=True)
+@compiled
 def _keys(ids, below, last, bits):
     """The keys of all n-grams that end in this chunk; none ends in <s>, nor goes across it."""
     keys = np.empty(len(ids), np.int64)
@@ -157,7 +157,7 @@ def _keys(ids, below, last, bits):
     return keys[:filled]
 
 
-@njit(cache=True)
+@compiled
 def _distinct(keys, one):
     """The distinct ones of sorted keys, and how often each occurs."""
     size = 0
@@ -173,7 +173,7 @@ def _distinct(keys, one):
     return distinct, counts
 
 
-@njit(cache=True)
+@compiled
 def _merge(left, left_counts, right, right_counts):
     """Two sorted runs as one; counts of keys that both have are added."""
     size = i = k = 0
@@ -200,7 +200,7 @@ def _merge(left, left_counts, right, right_counts):
     return keys, counts
 
 
-@njit(cache=True)
+@compiled
 def _ranks(ids, below, last, first, word):
     """The rank of the n-gram that ends at each word; -1 where there is none."""
     ranks = np.full(len(ids), -1, np.int32)

@@ -9,8 +9,8 @@ back-off weight of their context, so that probabilities sum to 1.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from asr.kernel import compiled
 from asr.lm.corpus import BEGIN_ID
 from asr.lm.counting import Counts
 from asr.lm.trie import Trie, build_trie, search
@@ -113,7 +113,7 @@ def _adjusted_counts(levels: list[Counts]) -> tuple[list[np.ndarray], list[np.nd
     return adjusted, suffixes
 
 
-@njit(cache=True)
+@compiled
 def _suffixes(first_below, word_below, first, word, suffix_below):
     """Suffixes of an order from those of the order below: the same word after the suffix of the context."""
     suffix = np.empty(len(word), np.int32)
@@ -126,7 +126,7 @@ def _suffixes(first_below, word_below, first, word, suffix_below):
     return suffix
 
 
-@njit(cache=True)
+@compiled
 def _interpolate(first, adjusted, kept, discount, suffix, lower, is_context):
     """P (kept only if `is_context`) and ln P of each n-gram that is kept, and ln of each context's back-off weight."""
     contexts = len(first) - 1

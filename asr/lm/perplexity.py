@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from asr.config import LmTextConfig
 from asr.errors import LanguageModelError
+from asr.kernel import compiled
 from asr.lm.corpus import BEGIN_ID, END_ID, TextReader
 from asr.lm.ngram import NgramModel, find
 
@@ -70,7 +70,7 @@ def measure_perplexity(model: NgramModel, paths: Sequence[Path], config: LmTextC
     return Perplexity(predicted, sentences, unknown, sums[0], sums[1], tuple(hits.tolist()), config.unit)
 
 
-@njit(cache=True)
+@compiled
 def _score(arrays, ids, known, begin, unknown, end, starts, sums, hits):
     """Add to the sums: ln P, ln P of unknown words, unknown words, sentences; and to the hits of each order."""
     state = np.int64(begin)

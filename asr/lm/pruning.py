@@ -7,8 +7,8 @@ contexts, and pruning by them removes the wrong n-grams (Chelba et al. 2010).
 """
 
 import numpy as np
-from numba import njit
 
+from asr.kernel import compiled
 from asr.lm.ngram import query
 from asr.lm.trie import Trie, build_trie, link
 
@@ -62,7 +62,7 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-@njit(cache=True)
+@compiled
 def _masses(arrays, context):
     """What a context leaves to backing off: 1 minus the sum of P of its continuations, and the same for its suffix."""
     left, left_below = 1.0, 1.0
@@ -72,7 +72,7 @@ def _masses(arrays, context):
     return left, left_below
 
 
-@njit(cache=True)
+@compiled
 def _mark(arrays, first, last, share, threshold, keep):
     """Mark the continuations of the contexts from `first` to `last` that can go."""
     contexts = len(arrays.backoff)
@@ -95,7 +95,7 @@ def _mark(arrays, first, last, share, threshold, keep):
             keep[node] = share[context] * cost >= threshold
 
 
-@njit(cache=True)
+@compiled
 def _weights(arrays, first, last):
     """ln of the back-off weights of some contexts."""
     weights = np.zeros(last - first, np.float32)

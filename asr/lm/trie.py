@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from asr.errors import LanguageModelError
-from asr.kernel import kernel
+from asr.kernel import compiled, kernel
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 
@@ -130,7 +129,7 @@ def search(word, low, high, wanted):
     return low
 
 
-@njit(cache=True)
+@compiled
 def _link(word, logp, backoff, children, suffix, following):
     contexts = len(backoff)
     for context in range(contexts):

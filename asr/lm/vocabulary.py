@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 import numpy as np
-from numba import njit
+
+from asr.kernel import compiled
 
 _FULL = 0.5  # share of slots in use above which the table grows
 _SPACE, _NEWLINE = 32, 10
@@ -48,7 +49,7 @@ class Vocabulary:
         return [content[ends[id] : ends[id + 1]] for id in range(first, self.size)]
 
 
-@njit(cache=True)
+@compiled
 def slot_of(buffer, start, end, table, text, ends):
     """The slot that holds a word, or the empty one where it belongs. FNV-1a, linear probing."""
     hashed = np.uint64(14695981039346656037)
@@ -71,7 +72,7 @@ def slot_of(buffer, start, end, table, text, ends):
     return slot
 
 
-@njit(cache=True)
+@compiled
 def intern(buffer, start, end, table, text, ends, size):
     """The id of a word, added if it is new (there must be room), and the number of words then."""
     slot = slot_of(buffer, start, end, table, text, ends)
@@ -85,14 +86,14 @@ def intern(buffer, start, end, table, text, ends, size):
     return np.int64(table[slot]), size
 
 
-@njit(cache=True)
+@compiled
 def rehash(table, text, ends, size):
     """Fill an empty table."""
     for id in range(size):
         table[slot_of(text, ends[id], ends[id + 1], table, text, ends)] = id
 
 
-@njit(cache=True)
+@compiled
 def tokenize(buffer, position, ids, filled, table, text, ends, size):
     """Words between white space -> ids, and -1 at the end of each line that has words.
 
