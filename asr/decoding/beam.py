@@ -204,6 +204,8 @@ def check_emission(emission: np.ndarray, tokens: int) -> np.ndarray:
     emission = np.asarray(emission)
     if emission.ndim != 2 or emission.shape[1] != tokens:
         raise DecoderError(f"log-probabilities of shape {emission.shape}; needs (frames, {tokens}), one column a token")
+    if emission.dtype.kind not in "fiu":
+        raise DecoderError(f"log-probabilities of type {emission.dtype}; needs real numbers")
     emission = np.ascontiguousarray(emission, np.float32)
     if not len(emission):
         return emission

@@ -4,7 +4,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -13,8 +13,9 @@ from asr.config import DecoderConfig, TextConfig
 from asr.decoding.alignment import align
 from asr.decoding.beam import BeamDecoder, Hypothesis
 from asr.decoding.greedy import Tokens, greedy
-from asr.decoding.hotwords import Phrase, read_hotwords
+from asr.decoding.hotwords import read_hotwords
 from asr.decoding.lexicon import Lexicon
+from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
 from asr.text import Tokenizer, normalize
 
@@ -73,6 +74,7 @@ class WordDecoder:
         return self.beam.map(self._decode, emissions)
 
     def _decode(self, emission: np.ndarray) -> Decoding:
+        emission = np.asarray(emission)
         hypotheses = self.beam.decode(emission)
         best = hypotheses[0]
         times = align(emission, best.tokens)
@@ -97,10 +99,12 @@ def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig) 
     lexicon = Lexicon.read(config.lexicon, pieces) if config.lexicon else None
     hotwords = []
     if config.hotwords:
-        hotwords = [
-            Phrase(normalize(phrase.text, text), phrase.boost)
-            for phrase in read_hotwords(config.hotwords, config.hotword_boost)
-        ]
+        for phrase in read_hotwords(config.hotwords, config.hotword_boost):
+            hotwords.append(replace(phrase, text=normalize(phrase.text, text)))
+            if not hotwords[-1].text:
+                raise DecoderError(
+                    f"{phrase.origin}hotword '{phrase.text}': the normalizer '{text.normalizer}' leaves nothing of it"
+                )
     with _told_if_slow():
         beam = BeamDecoder(pieces, config.beam, lm, lexicon, hotwords, name=config.lm)
         beam.decode(np.full((1, len(pieces)), -np.log(len(pieces))))

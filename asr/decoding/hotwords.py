@@ -25,6 +25,7 @@ class Phrase:
 
     text: str
     boost: float  # nats, above 0
+    origin: str = ""  # where it was read, to begin a message about it
 
 
 def read_hotwords(path: Path, boost: float) -> list[Phrase]:
@@ -44,7 +45,8 @@ def read_hotwords(path: Path, boost: float) -> list[Phrase]:
         if not line.strip() or line.startswith("#"):
             continue
         try:
-            phrases.append(Phrase(" ".join(text.split()), float(own) if own.strip() else boost))
+            own_boost = float(own) if own.strip() else boost
+            phrases.append(Phrase(" ".join(text.split()), own_boost, f"{path}:{number}: "))
         except ValueError:
             raise DecoderError(f"{path}:{number}: '{own.strip()}' is not a boost; write PHRASE<tab>NUMBER") from None
         if not text.strip() or not 0 < phrases[-1].boost < np.inf:
@@ -109,16 +111,18 @@ def _spell(phrases, pieces, lexicon, is_open):
     edge = (EDGE,) if known is not None or any(piece.startswith(" ") for piece in pieces) else ()
     words, spellings = set(lexicon.words), {}
     for phrase in phrases:
-        parts = phrase.text.split()
+        parts, named = phrase.text.split(), f"{phrase.origin}hotword '{phrase.text}'"
+        if not parts:
+            raise DecoderError(f"{named}: has no words")
         if not is_open and edge and (missing := [word for word in parts if word not in words]):
-            raise DecoderError(f"hotword '{phrase.text}': '{missing[0]}' is not in the closed vocabulary; add it there")
+            raise DecoderError(f"{named}: '{missing[0]}' is not in the closed vocabulary; add it there")
         variants = [edge]
         for word in parts:
             try:
                 ways = known[word] if known is not None else [tuple(index[letter] for letter in word)]
             except KeyError as error:
                 raise DecoderError(
-                    f"hotword '{phrase.text}': the model cannot write {error.args[0]!r}; respell it in its alphabet"
+                    f"{named}: the model cannot write {error.args[0]!r}; respell it in its alphabet"
                 ) from None
             variants = [(*before, *way, *edge) for before in variants for way in ways][:MOST_VARIANTS]
         for variant in variants:
