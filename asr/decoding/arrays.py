@@ -129,7 +129,7 @@ def new_beam(width: int, lm_state: int, hot_state: int) -> Beam:
     """The beam before the first frame: the empty prefix."""
     beam = Beam(
         np.zeros(width, SLOT),
-        np.zeros(32 * width + 1024, NODE),
+        np.zeros(64 * width + 2048, NODE),
         np.array([1, 1, 0, 0]),
         np.zeros(1),
         np.zeros(128, np.int32),
