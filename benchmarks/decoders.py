@@ -48,7 +48,7 @@ class Options:
     tuning_utterances: int = 30
     #: Seconds. A decoder that takes longer for the measuring half at some beam is measured on as many utterances as
     #: it gets done.
-    limit_seconds: float = 90.0
+    limit_seconds: float = 60.0
     #: Where the picture goes.
     picture: Path = ROOT / "benchmarks/decoders.png"
 
