@@ -127,9 +127,9 @@ class Lexicon:
         )
         if inside < 0.5:
             raise DecoderError(
-                f"{name}: {lexicon.left_out_words} of its {len(words)} words, {1 - inside:.0%} of what it expects to be "
-                f"said, have characters that the model cannot write: {name_characters(lexicon.left_out)}; is it upper "
-                "case, or another script?"
+                f"{name}: {lexicon.left_out_words} of its {len(words)} words, {1 - inside:.0%} of what it expects to "
+                f"be said, have characters that the model cannot write: {name_characters(lexicon.left_out)}; is it "
+                "upper case, or another script?"
             )
         if lexicon.joined:
             characters = {piece for piece in pieces if len(piece) == 1}
