@@ -36,11 +36,8 @@ def processor() -> str:
 
 
 def _points(bench: Bench, version: str, points: Sequence[Point]) -> str:
-    beams = {point.setup.beam for point in points if point.contender.rival}
     rows = []
-    for point in points:
-        if beams and point.setup.beam not in beams:
-            continue
+    for point in _at_common_beams(points):
         seconds = 1 / (point.speed * bench.data.frame_seconds)
         short = len(point.texts) < len(bench.data.measuring)
         wer = bench.data.wer(bench.data.measuring, point.texts)
@@ -58,6 +55,12 @@ def _points(bench: Bench, version: str, points: Sequence[Point]) -> str:
     return table(
         ("decoder", "beam", "WER %", "frames/s", "RTF", "ours at equal WER", "times as fast", "at equal beam"), rows
     )
+
+
+def _at_common_beams(points: Sequence[Point]) -> list[Point]:
+    """Without those of ours at beams that no other decoder has; all, if there is no other."""
+    beams = {point.setup.beam for point in points if point.contender.rival}
+    return [point for point in points if not beams or point.setup.beam in beams]
 
 
 def _beside(bench: Bench, version: str, point: Point) -> tuple[str, str, str]:
@@ -132,7 +135,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def draw(bench: Bench, path: Path) -> None:
-    """WER against speed, a panel for each version of the log-probabilities."""
+    """WER against speed, a panel for each version of the log-probabilities.
+
+    Points that are not of all utterances are left out: their WER compares only with others of the same ones.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -140,8 +146,9 @@ def draw(bench: Bench, path: Path) -> None:
 
     figure, panels = pyplot.subplots(1, len(bench.points), figsize=(4.2 * len(bench.points), 3.8), squeeze=False)
     for panel, (version, points) in zip(panels[0], bench.points.items(), strict=True):
-        for name in dict.fromkeys(point.contender.name for point in points):
-            own = [point for point in points if point.contender.name == name]
+        whole = [point for point in _at_common_beams(points) if len(point.texts) == len(bench.data.measuring)]
+        for name in dict.fromkeys(point.contender.name for point in whole):
+            own = [point for point in whole if point.contender.name == name]
             line = "--" if own[0].contender.options else "-"
             panel.plot(
                 [point.speed for point in own],
@@ -157,7 +164,8 @@ def draw(bench: Bench, path: Path) -> None:
         panel.set_xlabel("frames a second, one thread")
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("WER, %")
-    panels[0][0].legend(fontsize=7)
     figure.tight_layout()
-    figure.savefig(path, dpi=80)
+    lines, names = panels[0][0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=3, fontsize=8)
+    figure.savefig(path, dpi=80, bbox_inches="tight")
     pyplot.close(figure)
