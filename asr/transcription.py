@@ -1,6 +1,5 @@
 """Many recordings at once: finding them, recognising them in batches, and keeping failures apart from results."""
 
-import contextlib
 import glob
 import os
 import sys
@@ -9,13 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from asr.audio import Audio, find_audio, load_audio
 from asr.batching import load_utterance, plan_in_order
 from asr.errors import AudioError
 from asr.manifest import Utterance
+from asr.progress import progress_bar
 from asr.recognizer import Recognizer
 from asr.transcript import Transcript
 
@@ -84,7 +82,7 @@ def recognize_utterances(recognizer: Recognizer, utterances: Sequence[Utterance]
     started = time.perf_counter()
     results: dict[int, Transcript | Failure] = {}
     plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)
-    with progress_bar(sum(utterance.duration for utterance in utterances)) as advance:
+    with progress_bar("recognising", sum(utterance.duration for utterance in utterances)) as advance:
         for indices in plan:
             batch = [
                 (
@@ -106,30 +104,12 @@ def utterance_emissions(
     """Log-probabilities `(output frames, tokens)` of each utterance; an unreadable one is an `AudioError`."""
     emissions: dict[int, np.ndarray] = {}
     plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)
-    with progress_bar(sum(utterance.duration for utterance in utterances), "network") as advance:
+    with progress_bar("network", sum(utterance.duration for utterance in utterances)) as advance:
         for indices in plan:
             samples = [load_utterance(utterances[index], recognizer.sample_rate).samples for index in indices]
             emissions |= zip(indices, recognizer.emissions(samples), strict=True)
             advance(sum(utterances[index].duration for index in indices))
     return [emissions[index] for index in range(len(utterances))]
-
-
-@contextlib.contextmanager
-def progress_bar(total: float, what: str = "recognising") -> Iterator[Callable[[float], None]]:
-    """A progress bar on the terminal (stderr; none when that is a file): a context that gives `advance(amount)`."""
-    bar = Progress(
-        TextColumn(what),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f}%"),
-        TimeRemainingColumn(),
-        TextColumn("to go"),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    task = bar.add_task(what, total=total)
-    with bar:
-        yield lambda amount: bar.advance(task, amount)
 
 
 def _read(name: str, sample_rate: int) -> Audio:

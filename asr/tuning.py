@@ -18,9 +18,10 @@ from asr.errors import ConfigError, ManifestError
 from asr.evaluation import percent
 from asr.files import write_atomically
 from asr.manifest import read_manifest
+from asr.progress import progress_bar
 from asr.recognizer import Recognizer
 from asr.text import normalize
-from asr.transcription import progress_bar, utterance_emissions
+from asr.transcription import utterance_emissions
 
 TOLERANCE = 0.001  # of WER: what a smaller beam may cost
 
@@ -87,7 +88,7 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     trials = _search_weights(bench, config)
     best = min(trials, key=lambda trial: trial.rank)
     widths = sorted({*config.beams, config.search.beam.beam})
-    beams = [bench.measure(dataclasses.replace(best, beam=width)) for width in widths]
+    beams = [best if width == best.beam else bench.measure(dataclasses.replace(best, beam=width)) for width in widths]
     least = min(trial.wer for trial in beams)
     chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
     path = decoder_file(model)
@@ -140,7 +141,7 @@ def _search_weights(bench: Bench, config: TuneConfig) -> list[Trial]:
     bonuses = np.linspace(-config.most_word_bonus, config.most_word_bonus, config.grid)
     steps = [float(axis[1] - axis[0]) if len(axis) > 1 else 0.0 for axis in (weights, bonuses)]
     trials: dict[tuple[float, float], Trial] = {}
-    with progress_bar(len(weights) * len(bonuses) + 9 * config.rounds, "tuning") as advance:
+    with progress_bar("tuning", len(weights) * len(bonuses) + 9 * config.rounds) as advance:
         for finer in range(1 + config.rounds):
             if finer:
                 best = min(trials.values(), key=lambda trial: trial.rank)

@@ -17,7 +17,7 @@ beam -4.4 and -3.9. On the other half the product had 0.17 and 0.16, and an expe
 import numpy as np
 
 from asr.decoding.arrays import NO_WORD, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Spelling
-from asr.decoding.prefixes import Endings
+from asr.decoding.prefixes import Endings, spell_word
 from asr.kernel import compiled, kernel
 
 LAGS = (1, 2, 4)  # snapshots after the first one behind a word's end
@@ -38,7 +38,7 @@ def word_shares(best: int, endings: Endings, beam: Beam, graph: Graph, spelling:
     place, end = len(shares), last
     node, word = np.int64(endings.node[best]), np.int64(endings.word[best])
     while True:
-        before, text = _spell(node, graph, nodes, spelling)
+        before, text = spell_word(node, graph, nodes, spelling)
         if word != NO_WORD:
             place -= 1
             first = np.searchsorted(moments, node, side="right")
@@ -63,21 +63,6 @@ def word_shares(best: int, endings: Endings, beam: Beam, graph: Graph, spelling:
 
 
 @kernel
-def _spell(node, graph, nodes, spelling):
-    """The node of the tree that begins the word in which a prefix ends, 0 if it is the first one, and a number for
-    the word's spelling."""
-    text, weight = np.uint64(0), np.uint64(1)
-    while node > 0:
-        token = nodes[node].token
-        text += spelling.code[token] * weight
-        weight *= spelling.power[token]
-        if nodes[node].word != NO_WORD or graph.starts[token]:
-            break
-        node = np.int64(nodes[node].parent)
-    return node, text
-
-
-@kernel
 def _share(end, word, text, low, high, rivals, last_words, weights, graph, nodes, spelling):
     """The share of the rivals' weight that has the word: completed by node `end`, or with its last token among the
     nodes `low` .. `high`. A word that has not been completed is known by its spelling so far."""
@@ -94,7 +79,7 @@ def _share(end, word, text, low, high, rivals, last_words, weights, graph, nodes
             agreeing += weights[i]
             continue
         while node >= low:
-            before, other_text = _spell(node, graph, nodes, spelling)
+            before, other_text = spell_word(node, graph, nodes, spelling)
             if node <= high and (other == word if other >= 0 else other != NO_WORD and other_text == text):
                 agreeing += weights[i]
                 break

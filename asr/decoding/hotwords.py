@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from asr.decoding.arrays import Hotwords, frozen
-from asr.decoding.lexicon import Lexicon
+from asr.decoding.lexicon import Lexicon, read_lines
 from asr.errors import DecoderError
 
 EDGE = 0  # the symbol at both ends of a word
@@ -33,14 +33,8 @@ def read_hotwords(path: Path, boost: float) -> list[Phrase]:
 
     Raises `DecoderError` naming file and line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DecoderError(f"{path}: {error.strerror}; give a file of hotwords, one phrase a line") from error
-    except UnicodeDecodeError as error:
-        raise DecoderError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     phrases = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path, "give a file of hotwords, one phrase a line"), 1):
         text, _, own = line.partition("\t")
         if not line.strip() or line.startswith("#"):
             continue

@@ -139,12 +139,7 @@ class Lexicon:
     @classmethod
     def read(cls, path: Path, pieces: Sequence[str]) -> "Lexicon":
         """A word a line, or a word and its tokens a line, as in CMUdict (`READ(2)  R EH1 D`; `;;;` comments)."""
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise DecoderError(f"{path}: {error.strerror}; give a lexicon, one word a line") from error
-        except UnicodeDecodeError as error:
-            raise DecoderError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+        lines = read_lines(path, "give a lexicon, one word a line")
         rows = [line.partition(" #")[0].split() for line in lines if line.strip() and not line.startswith((";;;", "#"))]
         rows = [row for row in rows if row]
         if not rows:
@@ -197,6 +192,16 @@ class Lexicon:
                 start_target[token] = _walk(self.token_symbols[token], child_begin, children, symbol)
         arrays = edge_begin, edge_token, edge_target, word_begin, node_word, self.starts, start_target, lm_word, ahead
         return Graph(*map(frozen, arrays)), ahead
+
+
+def read_lines(path: Path, remedy: str) -> list[str]:
+    """The lines of a UTF-8 text file; raises `DecoderError` naming it."""
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DecoderError(f"{path}: {error.strerror}; {remedy}") from error
+    except UnicodeDecodeError as error:
+        raise DecoderError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
 
 
 def _unstressed(name: str, tokens: set[str]) -> str:

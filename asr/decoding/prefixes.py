@@ -69,32 +69,41 @@ def endings(graph: Graph, lm: NgramArrays, hotwords: Hotwords, rules: Rules, bea
             acoustic[count], lm_of[count], score[count] = sound, raw, sound + bias
             if len(found) <= nodes[node].depth:
                 found = np.empty(2 * nodes[node].depth + 1, np.uint64)
-            words[count] = _hash(found[: spell_words(node, word, graph, nodes, spelling, found)])
+            words[count] = _hash(found[: _spell_words(node, word, graph, nodes, spelling, found)])
             count += 1
     return Endings(node_of[:count], word_of[:count], acoustic[:count], lm_of[:count], score[:count], words[:count])
 
 
 @kernel
-def spell_words(node: int, word: int, graph: Graph, nodes: np.ndarray, spelling: Spelling, found: np.ndarray) -> int:
+def _spell_words(node: int, word: int, graph: Graph, nodes: np.ndarray, spelling: Spelling, found: np.ndarray) -> int:
     """A number for each word of a prefix that ends in `word`: by the lexicon's index, or by its spelling where the
     lexicon lacks it. Writes them into `found`, the last word first, and returns how many there are."""
     count = 0
-    text, weight = np.uint64(0), np.uint64(1)
     while True:
-        token = nodes[node].token
-        if node > 0:
-            text += spelling.code[token] * weight
-            weight *= spelling.power[token]
-        if node == 0 or nodes[node].word != NO_WORD or graph.starts[token]:
-            if word != NO_WORD:
-                found[count] = (
-                    text << np.uint64(1) if word == UNKNOWN_WORD else (np.uint64(word) << np.uint64(1)) + np.uint64(1)
-                )
-                count += 1
-            word, text, weight = nodes[node].word, np.uint64(0), np.uint64(1)
-        if node == 0:
+        before, text = spell_word(node, graph, nodes, spelling)
+        if word != NO_WORD:
+            found[count] = (
+                text << np.uint64(1) if word == UNKNOWN_WORD else (np.uint64(word) << np.uint64(1)) + np.uint64(1)
+            )
+            count += 1
+        if before == 0:
             return count
-        node = nodes[node].parent
+        node, word = nodes[before].parent, nodes[before].word
+
+
+@kernel
+def spell_word(node, graph, nodes, spelling):
+    """The node of the tree that begins the word in which a prefix ends, 0 if it is the first one, and a number for
+    the word's spelling."""
+    text, weight = np.uint64(0), np.uint64(1)
+    while node > 0:
+        token = nodes[node].token
+        text += spelling.code[token] * weight
+        weight *= spelling.power[token]
+        if nodes[node].word != NO_WORD or graph.starts[token]:
+            break
+        node = np.int64(nodes[node].parent)
+    return node, text
 
 
 @kernel

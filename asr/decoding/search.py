@@ -64,7 +64,7 @@ def advance(
             cutoff = _stay(slots, nodes, counts[0], rules.floor, probability, extending)
             extended = 0
             if active:
-                extended, cutoff = _extend(
+                extended = _extend(
                     graph, lm, hotwords, rules, slots, nodes, counts[0], extending, order[:active], seen, proposed,
                     extensions, values, cutoff, gain,
                 )  # fmt: skip
@@ -171,7 +171,7 @@ def _stay(slots, nodes, count, floor, probability, extending):
 def _extend(
     graph, lm, hotwords, rules, slots, nodes, count, extending, order, seen, proposed, extensions, values, cutoff, gain
 ):
-    """Prefixes with one token more, as far as they can stay in the beam: how many, and the new cutoff."""
+    """Prefixes with one token more, as far as they can stay in the beam; returns how many."""
     starting = 0.0  # the likeliest token that begins a word
     for token in order:
         if graph.starts[token]:
@@ -250,7 +250,7 @@ def _extend(
                 extensions[extended] = proposed[j]
                 extensions[extended].slot, extensions[extended].value = i, value
                 extended += 1
-    return extended, cutoff
+    return extended
 
 
 @kernel

@@ -17,8 +17,8 @@ import numpy as np
 from asr.errors import LanguageModelError
 from asr.files import replacing
 from asr.lm.ngram import NgramModel
-from asr.lm.progress import bar
 from asr.lm.trie import NgramArrays, freeze
+from asr.progress import progress_bar
 
 FORMAT_VERSION = 1
 KIND = "asr n-gram model"
@@ -138,7 +138,7 @@ def _load_arpa(path: Path) -> NgramModel:
                 return model
         except (OSError, LanguageModelError):
             continue  # missing, damaged or of another version: made again below
-    with bar(f"compiling {path.name}, once", path.stat().st_size) as advance:
+    with progress_bar(f"compiling {path.name}, once", path.stat().st_size) as advance:
         model = NgramModel.from_trie(read_arpa(path, advance))
     source = fingerprint(path)
     for cached in _cache_paths(path):

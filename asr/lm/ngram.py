@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from asr.kernel import kernel
-from asr.lm.trie import BEGIN, END, UNKNOWN, NgramArrays, Trie, link, search
+from asr.lm.trie import BEGIN, END, UNKNOWN, ByOrder, NgramArrays, Trie, link, search
 
 __all__ = ["NgramArrays", "NgramModel", "find", "query"]
 
@@ -37,7 +37,7 @@ def query(arrays, state, word):
     return logp, np.int64(arrays.next[node])
 
 
-class NgramModel:
+class NgramModel(ByOrder):
     """A back-off n-gram language model.
 
     >>> model = NgramModel.load("3gram.arpa")  # doctest: +SKIP
@@ -66,16 +66,6 @@ class NgramModel:
         from asr.lm.compiled import load_model
 
         return load_model(Path(path))
-
-    @property
-    def order(self) -> int:
-        """Words of the longest n-grams."""
-        return len(self.starts) - 2
-
-    @property
-    def counts(self) -> list[int]:
-        """Number of n-grams of each order, from 1."""
-        return [int(self.starts[k + 1] - self.starts[k]) for k in range(1, self.order + 1)]
 
     @cached_property
     def words(self) -> list[str]:

@@ -14,9 +14,9 @@ from asr.lm.corpus import UNKNOWN_ID, TextReader
 from asr.lm.counting import Text, count_orders
 from asr.lm.kneser_ney import FALLBACK, estimate
 from asr.lm.ngram import NgramModel
-from asr.lm.progress import bar, track
 from asr.lm.pruning import prune_by_entropy
 from asr.lm.trie import Trie
+from asr.progress import progress_bar, track
 
 _ARPA_NAMES = (".arpa", ".arpa.gz", ".arpa.xz")
 _SPECIAL = 3  # <unk>, <s>, </s>
@@ -52,7 +52,7 @@ def train_model(paths: Sequence[Path], config: LmConfig, output: Path | None = N
     """
     _check(paths, config, output)
     text = Text()
-    with bar("reading", sum(path.stat().st_size for path in paths if path.is_file())) as advance:
+    with progress_bar("reading", sum(path.stat().st_size for path in paths if path.is_file())) as advance:
         reader = TextReader(paths, config.normalizer, config.characters, advance)
         for ids in reader:
             text.append(ids)
@@ -88,7 +88,7 @@ def compile_arpa(arpa: Path, output: Path | None = None) -> Path:
     output = output or compiled_path(arpa)
     if not output.name.endswith(SUFFIX):
         raise ConfigError(f"{output}: not a compiled model by its name, which must end in {SUFFIX}")
-    with bar("reading", arpa.stat().st_size if arpa.is_file() else 0) as advance:
+    with progress_bar("reading", arpa.stat().st_size if arpa.is_file() else 0) as advance:
         model = NgramModel.from_trie(read_arpa(arpa, advance))
     save_compiled(output, model, fingerprint(arpa))
     return output
@@ -99,7 +99,7 @@ def write_model(path: Path, trie: Trie) -> None:
     if path.name.endswith(SUFFIX):
         save_compiled(path, NgramModel.from_trie(trie))
         return
-    with bar("writing", sum(trie.counts)) as advance:
+    with progress_bar("writing", sum(trie.counts)) as advance:
         write_arpa(path, trie, advance)
 
 

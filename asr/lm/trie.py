@@ -31,16 +31,10 @@ class NgramArrays(NamedTuple):
     next: np.ndarray  # int32 (nodes,) the state after the n-gram: its longest suffix that later words can depend on
 
 
-@dataclass
-class Trie:
-    """A model that is being made: what an ARPA file says, without the links that queries need."""
+class ByOrder:
+    """What the first nodes of each order, `starts`, tell of a model."""
 
-    words: list[str]  # id -> word; <unk> is always among them
     starts: tuple[int, ...]  # starts[k]: the first node of order k; the last entry is the number of nodes
-    word: np.ndarray  # int32 (nodes,)
-    logp: np.ndarray  # float32 (nodes,); NaN: not given, to be found by backing off
-    backoff: np.ndarray  # float32 (contexts,)
-    children: np.ndarray  # int32 (contexts + 1,)
 
     @property
     def order(self) -> int:
@@ -51,6 +45,18 @@ class Trie:
     def counts(self) -> list[int]:
         """Number of n-grams of each order, from 1."""
         return [int(self.starts[k + 1] - self.starts[k]) for k in range(1, self.order + 1)]
+
+
+@dataclass
+class Trie(ByOrder):
+    """A model that is being made: what an ARPA file says, without the links that queries need."""
+
+    words: list[str]  # id -> word; <unk> is always among them
+    starts: tuple[int, ...]  # starts[k]: the first node of order k; the last entry is the number of nodes
+    word: np.ndarray  # int32 (nodes,)
+    logp: np.ndarray  # float32 (nodes,); NaN: not given, to be found by backing off
+    backoff: np.ndarray  # float32 (contexts,)
+    children: np.ndarray  # int32 (contexts + 1,)
 
     def parents(self, order: int) -> np.ndarray:
         """The context of each n-gram of an order, int32 `(n-grams,)`."""
