@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asr.config import BeamConfig
@@ -85,6 +85,7 @@ def test_words_of_a_closed_vocabulary():
     st.sampled_from([PIECES, WORD_PIECES, ["", "a", "b"]]),
     st.booleans(),
 )
+@example(88, 136, [], 17, WORD_PIECES, False)  # no snapshot had room for what won in the end
 def test_each_word_has_a_share_that_streams_have_too(frames, seed, cuts, beam, pieces, closed):
     logits = 3 * np.random.default_rng(seed).standard_normal((frames, len(pieces)))
     emission = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)

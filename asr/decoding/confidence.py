@@ -21,6 +21,7 @@ from asr.decoding.prefixes import Endings, spell_word
 from asr.kernel import compiled, kernel
 
 LAGS = (1, 2, 4)  # snapshots after the first one behind a word's end
+LEAST_SHARE = 1e-3  # the best hypothesis was in the beam even where no snapshot had room for it
 SLACK = 2  # snapshots by which the ends of a word may differ from one prefix to another
 
 
@@ -56,7 +57,7 @@ def word_shares(best: int, endings: Endings, beam: Beam, graph: Graph, spelling:
                     share += _share(
                         end, word, text, low, high, endings.node, endings.word, weights, graph, nodes, spelling
                     )
-            shares[place] = min(1.0, share / len(LAGS))
+            shares[place] = min(1.0, max(LEAST_SHARE, share / len(LAGS)))
         if before == 0:
             return shares[place:]
         node, word, end = np.int64(nodes[before].parent), np.int64(nodes[before].word), before
