@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.batching import load_utterance
-from asr.config import EvaluateConfig
 from asr.evaluation import Evaluation, Scored, evaluate, summary_text
 from asr.files import make_folder
 from asr.manifest import read_manifest
+from asr.options import EvaluateConfig
 from asr.recognizer import Recognizer
 from asr.report import Emission, write_report
 from asr.transcription import recognize_utterances

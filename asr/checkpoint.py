@@ -15,11 +15,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from asr.config import FeatureConfig, ModelConfig, TextConfig, from_values, to_values
+from asr.config import FeatureConfig, ModelConfig, TextConfig
 from asr.errors import ConfigError, ModelFileError
 from asr.files import write_atomically
 from asr.model import AcousticModel
 from asr.text import Tokenizer, load_tokenizer
+from asr.values import from_values, to_values
 
 FORMAT_VERSION = 1
 

@@ -13,21 +13,20 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, arg
 
-from asr.config import (
+from asr.config import Recipe, load_recipe
+from asr.corpora import LAYOUTS
+from asr.errors import AsrError, ConfigError
+from asr.options import (
     DecoderConfig,
     EvaluateConfig,
     LmConfig,
     LmTextConfig,
     PrepareConfig,
-    Recipe,
     TranscribeConfig,
     TuneConfig,
     load_decoder,
-    load_recipe,
-    validate,
 )
-from asr.corpora import LAYOUTS
-from asr.errors import AsrError, ConfigError
+from asr.values import validate
 
 Options = arg(name="")
 ModelPath = Annotated[Path, arg(aliases=["-m"], metavar="MODEL")]

@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 
 from asr.audio import probe
-from asr.config import PrepareConfig, Recipe, SplitConfig, TextConfig, load_recipe
+from asr.config import Recipe, TextConfig, load_recipe
 from asr.corpora import LAYOUTS, librispeech
 from asr.corpora.base import Candidate
 from asr.errors import AudioError, ConfigError, ManifestError
 from asr.files import make_folder, write_atomically
 from asr.manifest import Utterance, encode_manifest, relative_path, split_by_speaker, total_hours
+from asr.options import PrepareConfig, SplitConfig
 from asr.text import count_unknown, frames_needed, name_characters, normalize
 
 # Seconds. Times in corpora are rounded: a part may end this much behind the end of its recording.

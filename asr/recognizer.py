@@ -12,10 +12,10 @@ import torch
 from asr.audio import load_audio
 from asr.batching import pad
 from asr.checkpoint import ModelFile, load_model
-from asr.config import DecoderConfig, load_decoder
 from asr.decoding.decoder import Decoding, make_decoder
 from asr.device import choose_device
 from asr.features import LogMel
+from asr.options import DecoderConfig, load_decoder
 from asr.transcript import Alternative, Transcript, Word
 
 

@@ -28,7 +28,7 @@ from torch.nn.functional import ctc_loss
 
 from asr.batching import Batch, BatchDataset, Features, load_batches, plan_epoch, plan_in_order
 from asr.checkpoint import ModelFile, average_weights, load_state, save_model, save_state, save_weights
-from asr.config import Recipe, to_values
+from asr.config import Recipe
 from asr.dataset import Corpus, load_corpora
 from asr.decoding.greedy import blank_rate, greedy
 from asr.device import choose_device, choose_precision
@@ -38,6 +38,7 @@ from asr.files import write_atomically
 from asr.model import AcousticModel
 from asr.runlog import RunLog, clock, environment
 from asr.text import Tokenizer
+from asr.values import to_values
 
 LOG_STEPS = 10  # steps between lines of metrics.jsonl
 

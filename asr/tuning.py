@@ -12,12 +12,12 @@ from pathlib import Path
 import jiwer
 import numpy as np
 
-from asr.config import BeamConfig, DecoderConfig, TuneConfig, decoder_file
 from asr.decoding.decoder import GreedyDecoder
 from asr.errors import ConfigError, ManifestError
 from asr.evaluation import percent
 from asr.files import write_atomically
 from asr.manifest import read_manifest
+from asr.options import BeamConfig, DecoderConfig, TuneConfig, decoder_file
 from asr.progress import progress_bar
 from asr.recognizer import Recognizer
 from asr.text import normalize

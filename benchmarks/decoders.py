@@ -142,8 +142,8 @@ def choose(options: Options) -> Options:
 
 def language_model(options: Options) -> Path:
     """The ARPA file, made if need be."""
-    from asr.config import LmConfig
     from asr.lm.training import train_model
+    from asr.options import LmConfig
 
     if not options.lm.exists():
         tell(f"making {options.lm} from {options.text}")

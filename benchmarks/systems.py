@@ -43,8 +43,8 @@ class Asr:
         self.pieces, self.lm = pieces, NgramModel.load(arpa)
 
     def configure(self, setup: Setup) -> None:
-        from asr.config import BeamConfig
         from asr.decoding.beam import BeamDecoder
+        from asr.options import BeamConfig
 
         options = {"beam_nats": NATS, "open_vocabulary": False, **setup.options}
         config = BeamConfig(beam=setup.beam, lm_weight=setup.lm_weight, word_bonus=setup.word_bonus, **options)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.config import BeamConfig
 from asr.decoding.beam import BeamDecoder
 from asr.decoding.hotwords import Phrase
 from asr.decoding.lexicon import Lexicon
 from asr.lm.ngram import NgramModel
 from asr.lm.trie import build_trie
+from asr.options import BeamConfig
 
 LETTERS = ["", " ", "a", "b"]
 PIECES = ["", " a", "b", " ab", "a"]

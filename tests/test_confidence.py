@@ -5,11 +5,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asr.config import BeamConfig
 from asr.decoding.arrays import SNAPSHOT_FRAMES
 from asr.decoding.beam import BeamDecoder
 from asr.decoding.decoder import WordDecoder
 from asr.decoding.lexicon import Lexicon
+from asr.options import BeamConfig
 
 PIECES = ["", " ", "a", "b", "c"]
 WORD_PIECES = ["", " a", " b", " ab", "a", "b"]

@@ -7,21 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import (
-    DataConfig,
-    FeatureConfig,
-    ModelConfig,
-    PrepareConfig,
-    Recipe,
-    SplitConfig,
-    TextConfig,
-    TrainingConfig,
-    from_values,
-    load_recipe,
-    to_values,
-    validate,
-)
+from asr.config import DataConfig, FeatureConfig, ModelConfig, Recipe, TextConfig, TrainingConfig, load_recipe
 from asr.errors import ConfigError
+from asr.options import PrepareConfig, SplitConfig
+from asr.values import from_values, to_values, validate
 
 RECIPES = sorted(Path(__file__).parent.parent.glob("recipes/*/config.toml"))
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from command_line import ERROR, assert_told
 
-from asr.config import BeamConfig, DecoderConfig, TextConfig
+from asr.config import TextConfig
 from asr.decoding.beam import BeamDecoder
 from asr.decoding.decoder import WordDecoder, make_decoder
 from asr.decoding.hotwords import Phrase, read_hotwords
 from asr.decoding.lexicon import Lexicon
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
+from asr.options import BeamConfig, DecoderConfig
 from asr.text import CharacterTokenizer
 
 PIECES = ["", " ", "a", "b"]

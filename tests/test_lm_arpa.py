@@ -89,8 +89,8 @@ def test_scores_are_those_of_kenlm(arpa, sentence):
 @given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=8), min_size=1, max_size=30), st.integers(2, 4))
 def test_scores_are_those_of_kenlm_for_any_text(tmp_path_factory, sentences, order):
     kenlm = pytest.importorskip("kenlm")
-    from asr.config import LmConfig
     from asr.lm.training import train_model
+    from asr.options import LmConfig
 
     folder = tmp_path_factory.mktemp("lm")
     lines = [" ".join(f"w{id}" for id in sentence) for sentence in sentences]

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.config import LmConfig, LmTextConfig
 from asr.errors import AsrError, ConfigError, LanguageModelError
 from asr.lm import counting, streams
 from asr.lm.corpus import TextReader
@@ -21,6 +20,7 @@ from asr.lm.ngram import NgramModel, query
 from asr.lm.perplexity import measure_perplexity
 from asr.lm.pruning import prune_by_entropy
 from asr.lm.training import train_model
+from asr.options import LmConfig, LmTextConfig
 
 SPECIAL = ["<unk>", "<s>", "</s>"]
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.config import FeatureConfig, ModelConfig, PrepareConfig, Recipe, SplitConfig, SyntheticConfig
+from asr.config import FeatureConfig, ModelConfig, Recipe
 from asr.corpora.base import Candidate
 from asr.errors import ConfigError, ManifestError
 from asr.manifest import read_manifest
+from asr.options import PrepareConfig, SplitConfig, SyntheticConfig
 from asr.prepare import prepare
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from asr.assessment import assess
-from asr.config import EvaluateConfig, load_recipe
+from asr.config import load_recipe
+from asr.options import EvaluateConfig
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(path.parent for path in (ROOT / "recipes").glob("*/config.toml"))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.config import SyntheticConfig
 from asr.corpora.synthetic import DIGITS, Espeak, generate, record, sentence, split_voices
 from asr.errors import ManifestError
+from asr.options import SyntheticConfig
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,13 @@ import safetensors.torch
 import soundfile
 import torch
 
-from asr.config import Recipe, from_values, load_recipe
+from asr.config import Recipe, load_recipe
 from asr.device import choose_precision
 from asr.errors import AsrError, TrainingError
 from asr.manifest import Utterance, write_manifest
 from asr.recognizer import Recognizer
 from asr.training import train
+from asr.values import from_values
 
 TONES = {"a": 300, "b": 900, "c": 2500}  # hertz: a language whose letters are tones
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from command_line import COMPLETE, ERROR, assert_told
 
-from asr.config import BeamConfig, DecoderConfig, TuneConfig, load_decoder
+from asr.options import BeamConfig, DecoderConfig, TuneConfig, load_decoder
 from asr.tuning import Trial, _search_weights
 
 ARPA = """\\data\\

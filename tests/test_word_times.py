@@ -9,7 +9,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.config import BeamConfig, DecoderConfig, load_recipe
+from asr.config import load_recipe
 from asr.corpora.synthetic import Espeak, sentence
 from asr.decoding.beam import BeamDecoder
 from asr.decoding.decoder import GreedyDecoder, WordDecoder
@@ -17,6 +17,7 @@ from asr.decoding.hotwords import Phrase
 from asr.decoding.lexicon import Lexicon
 from asr.lm.ngram import NgramModel
 from asr.manifest import Utterance, write_manifest
+from asr.options import BeamConfig, DecoderConfig
 from asr.recognizer import Recognizer
 from asr.text import CharacterTokenizer
 from asr.training import train

@@ -20,10 +20,10 @@ import numpy as np
 import soundfile
 
 from asr.audio import resample
-from asr.config import SyntheticConfig
 from asr.corpora.base import Candidate
 from asr.errors import ManifestError
 from asr.files import make_folder
+from asr.options import SyntheticConfig
 
 SAMPLE_RATE = 16000  # hertz, of the files written
 BLOCK = 500  # utterances that one process speaks

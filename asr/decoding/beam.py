@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from asr.config import BeamConfig
 from asr.decoding.arrays import NO_WORD, NODE, ROOT, Rules, Spelling, frozen, new_beam
 from asr.decoding.confidence import word_shares
 from asr.decoding.hotwords import Phrase, compile_hotwords, no_hotwords
@@ -18,6 +17,7 @@ from asr.decoding.prefixes import Endings, endings, forget, trace
 from asr.decoding.search import advance
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramArrays, NgramModel
+from asr.options import BeamConfig
 
 T = TypeVar("T")
 MOST_NATS = 600.0  # between the best prefix and the worst: what 64-bit numbers hold

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from asr.config import DecoderConfig, TextConfig
+from asr.config import TextConfig
 from asr.decoding.alignment import align
 from asr.decoding.beam import BeamDecoder, Hypothesis
 from asr.decoding.greedy import Tokens, greedy
@@ -17,6 +17,7 @@ from asr.decoding.hotwords import read_hotwords
 from asr.decoding.lexicon import Lexicon
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
+from asr.options import DecoderConfig
 from asr.text import Tokenizer, normalize
 
 COMPILING_SECONDS = 4.0  # loading what was compiled before, and the largest lexicons, take less

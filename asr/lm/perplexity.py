@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.config import LmTextConfig
 from asr.errors import LanguageModelError
 from asr.kernel import compiled
 from asr.lm.corpus import BEGIN_ID, END_ID, TextReader
 from asr.lm.ngram import NgramModel, find
+from asr.options import LmTextConfig
 
 
 @dataclass(frozen=True)

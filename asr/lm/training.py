@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.config import LmConfig
 from asr.errors import ConfigError, LanguageModelError
 from asr.lm.arpa import read_arpa, write_arpa
 from asr.lm.compiled import SUFFIX, compiled_path, fingerprint, save_compiled
@@ -16,6 +15,7 @@ from asr.lm.kneser_ney import FALLBACK, estimate
 from asr.lm.ngram import NgramModel
 from asr.lm.pruning import prune_by_entropy
 from asr.lm.trie import Trie
+from asr.options import LmConfig
 from asr.progress import progress_bar, track
 
 _ARPA_NAMES = (".arpa", ".arpa.gz", ".arpa.xz")
