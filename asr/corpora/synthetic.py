@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from asr.acoustics import coloured_noise, reverberate
 from asr.audio import resample
 from asr.corpora.base import Candidate
 from asr.errors import ManifestError
@@ -137,35 +138,11 @@ def record(speech: np.ndarray, config: SyntheticConfig, random: np.random.Genera
     sound = np.concatenate([before, speech, after])
     power = float(np.mean(speech**2)) or 1.0
     if random.random() < config.reverberation_share:
-        sound = _reverberate(sound, random.uniform(0.1, 0.4), random)
+        sound = reverberate(sound, random.uniform(0.1, 0.4), 0.5, SAMPLE_RATE, random)
     if random.random() < config.noise_share:
-        noise = _coloured_noise(len(sound), random.uniform(0, 2), random)
+        noise = coloured_noise(len(sound), random.uniform(0, 2), SAMPLE_RATE, random)
         sound = sound + noise * np.sqrt(power / 10 ** (random.uniform(10, 30) / 10))
     return sound * (random.uniform(0.1, 0.9) / max(1e-9, float(np.abs(sound).max())))
-
-
-def _reverberate(sound: np.ndarray, seconds: float, random: np.random.Generator) -> np.ndarray:
-    """Convolve with the direct sound and a tail of noise that falls by 60 dB in `seconds` (Moorer 1979)."""
-    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    response = random.standard_normal(len(time)) * 10 ** (-3 * time / seconds)
-    response *= 0.5 / np.sqrt(np.sum(response**2))
-    response[0] = 1.0
-    size = _fast_length(len(sound) + len(response))
-    return np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(response, size), size)[: len(sound)]
-
-
-def _coloured_noise(length: int, slope: float, random: np.random.Generator) -> np.ndarray:
-    """Noise of power 1 whose spectrum falls as 1 / frequency ** slope: 0 is white, 1 pink, 2 brown."""
-    size = _fast_length(length)
-    spectrum = np.fft.rfft(random.standard_normal(size))
-    frequency = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), 50.0)
-    noise = np.fft.irfft(spectrum * frequency ** (-slope / 2), size)[:length]
-    return noise / np.sqrt(np.mean(noise**2))
-
-
-def _fast_length(length: int) -> int:
-    """The next power of two: transforms of other lengths can take ten times as long."""
-    return 1 << (length - 1).bit_length()
 
 
 class Espeak:
