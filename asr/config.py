@@ -86,16 +86,20 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The acoustic model: convolutional subsampling, bidirectional LSTM layers, a linear CTC head."""
+    """The acoustic model: convolutional subsampling, the layers of one encoder family, a linear CTC head."""
 
+    #: How one frame learns from others. Recurrent: 'rnn' (Elman's, tanh), 'gru' and 'lstm' look back only, so that
+    #: words can come while someone speaks; 'bilstm' looks both ways. 'cnn': separable convolutions along time, about a
+    #: second each way. 'transformer': self-attention with rotary positions. 'none': each frame by itself, to compare.
+    encoder: Literal["rnn", "gru", "lstm", "bilstm", "cnn", "transformer", "none"] = "bilstm"
     #: Feature frames for each output frame. 4 gives 40 ms frames: four times less work for the recurrent layers,
-    #: and still more frames than characters in fast speech.
-    subsampling: Literal[1, 2, 4, 8] = 4
+    #: and still more frames than characters in fast speech. 3 suits letters better, 6 and 8 larger units.
+    subsampling: Literal[1, 2, 3, 4, 6, 8] = 4
     #: Channels of the convolutions that subsample.
     channels: Positive = 32
-    #: Bidirectional LSTM layers.
+    #: Layers of the encoder.
     layers: Positive = 3
-    #: LSTM cells for each direction.
+    #: Size of a layer: cells for each direction of the recurrent families, features of a frame of the others.
     width: Positive = 256
     #: Share of activations set to zero between layers while training.
     dropout: Share = 0.2

@@ -1,5 +1,6 @@
 """What is in a model file, a language model, a manifest or a sound file, as text for a person."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -82,19 +83,23 @@ def _manifest(path: Path) -> Iterable[tuple[str, str]]:
         yield "note", f"{synthetic} utterances are synthetic speech: no claims about human voices"
 
 
+def _stretch(seconds: float) -> str:
+    return "everything" if math.isinf(seconds) else f"{seconds:.3f} s"
+
+
 def _model(path: Path) -> Iterable[tuple[str, str]]:
     from asr.checkpoint import load_model
 
     file = load_model(path)
     features, architecture, training = file.features, file.architecture, file.training
-    receptive = file.model.subsampling.receptive_frames * features.hop_seconds + features.window_seconds
+    back, ahead = (frames * features.hop_seconds + features.window_seconds / 2 for frames in file.model.context)
     pieces = file.tokenizer.pieces[1:]
     yield "model", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
     yield "parameters", f"{file.model.parameter_count():,}"
-    yield "layers", f"{architecture.layers} bidirectional LSTM of {architecture.width} cells each way"
+    yield "layers", f"{architecture.layers} {architecture.encoder}, width {architecture.width}"
     yield "hears", f"{features.mels} mel bands at {features.sample_rate} Hz, normalised by {features.normalization}"
     yield "output frame", f"{file.frame_seconds * 1000:g} ms (subsampling {architecture.subsampling})"
-    yield "receptive field", f"{receptive * 1000:.0f} ms before the LSTM, the whole recording after it"
+    yield "receptive field", f"back {_stretch(back)}, ahead {_stretch(ahead)}"
     shown = f": {''.join(pieces)!r}" if len(pieces) < 100 else ""
     yield "writes", f"{len(pieces)} tokens ({file.tokenizer.units}){shown}"
     yield "normalizer", file.text.normalizer + (f", replacing {file.text.replace}" if file.text.replace else "")

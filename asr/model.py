@@ -1,84 +1,89 @@
 """The acoustic model: log-mel features -> log-probabilities of tokens for each output frame.
 
-Padding never changes a result: what lies behind an utterance's end is set to zero before every convolution, and
-the backward LSTM starts at each utterance's own last frame.
+Padding never changes a result: what lies behind an utterance's end is set to zero before every convolution, and no
+layer lets an utterance's own frames learn from it.
 """
+
+import dataclasses
+import math
 
 import torch
 from torch import Tensor, nn
 
 from asr.config import ModelConfig
+from asr.encoders import FAMILIES, Span
+
+# Strides in time of the convolutions for each factor; each convolution halves the mel axis as well, which is why a
+# factor of 3 has a second one: the first layer's work follows from what they leave.
+STRIDES = {1: (), 2: (2,), 3: (3, 1), 4: (2, 2), 6: (3, 2), 8: (2, 2, 2)}
 
 
 class ConvSubsampling(nn.Module):
-    """Stride-2 convolutions over time and frequency (as in Deep Speech 2, Amodei et al. 2016), one for each halving.
+    """Strided convolutions over time and frequency (as in Deep Speech 2, Amodei et al. 2016).
 
-    `(batch, frames, mels)` -> `(batch, ceil(frames / factor), features)`.
+    `(batch, frames, mels)` -> `(batch, ceil(frames / factor), features)`. Output frame t hears the `factor - 1` frames
+    on both sides of frame `t * factor`: nothing after its own stretch of time.
     """
 
     def __init__(self, factor: int, mels: int, channels: int):
         super().__init__()
-        halvings = factor.bit_length() - 1
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(1 if i == 0 else channels, channels, kernel_size=3, stride=2, padding=1) for i in range(halvings)
-        )
-        for _ in range(halvings):
-            mels = (mels + 1) // 2
-        self.features = mels * channels if halvings else mels
-        self.receptive_frames = 2 ** (halvings + 1) - 1
+        self.factor = factor
+        self.convolutions = nn.ModuleList()
+        for stride in STRIDES[factor]:
+            inputs = channels if self.convolutions else 1
+            self.convolutions.append(
+                nn.Conv2d(inputs, channels, (2 * stride - 1, 3), stride=(stride, 2), padding=(stride - 1, 1))
+            )
+            mels = math.ceil(mels / 2)
+        self.features = mels * channels if self.convolutions else mels
+        self.receptive_frames = 2 * factor - 1
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Output frames for input frames, any shape."""
-        for _ in self.convolutions:
-            lengths = (lengths + 1) // 2
-        return lengths
+        return (lengths + self.factor - 1) // self.factor
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x = _silence_padding(features, lengths).unsqueeze(1)
         for convolution in self.convolutions:
-            lengths = (lengths + 1) // 2
+            stride = convolution.stride[0]
+            lengths = (lengths + stride - 1) // stride
             x = _silence_padding(torch.relu(convolution(x)), lengths, dim=2)
         return x.transpose(1, 2).flatten(2), lengths
 
 
-class BiLstmLayer(nn.Module):
-    """Two LSTMs (Hochreiter & Schmidhuber 1997), one along time and one against it, their outputs side by side.
-
-    `(batch, frames, inputs)` -> `(batch, frames, 2 * width)`. The backward one reads each utterance reversed within
-    its own length: the result of packed sequences, at two to five times their speed on a CPU.
-    """
-
-    def __init__(self, inputs: int, width: int):
-        super().__init__()
-        self.forwards = nn.LSTM(inputs, width, batch_first=True)
-        self.backwards = nn.LSTM(inputs, width, batch_first=True)
-        for lstm in (self.forwards, self.backwards):
-            with torch.no_grad():
-                # A forget gate open at first lets gradients reach far back (Jozefowicz et al. 2015).
-                lstm.bias_ih_l0[width : 2 * width] = 1.0
-                lstm.bias_hh_l0[width : 2 * width] = 0.0
-
-    def forward(self, x: Tensor, reversal: Tensor) -> Tensor:
-        """`reversal` `(batch, frames, 1)` holds, for each frame, the frame at the same distance from the end."""
-        ahead, _ = self.forwards(x)
-        back, _ = self.backwards(_reverse(x, reversal))
-        return torch.cat([ahead, _reverse(back, reversal)], dim=-1)
-
-
 class AcousticModel(nn.Module):
-    """Subsampling, bidirectional LSTM layers with layer normalisation and dropout between, and a linear CTC head.
+    """Subsampling, the layers of one encoder family, and a linear CTC head.
 
+    Layers that have no residual connection, the recurrent ones, are followed by layer normalisation and dropout.
     Token 0 is the blank.
     """
 
     def __init__(self, config: ModelConfig, mels: int, tokens: int):
         super().__init__()
+        family = FAMILIES[config.encoder]
         self.subsampling = ConvSubsampling(config.subsampling, mels, config.channels)
-        inputs = [self.subsampling.features] + [2 * config.width] * (config.layers - 1)
-        self.layers = nn.ModuleList(BiLstmLayer(size, config.width) for size in inputs)
-        self.norms = nn.ModuleList(nn.LayerNorm(2 * config.width) for _ in inputs)
-        self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(2 * config.width, tokens)
+        self.layers, self.norms = nn.ModuleList(), nn.ModuleList()
+        size = self.subsampling.features
+        for index in range(config.layers):
+            self.layers.append(family(size, config.width, config.dropout))
+            size = self.layers[-1].size
+            bare = family.residual and index < config.layers - 1
+            self.norms.append(nn.Identity() if bare else nn.LayerNorm(size))
+        self.dropout = nn.Dropout(0.0 if family.residual else config.dropout)
+        self.head = nn.Linear(size, tokens)
+
+    @property
+    def context(self) -> tuple[float, float]:
+        """How many feature frames before and after the first one of its own an output frame depends on; `math.inf`
+        where it is all there are."""
+        factor, layers = self.subsampling.factor, len(self.layers)
+        back, ahead = self.layers[0].back, self.layers[0].ahead
+        return factor * layers * back + factor - 1, factor * layers * ahead + factor - 1
+
+    @property
+    def causal(self) -> bool:
+        """Whether an output frame depends on nothing that comes after it."""
+        return self.layers[0].ahead == 0
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Output frames for feature frames."""
@@ -87,31 +92,38 @@ class AcousticModel(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features `(batch, frames, mels)` and their lengths `(batch,)` in frames -> float32 log-probabilities
         `(batch, output frames, tokens)` and their lengths; what lies behind a length means nothing."""
+        outputs = self.layer_outputs(features, lengths)
+        return torch.log_softmax(self.head(outputs[-1]).float(), dim=-1), self.output_lengths(lengths)
+
+    def layer_outputs(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
+        """What each layer hands on, `(batch, output frames, size)`, of features as `forward` takes them."""
         x, lengths = self.subsampling(features, lengths)
-        reversal = reversed_frames(lengths, x.shape[1]).unsqueeze(-1)
+        span, outputs = Span(lengths, x.shape[1]), []
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = self.dropout(norm(layer(x, reversal)))
-        return torch.log_softmax(self.head(x).float(), dim=-1), lengths
+            x = self.dropout(norm(layer(x, span)))
+            outputs.append(x)
+        return outputs
 
     def parameter_count(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def reversed_frames(lengths: Tensor, frames: int) -> Tensor:
-    """`(batch, frames)` positions that reverse each row within its length and leave the padding where it is.
+def match_width(config: ModelConfig, mels: int, tokens: int, parameters: int) -> ModelConfig:
+    """The config with the width at which its model has nearest to this many parameters."""
 
-    >>> reversed_frames(torch.tensor([3, 2]), 3)
-    tensor([[2, 1, 0],
-            [1, 0, 2]])
-    """
-    position = torch.arange(frames, device=lengths.device).unsqueeze(0)
-    mirrored = lengths.unsqueeze(1) - 1 - position
-    return torch.where(mirrored >= 0, mirrored, position)
+    def excess(width: int) -> int:
+        with torch.device("meta"):  # where tensors have a shape and no contents
+            return AcousticModel(dataclasses.replace(config, width=width), mels, tokens).parameter_count() - parameters
 
-
-def _reverse(x: Tensor, reversal: Tensor) -> Tensor:
-    return x.gather(1, reversal.expand(-1, -1, x.shape[-1]))
+    above = 1
+    while excess(above) < 0:
+        above *= 2
+    below = above // 2 or 1
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if excess(middle) < 0 else (below, middle)
+    return dataclasses.replace(config, width=min(below, above, key=lambda width: abs(excess(width))))
 
 
 def _silence_padding(x: Tensor, lengths: Tensor, dim: int = 1) -> Tensor:

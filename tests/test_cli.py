@@ -46,9 +46,9 @@ def corpus(noise_file, tmp_path):
     [
         ("prepare", ["SOURCE", "--max_seconds FLOAT Seconds. Longer utterances are rejected. (default: 35.0)"]),
         ("prepare", ["-o DIR, --output DIR", "--split.dev FLOAT Share of the audio for dev.jsonl. (default: 0.0)"]),
-        ("train", ["RECIPE.toml", "--model.width INT LSTM cells for each direction. (default: 256)"]),
+        ("train", ["RECIPE.toml", "--model.width INT Size of a layer: cells for each direction"]),
         ("train", ["--features.hop_seconds FLOAT Seconds from one frame to the next. (default: 0.01)"]),
-        ("train", ["--features.sample_rate INT Hertz.", "--model.subsampling {1,2,4,8}"]),
+        ("train", ["--features.sample_rate INT Hertz.", "--model.subsampling {1,2,3,4,6,8}"]),
         ("transcribe", ["INPUT Sound files, folders (walked), globs, or - for standard input."]),
         ("transcribe", ["-m MODEL, --model MODEL", "--format {txt,json} 'txt': the words.", "(default: txt)"]),
         ("transcribe", ["--batch_seconds FLOAT Seconds of audio that are recognised at once:"]),
@@ -66,7 +66,7 @@ def test_help_names_options_with_unit_and_default(asr, command, parts):
 def test_help_of_train_shows_the_values_of_the_recipe(asr, tmp_path):
     (tmp_path / "mine.toml").write_text("[model]\nwidth = 77\n")
     shown = words(asr("train", tmp_path / "mine.toml", "--help").stdout)
-    assert "LSTM cells for each direction. (default: 77)" in shown
+    assert "features of a frame of the others. (default: 77)" in shown
 
 
 def test_help_names_the_subcommands(asr):

@@ -95,7 +95,10 @@ WRONG = {
     "no learning rate": ("[training]\nlearning_rate = 0", "training.learning_rate: Expected `float` > 0.0"),
     "not a number": ("[training]\nlearning_rate = nan", "training.learning_rate: Expected `float` > 0.0"),
     "all dropped": ("[model]\ndropout = 1", "model.dropout: Expected `float` < 1.0"),
-    "choice of numbers": ("[model]\nsubsampling = 3", "model.subsampling: Invalid enum value 3; allowed: 1, 2, 4, 8"),
+    "choice of numbers": (
+        "[model]\nsubsampling = 5",
+        "model.subsampling: Invalid enum value 5; allowed: 1, 2, 3, 4, 6, 8",
+    ),
     "choice of names": ('[text]\nunits = "words"', "text.units: Invalid enum value 'words'; allowed: characters, bpe"),
     "a number for a path": ("output = 3", "output: expected str"),
     "one path for a list": ('[data]\ntrain = "a.jsonl"', "data.train: Expected `array`, got `str`"),

@@ -61,7 +61,8 @@ def test_model(model_path):
     described = rows(model_path)
     assert described["model"] == f"{model_path} (0.0 MB)"
     assert int(described["parameters"].replace(",", "")) > 1000
-    assert described["layers"] == "1 bidirectional LSTM of 16 cells each way"
+    assert described["layers"] == "1 bilstm, width 16"
+    assert described["receptive field"] == "back everything, ahead everything"
     assert described["hears"] == "20 mel bands at 16000 Hz, normalised by utterance"
     assert described["output frame"] == "40 ms (subsampling 4)"
     assert described["writes"] == "9 tokens (characters): ' abcdefgh'"
