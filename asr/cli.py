@@ -17,6 +17,7 @@ from asr.config import Recipe, load_recipe
 from asr.corpora import LAYOUTS
 from asr.errors import AsrError, ConfigError
 from asr.options import (
+    AuditionConfig,
     DecoderConfig,
     EvaluateConfig,
     LmConfig,
@@ -72,6 +73,30 @@ def train(
         raise ConfigError(f"{recipe}: not a recipe by its name, which must end in .toml")
     print(f"model  {train(validate(options, str(recipe)))}")
     return 0
+
+
+def augment(
+    recipe: Annotated[Path, tyro.conf.Positional, arg(metavar="RECIPE.toml")],
+    sounds: Annotated[tuple[str, ...], tyro.conf.Positional, arg(metavar="SOUND")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")],
+    options: Annotated[AuditionConfig, Options],
+) -> int:
+    """What a recipe's augmentation does to recordings, to be heard and seen before training.
+
+    Args:
+        recipe: The recipe. With it, --help shows the recipe's own values as defaults.
+        sounds: Sound files, folders (walked), or globs.
+        output: Folder for the examples as .wav files and index.html, which plays and shows them.
+    """
+    from asr.audition import audition
+
+    shown = audition(load_recipe(recipe), sounds, output, validate(options, "options"))
+    for example in shown.examples:
+        print(f"{one_line(str(example.path))}: {example.changes}")
+    print(f"page  {one_line(str(shown.page))}")
+    for reason in shown.failures:
+        tell(reason)
+    return 1 if shown.failures else 0
 
 
 def transcribe(
@@ -235,9 +260,9 @@ def tell(message: str) -> None:
 
 
 def recipe_of(arguments: list[str]) -> Recipe:
-    """The recipe that a `train` command line names, for its defaults; the built-in ones when it names none."""
+    """The recipe that a command line names, for its defaults; the built-in ones when it names none."""
     named = [name for name in arguments[1:] if name.endswith(".toml")]
-    return load_recipe(Path(named[0])) if arguments[:1] == ["train"] and named else Recipe()
+    return load_recipe(Path(named[0])) if named and arguments[0] in ("train", "augment") else Recipe()
 
 
 def decoder_of(arguments: list[str]) -> DecoderConfig:
@@ -268,7 +293,9 @@ def run(arguments: list[str]) -> int:
     search = decoder_of(arguments)
     app = tyro.extras.SubcommandApp()
     app.command(prepare)
-    app.command(with_options(train, recipe_of(arguments)))
+    recipe = recipe_of(arguments)
+    app.command(with_options(train, recipe))
+    app.command(with_options(augment, AuditionConfig(augment=recipe.augment)))
     app.command(with_options(transcribe, TranscribeConfig(search=search)))
     app.command(with_options(evaluate, EvaluateConfig(search=search)))
     app.command(with_options(tune, TuneConfig(search=search)))

@@ -13,6 +13,9 @@ import msgspec
 
 from asr.values import NotNegative, NotNegativeReal, Positive, PositiveReal, Share, below, from_values, read_toml
 
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Speed = Annotated[float, msgspec.Meta(ge=0.5, le=2)]
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -66,9 +69,39 @@ class FeatureConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Changes to the training features: masks, so that no single cue is relied on (SpecAugment, Park et al. 2019), and
-    other voices (vocal tract length perturbation, Jaitly & Hinton 2013)."""
+    """Changes to the training sound, so that other rooms, telephones and tempos are familiar, and to its features:
+    masks, so that no single cue is relied on (SpecAugment, Park et al. 2019), and other voices (vocal tract length
+    perturbation, Jaitly & Hinton 2013). `asr augment` lets a person hear and see what a recipe does."""
 
+    #: Versions of each utterance, each with sound changes of its own, made once and kept in the feature cache; epochs
+    #: take them by turns. More variety costs disk, not time.
+    copies: Positive = 1
+    #: Times the original's speed, pitch included; one is drawn for each copy. 0.9 1.0 1.1 is the usual choice (Ko et
+    #: al. 2015). From 0.5 to 2.
+    speeds: Annotated[tuple[Speed, ...], msgspec.Meta(min_length=1)] = (1.0,)
+    #: Probability that a copy is heard in a room (simulated: the direct sound and a falling tail of noise).
+    reverberation_share: Probability = 0.0
+    #: Seconds, lowest and highest, in which the room's tail falls by 60 dB. 0.3 is a furnished room, 1 a bare hall.
+    reverberation_seconds: tuple[PositiveReal, PositiveReal] = (0.2, 0.8)
+    #: Decibels, lowest and highest, by which the direct sound is above the tail: 0 is across the room, 12 near the
+    #: mouth.
+    reverberation_decibels: tuple[float, float] = (0.0, 12.0)
+    #: Probability that a copy has background noise.
+    noise_share: Probability = 0.0
+    #: Decibels, lowest and highest, by which speech is above the noise (the signal-to-noise ratio). Below 5 people
+    #: have trouble too.
+    noise_snr_decibels: tuple[float, float] = (5.0, 25.0)
+    #: Folder of noise recordings, walked; short ones are repeated. Without it: generated noise, from white to brown.
+    noise: Path | None = None
+    #: Probability that a copy has lost its high frequencies, as from a cheap microphone or a low sample rate.
+    band_limit_share: Probability = 0.0
+    #: Hertz, lowest and highest, above which nothing is left.
+    band_limit_hertz: tuple[PositiveReal, PositiveReal] = (3000.0, 7000.0)
+    #: Probability that a copy comes over the telephone: 300 to 3400 Hz at 8000 Hz, through a codec (G.711 mu-law or
+    #: A-law, or GSM 6.10).
+    telephone_share: Probability = 0.0
+    #: Decibels. The level of each copy is changed by up to this, either way. Peaks stay within full scale.
+    gain_decibels: NotNegativeReal = 0.0
     #: Largest stretch or squeeze of the mel axis, as a share of it: each utterance sounds like a smaller or larger
     #: speaker. It helps with voices that were never heard.
     frequency_stretch: Share = 0.1
@@ -82,6 +115,12 @@ class AugmentConfig:
     frequency_masks: NotNegative = 2
     #: Mel bands. The widest frequency mask.
     frequency_mask_mels: NotNegative = 20
+
+    def __post_init__(self):
+        for name in ("reverberation_seconds", "reverberation_decibels", "noise_snr_decibels", "band_limit_hertz"):
+            lowest, highest = getattr(self, name)
+            if lowest > highest:
+                raise ValueError(f"{name}: the lowest comes first, so not {lowest:g} and then {highest:g}")
 
 
 @dataclass(frozen=True)
@@ -178,4 +217,6 @@ def load_recipe(path: Path) -> Recipe:
         train=tuple(below(folder, name) for name in recipe.data.train),
         dev=tuple(below(folder, name) for name in recipe.data.dev),
     )
-    return dataclasses.replace(recipe, output=below(folder, recipe.output), data=data)
+    noise = recipe.augment.noise and below(folder, recipe.augment.noise)
+    augment = dataclasses.replace(recipe.augment, noise=noise)
+    return dataclasses.replace(recipe, output=below(folder, recipe.output), data=data, augment=augment)

@@ -2,12 +2,13 @@
 fields are the `--help` texts."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from asr.config import AugmentConfig
 from asr.values import FLAT, NotNegative, NotNegativeReal, Positive, PositiveReal, Share, below, from_values, read_toml
 
 
@@ -164,6 +165,17 @@ class DecoderConfig:
             if getattr(beam, name) != getattr(BeamConfig(), name)
         ]
         return ", ".join(parts + changed)
+
+
+@dataclass(frozen=True)
+class AuditionConfig:
+    """Hearing and seeing what a recipe's augmentation does."""
+
+    #: Examples of each recording.
+    examples: Positive = 4
+    #: Another seed draws other examples.
+    seed: NotNegative = 0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,319 @@
+"""Changes to the training sound: each does what its numbers say, and follows from the generator alone."""
+
+import dataclasses
+import pickle
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import soundfile
+from command_line import COMPLETE, ERROR, PARTLY, assert_told
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_report import Page
+
+from asr.augment import CODECS, Changes, WaveformAugmenter, add_noise, draw_changes
+from asr.config import AugmentConfig, load_recipe
+from asr.errors import AudioError, ConfigError
+
+RATE = 16000
+EVERYTHING = AugmentConfig(
+    speeds=(0.9, 1.0, 1.1),
+    reverberation_share=0.5,
+    noise_share=0.5,
+    band_limit_share=0.5,
+    telephone_share=0.5,
+    gain_decibels=20.0,
+)
+
+
+def tone(hertz: float, seconds: float = 1.0, amplitude: float = 0.5) -> np.ndarray:
+    time = np.arange(round(seconds * RATE)) / RATE
+    return (amplitude * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+
+def white(seconds: float = 1.0, seed: int = 9) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).standard_normal(round(seconds * RATE))).astype(np.float32)
+
+
+def change(samples: np.ndarray, config: AugmentConfig = AugmentConfig(), seed: int = 0, **changes) -> np.ndarray:  # noqa: B008
+    return WaveformAugmenter(config, RATE)(samples, Changes(**changes), np.random.default_rng(seed))
+
+
+def decibels(power: float) -> float:
+    return 10 * np.log10(power + 1e-20)
+
+
+def band_decibels(samples: np.ndarray, lowest: float, highest: float) -> float:
+    """Power between two frequencies."""
+    power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2 / len(samples)
+    hertz = np.fft.rfftfreq(len(samples), 1 / RATE)
+    return decibels(power[(hertz >= lowest) & (hertz < highest)].sum())
+
+
+def loudest_hertz(samples: np.ndarray) -> float:
+    return float(np.abs(np.fft.rfft(samples * np.hanning(len(samples)))).argmax() * RATE / len(samples))
+
+
+def test_the_defaults_leave_the_sound_as_it_is():
+    samples = white() * 30  # far beyond full scale, which is the recording's own matter
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        changes = draw_changes(AugmentConfig(), random)
+        assert changes == Changes() and changes.to_text() == "unchanged"
+        np.testing.assert_array_equal(WaveformAugmenter(AugmentConfig(), RATE)(samples, changes, random), samples)
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.9, 1.1, 2.0])
+def test_speed_changes_length_and_pitch(speed):
+    changed = change(tone(1000), speed=speed)
+    assert len(changed) == round(RATE / speed)
+    assert loudest_hertz(changed) == pytest.approx(1000 * speed, abs=2)
+
+
+@pytest.mark.parametrize("snr", [-5.0, 0.0, 10.0, 30.0])
+@pytest.mark.parametrize("choice", [0.0, 0.5, 1.0])
+def test_noise_has_the_ratio_asked_for(snr, choice):
+    speech = tone(440, amplitude=0.05)
+    noise = change(speech, noise_snr_decibels=snr, noise_choice=choice) - speech
+    assert decibels(np.mean(speech**2)) - decibels(np.mean(noise**2)) == pytest.approx(snr, abs=0.05)
+
+
+def test_generated_noise_goes_from_white_to_brown():
+    silence = tone(7900, seconds=4, amplitude=0.01)  # out of the bands measured
+    slopes = []
+    for choice in (0.0, 0.5, 1.0):
+        noise = change(silence, noise_snr_decibels=-20.0, noise_choice=choice)
+        slopes.append(band_decibels(noise, 200, 400) - band_decibels(noise, 3200, 6400))
+    # 4 octaves apart and 16 times as wide: white has 12 dB less power in the lower band, brown 24 dB more than white.
+    np.testing.assert_allclose(slopes, [-12, 0, 12], atol=2)
+
+
+def test_noise_comes_from_the_folder_and_is_repeated_where_it_is_short(tmp_path):
+    (tmp_path / "deep").mkdir()
+    soundfile.write(tmp_path / "deep" / "hum.flac", tone(3000, seconds=0.25), RATE)
+    speech = tone(100, seconds=2.0)
+    augmenter = WaveformAugmenter(AugmentConfig(noise=tmp_path), RATE)
+    changes = Changes(noise_snr_decibels=6.0)
+    noise = augmenter(speech, changes, np.random.default_rng(0)) - speech
+    assert loudest_hertz(noise) == pytest.approx(3000, abs=4)
+    assert band_decibels(noise[-4000:], 2900, 3100) > band_decibels(noise[-4000:], 0, 2900)
+    assert augmenter.describe(changes) == "hum.flac 6 dB below"
+
+
+def test_every_recording_of_the_folder_is_heard(tmp_path):
+    for hertz in (1000, 2000, 3000):
+        soundfile.write(tmp_path / f"{hertz}.wav", tone(hertz, seconds=2.0), RATE)
+    config = AugmentConfig(noise=tmp_path, noise_share=1.0)
+    augmenter, random = WaveformAugmenter(config, RATE), np.random.default_rng(0)
+    speech = tone(100, amplitude=0.001)
+    noises = [augmenter(speech, draw_changes(config, random), random) - speech for _ in range(30)]
+    assert {round(loudest_hertz(noise) / 100) for noise in noises} == {10, 20, 30}
+
+
+def test_silent_noise_and_silent_speech_stay_finite():
+    assert np.array_equal(add_noise(tone(440), np.zeros(RATE), 10.0), tone(440))
+    assert not change(np.zeros(RATE, np.float32), noise_snr_decibels=0.0).any()
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 0.8])
+def test_a_room_falls_by_60_decibels_in_its_time(seconds):
+    click = np.zeros(2 * RATE, np.float32)
+    click[0] = 0.5
+    tail = change(click, reverberation_seconds=seconds, reverberation_decibels=0.0)[1:]
+    # Schroeder's backward integration: what is still to come, from -5 to -35 dB of it.
+    remaining = decibels(np.cumsum(tail[::-1].astype(np.float64) ** 2)[::-1] / np.sum(tail.astype(np.float64) ** 2))
+    start, stop = np.argmax(remaining < -5), np.argmax(remaining < -35)
+    assert 2 * (stop - start) / RATE == pytest.approx(seconds, rel=0.1)
+
+
+def test_a_near_voice_has_a_weaker_tail():
+    click = np.zeros(RATE, np.float32)
+    click[0] = 0.5
+    for above in (0.0, 12.0):
+        heard = change(click, reverberation_seconds=0.3, reverberation_decibels=above)
+        direct, tail = heard[0] ** 2, np.sum(heard[1:] ** 2)
+        assert decibels(direct) - decibels(tail) == pytest.approx(above, abs=0.1)
+
+
+def test_a_band_limit_takes_what_is_above_it_and_nothing_else():
+    changed = change(white(2.0), band_limit_hertz=3000.0)
+    assert band_decibels(changed, 3300, 8000) < band_decibels(white(2.0), 3300, 8000) - 60
+    assert band_decibels(changed, 0, 2700) == pytest.approx(band_decibels(white(2.0), 0, 2700), abs=0.1)
+    np.testing.assert_allclose(change(tone(1000), band_limit_hertz=3000.0)[800:-800], tone(1000)[800:-800], atol=1e-3)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_telephone_leaves_its_band_in_time(codec):
+    speech = white(2.0)
+    heard = change(speech, telephone=codec)
+    assert len(heard) == len(speech)
+    whole = band_decibels(heard, 0, 8000)
+    assert band_decibels(heard, 4000, 8000) < whole - 45
+    assert band_decibels(heard, 0, 150) < whole - 12
+    assert band_decibels(heard, 400, 3200) > whole - 1
+    clean = change(tone(1000), telephone=codec)
+    error = clean[800:-800] - tone(1000)[800:-800]
+    assert decibels(np.mean(tone(1000) ** 2)) - decibels(np.mean(error**2)) > 12, "in step with the original"
+
+
+def test_gain():
+    np.testing.assert_allclose(change(tone(440), gain_decibels=-20.0), 0.1 * tone(440), rtol=1e-5)
+    assert np.abs(change(tone(440), gain_decibels=40.0)).max() == pytest.approx(1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples=st.one_of(st.integers(0, 40), st.integers(0, 9000)), seed=st.integers(0, 10_000))
+def test_every_length_has_its_changes_and_the_same_seed_gives_the_same_samples(samples, seed):
+    config = EVERYTHING
+    speech = 3 * white()[:samples]
+    sounds = []
+    for _ in range(2):
+        random = np.random.default_rng(seed)
+        changes = draw_changes(config, random)
+        sounds.append(WaveformAugmenter(config, RATE)(speech, changes, random))
+    np.testing.assert_array_equal(*sounds)
+    assert len(sounds[0]) == (max(1, round(samples / changes.speed)) if samples else 0)
+    assert sounds[0].dtype == np.float32 and np.isfinite(sounds[0]).all()
+    assert changes == Changes() or np.abs(sounds[0]).max(initial=0) <= 1
+
+
+def test_changes_are_as_frequent_and_as_large_as_asked():
+    config = dataclasses.replace(EVERYTHING, noise_share=0.2, telephone_share=1.0)
+    drawn = [draw_changes(config, np.random.default_rng(seed)) for seed in range(2000)]
+    assert {changes.speed for changes in drawn} == {0.9, 1.0, 1.1}
+    assert {changes.telephone for changes in drawn} == set(CODECS)
+    assert np.mean([changes.noise_snr_decibels is not None for changes in drawn]) == pytest.approx(0.2, abs=0.03)
+    for name in ("reverberation_seconds", "reverberation_decibels", "noise_snr_decibels", "band_limit_hertz"):
+        lowest, highest = getattr(config, name)
+        values = [getattr(changes, name) for changes in drawn if getattr(changes, name)]
+        assert lowest <= min(values) < lowest + 0.1 * (highest - lowest)
+        assert highest - 0.1 * (highest - lowest) < max(values) <= highest
+    gains = [changes.gain_decibels for changes in drawn]
+    assert -20 <= min(gains) < -18 and 18 < max(gains) <= 20
+
+
+def test_another_share_of_one_change_leaves_the_others_as_they_were():
+    for seed in range(50):
+        with_noise = draw_changes(EVERYTHING, np.random.default_rng(seed))
+        without = draw_changes(dataclasses.replace(EVERYTHING, noise_share=0.0), np.random.default_rng(seed))
+        assert dataclasses.replace(with_noise, noise_snr_decibels=None, noise_choice=0.0) == without
+
+
+def test_worker_processes_make_the_same_sound(tmp_path):
+    soundfile.write(tmp_path / "hum.wav", tone(3000), RATE)
+    augmenter = WaveformAugmenter(AugmentConfig(noise=tmp_path), RATE)
+    changes = Changes(noise_snr_decibels=5.0, reverberation_seconds=0.3)
+    sounds = [
+        each(tone(440), changes, np.random.default_rng(1))
+        for each in (augmenter, pickle.loads(pickle.dumps(augmenter)))
+    ]
+    np.testing.assert_array_equal(*sounds)
+
+
+def test_the_text_says_everything():
+    changes = Changes(1.1, 0.42, 6.0, 12.3, 0.5, -3.14, 4000.0, "A-law")
+    assert WaveformAugmenter(AugmentConfig(), RATE).describe(changes) == (
+        "1.1 times as fast, room of 0.42 s, its tail 6 dB below, pink noise 12 dB below, gain -3.1 dB, "
+        "nothing above 4000 Hz, telephone (A-law)"
+    )
+
+
+def test_a_noise_folder_that_cannot_be_used_is_told_at_once(tmp_path):
+    for folder in (tmp_path / "none", tmp_path):
+        with pytest.raises(ConfigError, match=f"augment.noise: {folder}: no "):
+            WaveformAugmenter(AugmentConfig(noise=folder), RATE)
+    soundfile.write(tmp_path / "good.wav", tone(440), RATE)
+    soundfile.write(tmp_path / "cut.flac", white(), RATE)
+    whole = (tmp_path / "cut.flac").read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"not a sound"):
+        (tmp_path / "cut.flac").write_bytes(damaged)
+        with pytest.raises(AudioError, match=r"cut\.flac"):
+            WaveformAugmenter(AugmentConfig(noise=tmp_path), RATE)
+
+
+def test_a_band_wider_than_the_sound():
+    with pytest.raises(ConfigError, match=r"augment\.band_limit_hertz: 7000 Hz"):
+        WaveformAugmenter(AugmentConfig(band_limit_share=0.5), 8000)
+
+
+def recipe(folder, **augment):
+    path = folder / "recipe.toml"
+    path.write_text("\n".join(["[augment]", *(f"{name} = {value}" for name, value in augment.items())]))
+    return path
+
+
+def test_the_noise_folder_is_below_the_recipe(tmp_path):
+    assert load_recipe(recipe(tmp_path, noise='"../noise"')).augment.noise == tmp_path.parent / "noise"
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"speeds": "[3.0]"}, "2.0"),
+        ({"speeds": "[]"}, "length >= 1"),
+        ({"noise_share": 1.5}, "1.0"),
+        ({"noise_snr_decibels": "[20, 5]"}, "not 20 and then 5"),
+        ({"copies": 0}, "1"),
+    ],
+)
+def test_bad_options_are_told_by_name(tmp_path, option, told):
+    path = recipe(tmp_path, **option)
+    with pytest.raises(ConfigError) as error:
+        load_recipe(path)
+    for part in (str(path), "augment", *option, told):
+        assert part in str(error.value)
+
+
+def test_the_command_writes_examples_to_hear_and_see(asr, tmp_path, noise_file):
+    sounds = [noise_file(name) for name in ("a/x.wav", "b/x.wav", "b/x.flac", "b/<i>ö #1%20?.wav")]
+    out = tmp_path / "out"
+    result = asr("augment", recipe(tmp_path, telephone_share=1), *sounds, "-o", out, "--examples", 2)
+    assert (result.returncode, result.stderr) == (COMPLETE, "")
+    assert result.stdout.count("telephone (") == 8
+    written = sorted(str(path.relative_to(out)) for path in out.rglob("*.wav"))
+    names = ("a/x.wav", "b/<i>ö #1%20?.wav", "b/x.flac.wav", "b/x.wav.wav")
+    assert written == sorted(f"{kind}/{name}" for kind in ("original", "example-1", "example-2") for name in names)
+    for path in out.rglob("example-1/**/*.wav"):
+        assert band_decibels(soundfile.read(path)[0], 4000, 8000) < -60
+    page = Page((out / "index.html").read_text())
+    assert [tag for tag in page.tags if tag == "audio"] == ["audio"] * 12
+    assert page.text.count("telephone (") == 8 and "<i>ö" in page.text
+
+
+def test_the_page_plays_the_files_beside_it(asr, tmp_path, noise_file):
+    asr("augment", recipe(tmp_path), noise_file("a #1%20?.wav"), "-o", tmp_path / "out", "--examples", 1)
+    page = Page((tmp_path / "out" / "index.html").read_text())
+    sources = [value for name, value in page.values if name == "src"]
+    assert [source for source in sources if ":" in source or source.startswith("/")] == []
+    assert all((tmp_path / "out" / unquote(source)).is_file() for source in sources) and len(sources) == 2
+
+
+def test_the_same_seed_gives_the_same_examples_and_options_override_the_recipe(asr, tmp_path, noise_file):
+    sound, path = noise_file("x.wav"), recipe(tmp_path, noise_share=1)
+
+    def example(*options) -> bytes:
+        assert asr("augment", path, sound, "-o", tmp_path / "out", *options).returncode == COMPLETE
+        return (tmp_path / "out" / "example-1" / "x.wav").read_bytes()
+
+    assert example() == example() != example("--seed", 1)
+    assert example("--augment.noise_share", 0) == (tmp_path / "out" / "original" / "x.wav").read_bytes()
+
+
+def test_one_bad_sound_does_not_stop_the_others(asr, tmp_path, noise_file):
+    good, long = noise_file("good.wav"), noise_file("long.wav", seconds=40)
+    result = asr("augment", recipe(tmp_path), tmp_path / "none.wav", long, good, "-o", tmp_path / "out")
+    assert result.returncode == PARTLY and result.stderr.count("\n") == 2
+    assert "none.wav" in result.stderr and "long.wav: 40 s, more than data.max_seconds" in result.stderr
+    assert (tmp_path / "out" / "example-4" / "good.wav").exists()
+
+
+def test_nothing_to_hear(asr, tmp_path, noise_file):
+    missing = tmp_path / "none.wav"
+    assert_told(asr("augment", recipe(tmp_path), missing, "-o", tmp_path), ERROR, missing)
+    sound = noise_file("out/original/x.wav")
+    before = sound.read_bytes()
+    assert_told(asr("augment", recipe(tmp_path), sound, "-o", tmp_path / "out"), ERROR, sound, "-o")
+    assert sound.read_bytes() == before
+    noiseless = recipe(tmp_path, noise='"no_such"')
+    assert_told(asr("augment", noiseless, sound, "-o", tmp_path / "o"), ERROR, tmp_path / "no_such")
