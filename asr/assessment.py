@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr.batching import load_utterance
+from asr.audio import load_utterance
 from asr.evaluation import Evaluation, Scored, evaluate, summary_text
 from asr.files import make_folder
 from asr.manifest import read_manifest

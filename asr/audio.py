@@ -15,6 +15,7 @@ import soundfile
 import soxr
 
 from asr.errors import AudioError
+from asr.manifest import Utterance
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".w64", ".caf")
 
@@ -92,6 +93,13 @@ def load_audio(
             raise AudioError(f"{name}: has {info.duration:.2f} s, so no part from {offset:.2f} s to {end:.2f} s")
         samples = _decode(stream, str(name), start, count, info)
     return _convert(samples, info, sample_rate, str(name))
+
+
+def load_utterance(utterance: Utterance, sample_rate: int) -> Audio:
+    """The utterance's audio: its part of the recording, or all of it."""
+    if utterance.offset is None:
+        return load_audio(utterance.audio_filepath, sample_rate)
+    return load_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)
 
 
 def find_audio(folder: str | os.PathLike) -> list[Path]:

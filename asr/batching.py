@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +9,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from asr.audio import Audio, load_audio
 from asr.config import AugmentConfig
+from asr.corpus_features import CorpusFeatures
 from asr.errors import AudioError
-from asr.features import LogMel, augment_features
-from asr.manifest import Utterance
+from asr.features import augment_features
+from asr.text import frames_needed
 
 # Seconds. Batches are padded to multiples of this, so that few shapes occur: libraries that compile their kernels
 # for each shape (oneDNN's LSTM) otherwise spend half the time of short utterances on that.
-GRID_SECONDS = 0.32
+GRID_SECONDS = 0.08
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,15 @@ class Batch:
     lengths: Tensor  # (batch,) frames of each utterance
     tokens: Tensor  # (sum of token counts,) the references end to end, as torch's CTC loss takes them
     token_lengths: Tensor  # (batch,)
+    frames_needed: Tensor  # (batch,) fewest output frames in which CTC can write each reference
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All but the positions, by name."""
+        return {name: value for name, value in vars(self).items() if name != "utterances"}
 
-def load_utterance(utterance: Utterance, sample_rate: int) -> Audio:
-    """The utterance's audio: its part of the recording, or all of it."""
-    if utterance.offset is None:
-        return load_audio(utterance.audio_filepath, sample_rate)
-    return load_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)
+    def pin_memory(self) -> "Batch":
+        """A copy that a GPU can fetch while it computes."""
+        return Batch(self.utterances, **{name: tensor.pin_memory() for name, tensor in self.tensors().items()})
 
 
 def pad(features: Sequence[Tensor], hop_seconds: float) -> tuple[Tensor, Tensor]:
@@ -72,41 +73,28 @@ def _on_grid(seconds: float) -> float:
 def plan_epoch(durations: Sequence[float], batch_seconds: float, seed: int, epoch: int) -> list[list[int]]:
     """The batches of one epoch, in a random order that follows from (seed, epoch) alone.
 
-    Durations are jittered by 5% before grouping, so that utterances meet other ones in each epoch while padding
-    stays small. The first epoch goes from short to long instead (SortaGrad, Amodei et al. 2016): a network that knows
-    nothing learns its first alignments from short utterances.
+    Durations are jittered by 2% before grouping, so that utterances meet other ones in each epoch while padding
+    stays small. The first epoch begins with the largest batch, since one that memory cannot hold should fail at once,
+    and then goes from short to long (SortaGrad, Amodei et al. 2016): a network that knows nothing learns its first
+    alignments from short utterances.
     """
     random = np.random.default_rng((seed, epoch))
-    jittered = np.asarray(durations) * random.uniform(0.95, 1.05, len(durations))
+    jittered = np.asarray(durations) * random.uniform(0.98, 1.02, len(durations))
     batches = plan_in_order(jittered.tolist(), batch_seconds)
     if epoch == 0:
-        return batches[::-1]
+        largest = max(range(len(batches)), key=lambda i: len(batches[i]) * jittered[batches[i][0]])
+        return [batches.pop(largest), *batches[::-1]]
     random.shuffle(batches)
     return batches
 
 
-class Features:
-    """Log-mel features of utterances by position: kept in memory when they fit there, else made anew each time."""
+def part_of(indices: Sequence[int], number: int, parts: int) -> list[int]:
+    """The `number`-th of so many parts of a batch, all of about the same size and the same lengths of utterances.
 
-    def __init__(self, utterances: Sequence[Utterance], log_mel: LogMel, memory_gigabytes: float = 0.0):
-        self._utterances, self._log_mel = utterances, log_mel
-        self.hop_seconds = log_mel.config.hop_seconds
-        frames = sum(utterance.duration for utterance in utterances) / self.hop_seconds
-        self.kept: list[Tensor] | None = None
-        if frames * log_mel.config.mels * 4 <= memory_gigabytes * 1e9:
-            # Threads suffice: decoding and Fourier transforms run outside the interpreter's lock.
-            pool = ThreadPoolExecutor()
-            try:
-                self.kept = list(pool.map(self._make, range(len(utterances))))
-            finally:
-                pool.shutdown(cancel_futures=True)  # Ctrl-C and a damaged file must not wait for the rest
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self._make(index) if self.kept is None else self.kept[index]
-
-    def _make(self, index: int) -> Tensor:
-        audio = load_utterance(self._utterances[index], self._log_mel.config.sample_rate)
-        return self._log_mel(torch.from_numpy(audio.samples))
+    A batch has at least one utterance in each part: a part without one of its own repeats the first, and must not be
+    learned from.
+    """
+    return list(indices[number::parts] or indices[:1])
 
 
 class BatchDataset(Dataset):
@@ -114,7 +102,7 @@ class BatchDataset(Dataset):
 
     def __init__(
         self,
-        features: Features,
+        features: CorpusFeatures,
         tokens: Sequence[Sequence[int]],
         plan: Sequence[Sequence[int]],
         augment: AugmentConfig | None = None,
@@ -129,7 +117,7 @@ class BatchDataset(Dataset):
 
     def __getitem__(self, position: int) -> Batch:
         indices = self._plan[position]
-        features, lengths = pad([self._augmented(index) for index in indices], self._features.hop_seconds)
+        features, lengths = pad([self._augmented(index) for index in indices], self._features.config.hop_seconds)
         tokens = [self._tokens[index] for index in indices]
         return Batch(
             tuple(indices),
@@ -137,17 +125,21 @@ class BatchDataset(Dataset):
             lengths,
             torch.tensor([token for row in tokens for token in row], dtype=torch.long),
             torch.tensor([len(row) for row in tokens]),
+            torch.tensor([frames_needed(row) for row in tokens]),
         )
 
     def _augmented(self, index: int) -> Tensor:
+        features = self._features(self._epoch, index)
         if self._augment is None:
-            return self._features[index]
-        random = np.random.default_rng((self._seed, self._epoch, index))
-        return augment_features(self._features[index], self._augment, self._features.hop_seconds, random)
+            return features
+        # Another stream of random numbers than the sound's changes have.
+        random = np.random.default_rng((self._seed, self._epoch, index, 1))
+        return augment_features(features, self._augment, self._features.config.hop_seconds, random)
 
 
-def load_batches(dataset: BatchDataset, workers: int) -> Iterator[Batch]:
-    """The dataset's batches in order, made ahead of time by worker processes (none: made when asked for).
+def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iterator[Batch]:
+    """The dataset's batches in order, made ahead of time by worker processes (none: made when asked for), in pinned
+    memory for a GPU.
 
     Raises `AudioError` naming the recording that cannot be read.
     """
@@ -157,6 +149,7 @@ def load_batches(dataset: BatchDataset, workers: int) -> Iterator[Batch]:
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_ignore_interrupts,
+        pin_memory=pin,
         # A generator of its own: the loader's seed must not be drawn from the stream that dropout uses.
         generator=torch.Generator(),
     )

@@ -150,16 +150,29 @@ class TrainingConfig:
 
     #: Passes over the training data; fewer when early stopping ends the run.
     epochs: Positive = 30
-    #: Seconds of audio for each step, padding included. More is faster for each second, less makes more steps.
+    #: Seconds of audio for each step, padding included, over all processes of the run. More is faster for each second,
+    #: less makes more steps.
     batch_seconds: PositiveReal = 120.0
+    #: Parts that each batch is learned in, one after the other, before the weights change: less memory for the same
+    #: result.
+    accumulate: Positive = 1
+    #: Model file whose weights to begin with, where name and shape agree; those of the output layer go by token, so
+    #: that its alphabet may be another one.
+    warm_start: Path | None = None
     #: Peak learning rate of AdamW.
     learning_rate: PositiveReal = 1e-3
-    #: Share of all steps in which the learning rate climbs from zero; it then falls to zero along a half cosine.
+    #: Share of all steps in which the learning rate climbs from zero.
     warmup_share: Share = 0.1
+    #: The learning rate after that: down to zero along a half cosine or a line, or constant, for runs that patience
+    #: ends.
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
     #: AdamW's decoupled weight decay, on matrices only.
     weight_decay: NotNegativeReal = 1e-2
     #: Largest gradient norm; longer gradients are scaled down to it. The norm before clipping is logged.
     clip_norm: PositiveReal = 5.0
+    #: Decay of the moving average of the weights at each step, such as 0.999; the average is what is measured on dev
+    #: and kept. 0: the weights themselves.
+    ema: Share = 0.0
     #: Epochs without a better dev WER after which training stops.
     patience: Positive = 10
     #: The final model is the average of this many best checkpoints by dev WER (or the best one if that is better
@@ -169,11 +182,13 @@ class TrainingConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     #: Where to compute. 'auto' takes a GPU if there is one.
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    #: Gigabytes. Features are kept in memory when they fit into this, and read once rather than in each epoch; an
-    #: hour of audio takes 0.12.
-    memory_gigabytes: NotNegativeReal = 1.0
-    #: Processes that make features ahead of the training loop when they are not kept; 0 does it in between steps.
-    workers: NotNegative = 1
+    #: Folder for features, made once and read in each epoch; several runs may share it. None: in the run's folder,
+    #: until the run ends.
+    cache: Path | None = None
+    #: Gigabytes. Features that take more, 0.06 for an hour of audio and each copy, are made anew in each epoch.
+    cache_gigabytes: NotNegativeReal = 20.0
+    #: Processes that make batches ahead of the training loop; none are needed on a CPU when the features are kept.
+    workers: NotNegative = 2
     #: Minutes between checkpoints inside an epoch: the most that a crash can lose. 0 saves after every step.
     checkpoint_minutes: NotNegativeReal = 5.0
     #: Everything random follows from it: weights, order, masks, dropout.

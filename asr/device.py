@@ -1,5 +1,8 @@
 """Where to compute, and in which arithmetic."""
 
+import resource
+import sys
+
 import torch
 
 
@@ -26,3 +29,11 @@ def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype, str]
     if device.type == "cpu":
         return torch.float32, "this processor has no AMX tiles, without which bfloat16 is slower"
     return torch.float32, f"bfloat16 on {device.type} has not been shown to help"
+
+
+def peak_gigabytes(device: torch.device) -> float:
+    """The most memory that this process has used on the device so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    # Kilobytes, but bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9

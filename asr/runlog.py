@@ -63,12 +63,71 @@ class RunLog:
         eta = clock(pace * (self._total - step)) if step > self._first_step else "?"
         self._bar.update(self._task, completed=step, description=description, eta=eta)
 
+    def rewind(self, step: int) -> None:
+        """Drop the records of steps after this one: they will be done again."""
+        self._stream.close()
+        self._forget_after(step)
+        self._stream = self._path.open("a", encoding="utf-8")
+
     def _forget_after(self, step: int) -> None:
         """Drop records that a crashed run wrote after its last checkpoint: their steps will be done again."""
         if self._path.exists():
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
             write_atomically(self._path, "".join(kept))
+
+
+class NoLog:
+    """What the processes of a run tell that do not lead it: nothing."""
+
+    def __enter__(self) -> "NoLog":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+    def record(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def progress(self, step: int, description: str) -> None:
+        """Nothing."""
+
+    def rewind(self, step: int) -> None:
+        """Nothing."""
+
+
+class Pace:
+    """How fast training goes, and how much of the time it waits for data."""
+
+    def __init__(self):
+        self._waiting, self._working, self._audio = 0.0, 0.0, 0.0
+        self._mark = time.monotonic()
+
+    def wait(self) -> None:
+        """From here on the next batch is waited for."""
+        self._mark = time.monotonic()
+
+    def work(self) -> None:
+        """It is there."""
+        now = time.monotonic()
+        self._waiting, self._mark = self._waiting + now - self._mark, now
+
+    def done(self, audio_seconds: float) -> float:
+        """It has been learned from; returns the seconds of work."""
+        seconds = time.monotonic() - self._mark
+        self._working, self._audio = self._working + seconds, self._audio + audio_seconds
+        return seconds
+
+    def values(self) -> dict[str, float]:
+        """The averages since the beginning, for the log."""
+        total = self._waiting + self._working
+        return {
+            "audio_seconds_per_second": self._audio / max(1e-9, total),
+            "waiting_share": self._waiting / max(1e-9, total),
+        }
 
 
 def clock(seconds: float) -> str:

@@ -1,72 +1,46 @@
-"""Training: recipe -> model file. One loop that a person can read; what it needs to resume is saved as it goes.
-
-The run folder (`output` in the recipe) holds:
-
-    model.safetensors        the result, written at the end
-    recipe.json              the recipe as it ran; a resumed run must have the same one
-    checkpoint.safetensors   the state to resume from
-    epoch-NNN.safetensors    weights of the best epochs, to be averaged
-    metrics.jsonl            a line every few steps and every epoch
-    tensorboard/             the same for TensorBoard
-"""
+"""Training: recipe -> model file. One loop that a person can read; what it needs to resume is saved as it goes."""
 
 import contextlib
-import dataclasses
-import json
-import math
+import itertools
 import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jiwer
+import numpy as np
 import torch
-from torch.nn.functional import ctc_loss
 
-from asr.batching import Batch, BatchDataset, Features, load_batches, plan_epoch, plan_in_order
-from asr.checkpoint import ModelFile, average_weights, load_state, save_model, save_state, save_weights
+from asr.batching import BatchDataset, load_batches, part_of, plan_epoch, plan_in_order
+from asr.checkpoint import (
+    ModelFile,
+    average_weights,
+    load_state,
+    save_batch,
+    save_model,
+    save_state,
+    save_weights,
+    warm_start,
+)
 from asr.config import Recipe
+from asr.corpus_features import CorpusFeatures
+from asr.curves import write_curves
 from asr.dataset import Corpus, load_corpora
 from asr.decoding.greedy import blank_rate, greedy
-from asr.device import choose_device, choose_precision
+from asr.device import peak_gigabytes
+from asr.distributed import ConnectionLostError, Group, joined
 from asr.errors import Interrupted, TrainingError
-from asr.features import LogMel
-from asr.files import write_atomically
+from asr.learning import Learner, NotFiniteError, Part, StepResult, learning_rate
 from asr.model import AcousticModel
-from asr.runlog import RunLog, clock, environment
+from asr.run_folder import Progress, RunFolder
+from asr.runlog import NoLog, Pace, RunLog, clock, environment
 from asr.text import Tokenizer
 from asr.values import to_values
 
 LOG_STEPS = 10  # steps between lines of metrics.jsonl
-
-# Options that change where and how fast a run goes but not what comes out: they may differ when it is resumed. The
-# data may have moved too; that it is the same data is checked by its digest.
-FREE_OPTIONS = (
-    "output",
-    "data.train",
-    "data.dev",
-    "training.workers",
-    "training.memory_gigabytes",
-    "training.checkpoint_minutes",
-)
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved in every checkpoint."""
-
-    epoch: int = 0
-    batch: int = 0  # batches of this epoch that have been learned from
-    step: int = 0
-    seconds: float = 0.0  # of work, over all resumptions
-    loss_sum: float = 0.0  # of this epoch, in nats
-    token_count: int = 0  # of this epoch
-    best: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), the best first
-    stale: int = 0  # epochs since the last better dev WER
-    data_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,228 +56,265 @@ class DevResult:
 def train(recipe: Recipe) -> Path:
     """Train as the recipe says, from the start or from the run folder's checkpoint; returns the model file's path.
 
-    Raises `TrainingError` for unusable data, a run folder begun with another recipe, or a loss that is not a
-    number; `Interrupted` after Ctrl-C, with everything saved.
+    Under torchrun the processes share each batch, and the first one writes.
+
+    Raises `TrainingError` for unusable data, a run folder begun with another recipe, a loss that is not a number for
+    the second time, or when another process of the run has ended; `Interrupted` after Ctrl-C, with everything saved.
     """
-    model_path = recipe.output / "model.safetensors"
-    _check_same_recipe(recipe)
-    if model_path.exists():
-        return model_path
-    train_corpus, dev_corpus, tokenizer = load_corpora(recipe)
-    write_atomically(recipe.output / "recipe.json", json.dumps(to_values(recipe), indent=2, ensure_ascii=False))
-    trainer = Trainer(recipe, train_corpus, dev_corpus, tokenizer)
-    with trainer.log, _interruptible() as interrupted:
-        trainer.run(interrupted)
-        trainer.finish(model_path)
-    return model_path
+    folder = RunFolder(recipe)
+    folder.check_recipe()
+    if folder.model.exists():
+        return folder.model
+    try:
+        with joined(recipe.training.device) as group:
+            corpora = load_corpora(recipe)
+            if group.leads:
+                folder.write_recipe()
+            trainer = Trainer(recipe, folder, *corpora, group)
+            with trainer.log, _interruptible() as interrupted:
+                trainer.run(interrupted)
+                trainer.finish()
+    except ConnectionLostError as error:
+        raise TrainingError(f"{error}; the same command goes on from the last checkpoint") from error
+    return folder.model
 
 
 class Trainer:
-    """The state of a run and the steps that change it."""
+    """A run: its data, where it stands, and what it tells."""
 
-    def __init__(self, recipe: Recipe, train_corpus: Corpus, dev_corpus: Corpus, tokenizer: Tokenizer):
-        self.recipe, self.config = recipe, recipe.training
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        train_corpus: Corpus,
+        dev_corpus: Corpus,
+        tokenizer: Tokenizer,
+        group: Group,
+    ):
+        self.recipe, self.config, self.folder, self.group = recipe, recipe.training, folder, group
         self.train_corpus, self.dev_corpus, self.tokenizer = train_corpus, dev_corpus, tokenizer
-        self.device = choose_device(self.config.device)
-        self.dtype, reason = choose_precision(self.config.precision, self.device)
-        # Denormal numbers, which decaying optimizer moments run into, are many times slower on a CPU.
-        torch.set_flush_denormal(True)
         torch.manual_seed(self.config.seed)
-        self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces)).to(self.device)
-        self.optimizer = self._make_optimizer()
+        self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces))
+        self.learner = Learner(self.model, self.config, group)
+        self.train_features = CorpusFeatures(
+            train_corpus.utterances, recipe.features, recipe.augment, self.config.seed, self.config.epochs
+        )
+        self.dev_features = CorpusFeatures(dev_corpus.utterances, recipe.features)
         self.total_steps = sum(len(self._plan(epoch)) for epoch in range(self.config.epochs))
-        self.progress = self._resume()
-        self.log = RunLog(recipe.output, self.progress.step, self.total_steps)
+        self.progress = Progress(data_digest=train_corpus.digest() + dev_corpus.digest())
+        origin = self._begin()
+        self.learner.connect()
+        self.log = RunLog(folder.path, self.progress.step, self.total_steps) if group.leads else NoLog()
+        self.pace = Pace()
         self._last_save = time.monotonic()
-        self._introduce(reason)
-        log_mel, memory = LogMel(recipe.features), self.config.memory_gigabytes
-        self.train_features = Features(train_corpus.utterances, log_mel, memory)
-        self.dev_features = Features(dev_corpus.utterances, log_mel, memory)
+        self._introduce(origin)
+        self._keep_features()
 
     def run(self, interrupted: Callable[[], bool]) -> None:
         """Epochs until the recipe's number, or until dev WER has stopped getting better."""
+        if self.progress.step == 0:
+            self._save()
         while self.progress.epoch < self.config.epochs and self.progress.stale < self.config.patience:
-            self._learn_epoch(interrupted)
-            self._close_epoch()
+            try:
+                self._learn_epoch(interrupted)
+            except NotFiniteError as trouble:
+                self._go_back(trouble)
+            else:
+                self._close_epoch()
 
-    def finish(self, path: Path) -> None:
+    def finish(self) -> None:
         """Write the model file: the average of the best epochs, or the best one if that is better on dev."""
         epochs = [epoch for _, epoch in self.progress.best]
         candidates = [epochs[:1]] if len(epochs) == 1 else [epochs, epochs[:1]]
         results = []
         for chosen in candidates:
-            self.model.load_state_dict(average_weights([self._weights_path(epoch) for epoch in chosen]))
+            self._load_average(chosen)
             results.append((self._measure(), chosen))
         result, chosen = min(results, key=lambda item: item[0].wer)
-        self.model.load_state_dict(average_weights([self._weights_path(epoch) for epoch in chosen]))
-        summary = self._summary(result, chosen)
-        recipe = self.recipe
-        save_model(path, ModelFile(self.model, recipe.features, recipe.text, recipe.model, self.tokenizer, summary))
+        self._load_average(chosen)
         self.log.record("final", self.progress.step, {"dev_wer": result.wer, "dev_cer": result.cer, "epochs": chosen})
         names = ", ".join(str(epoch + 1) for epoch in sorted(chosen))
         self.log.say(
             f"final: epoch{'s' if len(chosen) > 1 else ''} {names}{' averaged' if len(chosen) > 1 else ''}, "
             f"dev WER {result.wer:.2%}, CER {result.cer:.2%}, {clock(self.progress.seconds)} of training"
         )
+        if self.group.leads:
+            write_curves(self.folder.metrics, self.folder.page)
+            self.log.say(f"curves: {self.folder.page}")
+            recipe, summary = self.recipe, self._summary(result, chosen)
+            contents = ModelFile(self.model, recipe.features, recipe.text, recipe.model, self.tokenizer, summary)
+            save_model(self.folder.model, contents)
+            self.folder.drop_features()
 
     def _learn_epoch(self, interrupted: Callable[[], bool]) -> None:
-        progress = self.progress
+        progress, durations = self.progress, self.train_features.durations(self.progress.epoch)
         plan = self._plan(progress.epoch)[progress.batch :]
-        dataset = BatchDataset(
-            self.train_features,
-            self.train_corpus.tokens,
-            plan,
-            self.recipe.augment,
-            self.config.seed,
-            progress.epoch,
-        )
+        pieces = [self._piece(indices, number) for indices in plan for number in range(self.config.accumulate)]
+        workers, pin = self._workers(self.train_features), self.learner.device.type == "cuda"
+        batches = load_batches(self._dataset(pieces), workers, pin)
         self.model.train()
-        self._epoch_start, self._epoch_audio = time.monotonic(), 0.0
-        for batch in load_batches(dataset, self._workers(self.train_features)):
-            started = time.monotonic()
-            loss, norm = self._step(batch)
+        self.pace = Pace()
+        for indices in plan:
+            self.pace.wait()
+            parts = [
+                Part(batch, self._position(number) < len(indices))
+                for number, batch in enumerate(itertools.islice(batches, self.config.accumulate))
+            ]
+            self.pace.work()
+            if (progress.epoch, progress.batch) == progress.left_out:
+                result = StepResult(0.0, 0, 0.0, False)
+            else:
+                result = self._step(indices, parts, interrupted())
             progress.batch += 1
             progress.step += 1
-            progress.loss_sum += loss
-            progress.token_count += int(batch.token_lengths.sum())
-            self._epoch_audio += sum(self.train_corpus.utterances[i].duration for i in batch.utterances)
-            progress.seconds += time.monotonic() - started
+            progress.seconds += self.pace.done(sum(durations[index] for index in indices))
             self.log.progress(progress.step, f"epoch {progress.epoch + 1}/{self.config.epochs}")
-            if progress.step % LOG_STEPS == 0:
-                mean = loss / max(1, int(batch.token_lengths.sum()))
-                values = {"loss": mean, "gradient_norm": norm, "learning_rate": self._learning_rate()}
-                self.log.record("train", progress.step, values)
-            if interrupted():
+            if result.stop:
                 self._save()
                 raise Interrupted(f"stopped at step {progress.step}, all saved; the same command goes on from there")
             if time.monotonic() - self._last_save >= 60 * self.config.checkpoint_minutes:
                 self._save()
 
-    def _step(self, batch: Batch) -> tuple[float, float]:
-        """One update; returns the summed loss in nats and the gradient norm before clipping."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            output, lengths = self.model(batch.features.to(self.device), batch.lengths.to(self.device))
-        loss = ctc_loss(
-            output.transpose(0, 1), batch.tokens.to(self.device), lengths, batch.token_lengths, reduction="sum"
-        )
-        if not torch.isfinite(loss):
-            names = ", ".join(self.train_corpus.utterances[i].id for i in batch.utterances[:5])
+    def _step(self, indices: list[int], parts: list[Part], stop: bool) -> StepResult:
+        progress = self.progress
+        tokens = sum(len(self.train_corpus.tokens[index]) for index in indices)
+        # Dropout follows from the step, so that a resumed run draws what the interrupted one would have drawn.
+        entropy = (self.config.seed, progress.step, self.group.rank)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+        rate = learning_rate(self.config, progress.step, self.total_steps)
+        try:
+            result = self.learner.step(parts, tokens, progress.step, rate, stop)
+        except NotFiniteError as error:
+            raise NotFiniteError(self._describe_trouble(str(error), indices)) from error
+        progress.loss_sum += result.loss
+        progress.token_count += tokens
+        progress.too_short += result.too_short
+        if (progress.step + 1) % LOG_STEPS == 0:
+            values = {
+                "loss": result.loss / max(1, tokens),
+                "gradient_norm": result.gradient_norm,
+                "learning_rate": rate,
+                "peak_gigabytes": peak_gigabytes(self.learner.device),
+            }
+            self.log.record("train", progress.step + 1, values | self.pace.values())
+        return result
+
+    def _describe_trouble(self, what: str, indices: list[int]) -> str:
+        """Names the batch, and saves it for a person to look at."""
+        names = [self.train_corpus.utterances[index].id for index in indices]
+        if self.group.leads:
+            tensors = self._dataset([indices])[0].tensors()
+            save_batch(self.folder.bad_batch, tensors, names)
+        more = ", ..." if len(names) > 5 else ""
+        return f"step {self.progress.step}: {what} for {', '.join(names[:5])}{more} (saved as {self.folder.bad_batch})"
+
+    def _go_back(self, trouble: NotFiniteError) -> None:
+        """To the last checkpoint, once, and from there on without the batch that made the trouble."""
+        if self.progress.left_out:
             raise TrainingError(
-                f"step {self.progress.step}: the loss is {loss.item()} for the batch of {names}, ...; "
-                "check these recordings, or lower training.learning_rate"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss / batch.token_lengths.sum()).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        self.optimizer.step()
-        return loss.item(), norm.item()
+                f"{trouble}; it has gone back once already: check these recordings, or lower training.learning_rate"
+            ) from trouble
+        left_out = (self.progress.epoch, self.progress.batch)
+        self._restore()
+        self.progress.left_out = left_out
+        self.log.rewind(self.progress.step)
+        self.log.say(f"warning: {trouble}; going back to step {self.progress.step}, and on without this batch")
+        self._save()
 
     def _close_epoch(self) -> None:
         """Measure on dev, keep the weights if they are among the best, tell, and save."""
         progress, started = self.progress, time.monotonic()
-        pace = self._epoch_audio / max(1e-9, started - self._epoch_start)
-        dev = self._measure()
-        save_weights(self._weights_path(progress.epoch), self.model)
+        with self.learner.measured():
+            dev = self._measure()
+            if self.group.leads:
+                save_weights(self.folder.weights(progress.epoch), self.model)
         improved = not progress.best or dev.wer < progress.best[0][0]
         ranked = sorted([*progress.best, (dev.wer, progress.epoch)])
         progress.best = ranked[: self.config.average]
         progress.stale = 0 if improved else progress.stale + 1
-        self._tell_epoch(dev, pace)
+        self._tell_epoch(dev)
         progress.seconds += time.monotonic() - started
-        progress.epoch, progress.batch, progress.loss_sum, progress.token_count = progress.epoch + 1, 0, 0.0, 0
+        progress.begin_epoch(progress.epoch + 1)
         self._save()
         # Only now: until the checkpoint no longer names them, a crash would still need these weights.
-        kept = {self._weights_path(epoch) for _, epoch in progress.best}
-        for path in set(self.recipe.output.glob("epoch-*.safetensors")) - kept:
-            path.unlink()
-
-    def _tell_epoch(self, dev: DevResult, pace: float) -> None:
-        progress = self.progress
-        loss = progress.loss_sum / max(1, progress.token_count)
-        values = {
-            "epoch": progress.epoch + 1,
-            "loss": loss,
-            "dev_wer": dev.wer,
-            "dev_cer": dev.cer,
-            "blank_rate": dev.blank_rate,
-            "audio_seconds_per_second": pace,
-            "seconds": progress.seconds,
-        }
-        self.log.record("epoch", progress.step, values)
-        mark = "  (best)" if progress.best[0][1] == progress.epoch else ""
-        self.log.say(
-            f"epoch {progress.epoch + 1:3d}/{self.config.epochs}  loss {loss:.3f}  dev WER {dev.wer:6.2%}  "
-            f"CER {dev.cer:6.2%}  blank {dev.blank_rate:.0%}  {pace:.0f} s/s  {clock(progress.seconds)}{mark}"
-        )
-        for index in (0, len(dev.hypotheses) // 2):
-            self.log.say(f"    said:  {self.dev_corpus.texts[index]}\n    heard: {dev.hypotheses[index]}")
+        if self.group.leads:
+            self.folder.keep_only([epoch for _, epoch in progress.best])
+        self.group.wait()
 
     @torch.inference_mode()
     def _measure(self) -> DevResult:
         self.model.eval()
-        corpus, hypotheses, blanks, frames = self.dev_corpus, {}, 0, 0
-        plan = plan_in_order(corpus.durations, 2 * self.config.batch_seconds)
+        corpus, device, hypotheses, blanks, frames = self.dev_corpus, self.learner.device, {}, 0, 0
+        plan = plan_in_order(corpus.durations, 2 * self.config.batch_seconds)[self.group.rank :: self.group.size]
         dataset = BatchDataset(self.dev_features, corpus.tokens, plan)
         for batch in load_batches(dataset, self._workers(self.dev_features)):
-            output, lengths = self.model(batch.features.to(self.device), batch.lengths.to(self.device))
+            output, lengths = self.model(batch.features.to(device), batch.lengths.to(device))
             output, lengths = output.cpu().numpy(), lengths.cpu().numpy()
             for index, tokens in zip(batch.utterances, greedy(output, lengths), strict=True):
                 hypotheses[index] = self.tokenizer.decode(tokens.indices)
             counts = blank_rate(output, lengths)
             blanks, frames = blanks + counts[0], frames + counts[1]
+        hypotheses = self.group.merge(hypotheses)
+        blanks, frames = self.group.sum([blanks, frames])
         ordered = [hypotheses[index] for index in range(len(corpus.texts))]
-        wer, cer = jiwer.wer(corpus.texts, ordered), jiwer.cer(corpus.texts, ordered)
-        return DevResult(wer, cer, blanks / frames, ordered)
-
-    def _workers(self, features: Features) -> int:
-        return self.config.workers if features.kept is None else 0
-
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        matrices = [p for p in self.model.parameters() if p.dim() > 1]
-        vectors = [p for p in self.model.parameters() if p.dim() <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": self.config.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, lr=self.config.learning_rate, betas=(0.9, 0.98), fused=True)
-
-    def _learning_rate(self) -> float:
-        """Linear warm-up, then half a cosine down to zero at the last step."""
-        step, warmup = self.progress.step, max(1, round(self.config.warmup_share * self.total_steps))
-        if step < warmup:
-            return self.config.learning_rate * (step + 1) / warmup
-        done = (step - warmup) / max(1, self.total_steps - warmup)
-        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return DevResult(jiwer.wer(corpus.texts, ordered), jiwer.cer(corpus.texts, ordered), blanks / frames, ordered)
 
     def _plan(self, epoch: int) -> list[list[int]]:
-        return plan_epoch(self.train_corpus.durations, self.config.batch_seconds, self.config.seed, epoch)
+        return plan_epoch(self.train_features.durations(epoch), self.config.batch_seconds, self.config.seed, epoch)
 
-    def _weights_path(self, epoch: int) -> Path:
-        return self.recipe.output / f"epoch-{epoch + 1:03d}.safetensors"
+    def _piece(self, indices: list[int], number: int) -> list[int]:
+        """This process's utterances of a batch, in its `number`-th round of accumulation."""
+        return part_of(indices, self._position(number), self.group.size * self.config.accumulate)
+
+    def _position(self, number: int) -> int:
+        return number * self.group.size + self.group.rank
+
+    def _dataset(self, plan: list[list[int]]) -> BatchDataset:
+        tokens, seed, epoch = self.train_corpus.tokens, self.config.seed, self.progress.epoch
+        return BatchDataset(self.train_features, tokens, plan, self.recipe.augment, seed, epoch)
+
+    def _workers(self, features: CorpusFeatures) -> int:
+        return 0 if features.kept and self.learner.device.type == "cpu" else self.config.workers
+
+    def _keep_features(self) -> None:
+        """The first process makes the features, the others find them."""
+        for turn in (True, False):
+            if self.group.leads == turn:
+                for features in (self.train_features, self.dev_features):
+                    self.log.say(features.keep(self.folder.features, self.config.cache_gigabytes))
+            self.group.wait()
+
+    def _load_average(self, epochs: list[int]) -> None:
+        self.model.load_state_dict(average_weights([self.folder.weights(epoch) for epoch in epochs]))
+
+    def _begin(self) -> str:
+        """Weights and progress to begin with; returns where they come from, for people."""
+        if self.folder.checkpoint.exists():
+            digest = self.progress.data_digest
+            self._restore()
+            if self.progress.data_digest != digest:
+                raise TrainingError(
+                    f"{self.folder.checkpoint}: the manifests have changed since this run began; "
+                    "train into another --output or delete this folder"
+                )
+            return f"going on from step {self.progress.step}, epoch {self.progress.epoch + 1}"
+        if self.config.warm_start:
+            return warm_start(self.model, self.tokenizer, self.config.warm_start)
+        return ""
 
     def _save(self) -> None:
-        path = self.recipe.output / "checkpoint.safetensors"
-        save_state(path, self.model, self.optimizer, dataclasses.asdict(self.progress))
+        if self.group.leads:
+            optimizer, average = self.learner.optimizer, self.learner.averaged_weights
+            save_state(self.folder.checkpoint, self.model, optimizer, average, self.progress.to_dict())
         self._last_save = time.monotonic()
+        self.group.wait()
 
-    def _resume(self) -> Progress:
-        path = self.recipe.output / "checkpoint.safetensors"
-        digest = self.train_corpus.digest() + self.dev_corpus.digest()
-        if not path.exists():
-            return Progress(data_digest=digest)
-        progress = Progress(**load_state(path, self.model, self.optimizer))
-        progress.best = [(wer, epoch) for wer, epoch in progress.best]
-        if progress.data_digest != digest:
-            raise TrainingError(
-                f"{path}: the manifests have changed since this run began; "
-                "train into another --output or delete this folder"
-            )
-        return progress
+    def _restore(self) -> None:
+        optimizer, average = self.learner.optimizer, self.learner.averaged_weights
+        self.progress = Progress.from_dict(load_state(self.folder.checkpoint, self.model, optimizer, average))
 
-    def _introduce(self, reason: str) -> None:
-        train_corpus, dev_corpus = self.train_corpus, self.dev_corpus
+    def _introduce(self, origin: str) -> None:
+        train_corpus, dev_corpus, learner = self.train_corpus, self.dev_corpus, self.learner
         self.log.record("start", self.progress.step, environment())
         self.log.say(
             f"{train_corpus.hours:.2f} h to learn from ({len(train_corpus.utterances)} utterances), "
@@ -313,12 +324,36 @@ class Trainer:
         shared = train_corpus.speakers & dev_corpus.speakers
         if shared:
             self.log.say(f"warning: {len(shared)} dev speakers are also in train: dev WER will flatter unseen voices")
+        processes = f", {self.group.size} processes" if self.group.size > 1 else ""
         self.log.say(
             f"{self.model.parameter_count():,} parameters, {len(self.tokenizer.pieces) - 1} {self.tokenizer.units} "
-            f"tokens, {self.device}, {str(self.dtype).removeprefix('torch.')} ({reason})"
+            f"tokens, {learner.device}{processes}, {str(learner.dtype).removeprefix('torch.')} ({learner.reason})"
         )
-        if self.progress.step:
-            self.log.say(f"going on from step {self.progress.step}, epoch {self.progress.epoch + 1}")
+        if origin:
+            self.log.say(origin)
+
+    def _tell_epoch(self, dev: DevResult) -> None:
+        progress, pace = self.progress, self.pace.values()
+        values = {
+            "epoch": progress.epoch + 1,
+            "loss": progress.loss_sum / max(1, progress.token_count),
+            "dev_wer": dev.wer,
+            "dev_cer": dev.cer,
+            "blank_rate": dev.blank_rate,
+            "too_short": progress.too_short,
+            "seconds": progress.seconds,
+        }
+        self.log.record("epoch", progress.step, values | pace)
+        mark = "  (best)" if progress.best[0][1] == progress.epoch else ""
+        self.log.say(
+            f"epoch {progress.epoch + 1:3d}/{self.config.epochs}  loss {values['loss']:.3f}  dev WER {dev.wer:6.2%}  "
+            f"CER {dev.cer:6.2%}  blank {dev.blank_rate:.0%}  {pace['audio_seconds_per_second']:.0f} s/s  "
+            f"waiting {pace['waiting_share']:.1%}  {clock(progress.seconds)}{mark}"
+        )
+        if progress.too_short:
+            self.log.say(f"    left out: {progress.too_short} utterances with too few frames for their tokens")
+        for index in (0, len(dev.hypotheses) // 2):
+            self.log.say(f"    said:  {self.dev_corpus.texts[index]}\n    heard: {dev.hypotheses[index]}")
 
     def _summary(self, dev: DevResult, chosen: list[int]) -> dict[str, Any]:
         return {
@@ -341,29 +376,6 @@ class Trainer:
             "augment": to_values(self.recipe.augment),
             "environment": environment(),
         }
-
-
-def _check_same_recipe(recipe: Recipe) -> None:
-    path = recipe.output / "recipe.json"
-    if not path.exists():
-        return
-    before, now = (dict(_flatten(values)) for values in (json.loads(path.read_text()), to_values(recipe)))
-    changed = [key for key in now if key not in FREE_OPTIONS and before.get(key) != now[key]]
-    if changed:
-        key = changed[0]
-        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-        raise TrainingError(
-            f"{recipe.output}: this run was begun with {key} = {before.get(key)}, now it is {now[key]}{more}; "
-            "train into another --output or delete this folder"
-        )
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asr.audio import Audio, find_audio, load_audio
-from asr.batching import load_utterance, plan_in_order
+from asr.audio import Audio, find_audio, load_audio, load_utterance
+from asr.batching import plan_in_order
 from asr.errors import AudioError
 from asr.manifest import Utterance
 from asr.progress import progress_bar

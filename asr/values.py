@@ -65,7 +65,8 @@ def _shown(kind: type, key: str) -> str:
 
 def to_values(config: Any) -> dict[str, Any]:
     """Plain values (for TOML, JSON and the model file) of a config dataclass; the reverse of `from_values`."""
-    return msgspec.to_builtins(config, enc_hook=str)
+    # By way of asdict: msgspec leaves out defaults that it did not have to set itself.
+    return msgspec.to_builtins(dataclasses.asdict(config), enc_hook=str)
 
 
 def validate(config: T, origin: str) -> T:

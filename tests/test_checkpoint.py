@@ -79,8 +79,9 @@ def test_average_is_the_mean(tmp_path):
     torch.testing.assert_close(mean, sum(model.head.weight for model in models) / 3)
 
 
-def test_state_brings_back_weights_moments_and_random_numbers(tmp_path):
+def test_state_brings_back_weights_their_average_and_moments(tmp_path):
     def step(model, optimizer):
+        torch.manual_seed(1)
         optimizer.zero_grad()
         output, _ = model(torch.rand(1, 16, 8), torch.tensor([16]))
         output.square().sum().backward()
@@ -89,13 +90,16 @@ def test_state_brings_back_weights_moments_and_random_numbers(tmp_path):
     model = small_model(0)
     optimizer = torch.optim.AdamW(model.parameters())
     step(model, optimizer)
-    save_state(tmp_path / "state.safetensors", model, optimizer, {"step": 1})
+    average = {name: value + 1 for name, value in model.state_dict().items()}
+    save_state(tmp_path / "state.safetensors", model, optimizer, average, {"step": 1})
     step(model, optimizer)
     after_two = {name: value.clone() for name, value in model.state_dict().items()}
 
     other = small_model(5)
     other_optimizer = torch.optim.AdamW(other.parameters())
-    assert load_state(tmp_path / "state.safetensors", other, other_optimizer) == {"step": 1}
+    others = {name: torch.zeros_like(value) for name, value in average.items()}
+    assert load_state(tmp_path / "state.safetensors", other, other_optimizer, others) == {"step": 1}
+    assert all(torch.equal(others[name], average[name]) for name in average)
     step(other, other_optimizer)
     for name, value in other.state_dict().items():
         assert torch.equal(value, after_two[name]), name

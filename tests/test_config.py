@@ -146,3 +146,10 @@ def test_validate_holds_overrides_to_the_bounds():
     assert validate(good, "options") == good
     with pytest.raises(ConfigError, match=r"^options: model\.width: Expected `int` >= 1$"):
         validate(dataclasses.replace(good, model=ModelConfig(width=-7)), "options")
+
+
+def test_values_hold_every_option_also_those_left_at_their_defaults():
+    """A model file must not change its meaning when a default does."""
+    recipe = from_values(Recipe, {"model": {"width": 7}}, "recipe")
+    assert to_values(recipe) == to_values(dataclasses.replace(Recipe(), model=ModelConfig(width=7)))
+    assert to_values(recipe)["model"]["layers"] == 3

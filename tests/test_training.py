@@ -2,17 +2,14 @@
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import safetensors.torch
-import soundfile
 import torch
 
 from asr.config import Recipe, load_recipe
@@ -22,23 +19,7 @@ from asr.manifest import Utterance, write_manifest
 from asr.recognizer import Recognizer
 from asr.training import train
 from asr.values import from_values
-
-TONES = {"a": 300, "b": 900, "c": 2500}  # hertz: a language whose letters are tones
-
-
-def write_corpus(folder: Path, name: str, count: int, seed: int) -> Path:
-    random = np.random.default_rng(seed)
-    utterances = []
-    for number in range(count):
-        word = "".join(random.choice(list(TONES), size=random.integers(1, 5)))
-        parts = [np.zeros(1600)]
-        for letter in word:
-            parts += [0.5 * np.sin(2 * np.pi * TONES[letter] * np.arange(2400) / 16000), np.zeros(800)]
-        samples = np.concatenate(parts) + 0.01 * random.standard_normal(sum(map(len, parts)))
-        path = folder / f"{name}-{number}.wav"
-        soundfile.write(path, samples, 16000)
-        utterances.append(Utterance(f"{name}-{number}", path, len(samples) / 16000, word, name))
-    return write_manifest(folder / f"{name}.jsonl", utterances)
+from tests.tones import write_corpus
 
 
 @pytest.fixture(scope="module")
@@ -215,8 +196,90 @@ def test_precision_comes_with_its_reason():
     assert choose_precision("bfloat16", torch.device("cpu"))[0] == torch.bfloat16
 
 
-def test_a_loss_that_is_not_a_number_names_the_batch(corpus, monkeypatch):
-    monkeypatch.setattr("asr.training.ctc_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
-    with pytest.raises(TrainingError, match=r"step 0: the loss is nan for the batch of train-\d+"):
-        train(load_recipe(write_recipe(corpus, "nan", epochs=1)))
-    assert os.listdir(corpus / "nan")
+def spoil(monkeypatch, spoiled: set[int]) -> list[int]:
+    """Make the loss of these steps not a number; returns the list of steps that were tried."""
+    from asr.learning import Learner
+
+    tried, genuine = [], Learner.step
+
+    def step(self, parts, tokens, number, *rest):
+        tried.append(number)
+        if number in spoiled:
+            parts[0].batch.features[:] = float("nan")
+        return genuine(self, parts, tokens, number, *rest)
+
+    monkeypatch.setattr(Learner, "step", step)
+    return tried
+
+
+def test_a_loss_that_is_not_a_number_is_gone_around_once(corpus, monkeypatch, capsys):
+    tried = spoil(monkeypatch, {4})
+    path = train(load_recipe(write_recipe(corpus, "around", epochs=1)))
+    told = capsys.readouterr().err
+    assert "warning: step 4: the loss is nan" in told and "going back to step 4, and on without this batch" in told
+    assert tried.count(4) == 1, "the batch is left out the second time"
+    assert tried == list(range(len(tried)))
+    batch, folder = safetensors.torch.load_file(path.parent / "bad-batch.safetensors"), path.parent
+    assert batch["features"].shape[0] == len(batch["token_lengths"])
+    with safetensors.safe_open(folder / "bad-batch.safetensors", framework="pt") as file:
+        names = json.loads(file.metadata()["asr"])["utterances"]
+    assert len(names) == len(batch["token_lengths"]) and all(name.startswith("train-") for name in names)
+
+
+def test_a_second_loss_that_is_not_a_number_stops(corpus, monkeypatch):
+    spoil(monkeypatch, {2, 5})
+    with pytest.raises(TrainingError, match=r"step 5: the loss is nan.* for train-\d+.*lower training\.learning_rate"):
+        train(load_recipe(write_recipe(corpus, "stops", epochs=1)))
+    assert not (corpus / "stops" / "model.safetensors").exists()
+
+
+def test_utterances_too_fast_for_their_tokens_are_counted_and_not_learned_from(corpus, capsys):
+    recipe = load_recipe(write_recipe(corpus, "fast", epochs=1))
+    augment = dataclasses.replace(recipe.augment, speeds=(2.0,))
+    model = dataclasses.replace(recipe.model, subsampling=8)
+    path = train(dataclasses.replace(recipe, augment=augment, model=model))
+    records = [json.loads(line) for line in (path.parent / "metrics.jsonl").read_text().splitlines()]
+    short = next(record["too_short"] for record in records if record["kind"] == "epoch")
+    assert 0 < short < 60
+    assert f"left out: {short} utterances with too few frames for their tokens" in capsys.readouterr().err
+
+
+def test_a_model_to_begin_with_gives_its_weights_and_its_tokens(corpus, capsys):
+    first = train(load_recipe(write_recipe(corpus, "first", epochs=1)))
+    recipe = load_recipe(write_recipe(corpus, "second", epochs=1))
+    second = dataclasses.replace(
+        recipe,
+        text=dataclasses.replace(recipe.text, alphabet="xcba "),
+        training=dataclasses.replace(recipe.training, warm_start=first, learning_rate=1e-12),
+    )
+    ours, theirs = Recognizer.load(train(second)).file, Recognizer.load(first).file
+    assert "beginning with" in capsys.readouterr().err
+    for piece in "abc":
+        rows = [file.model.head.weight[file.tokenizer.pieces.index(piece)] for file in (ours, theirs)]
+        torch.testing.assert_close(*rows)
+    torch.testing.assert_close(ours.model.layers[0].forwards.weight_hh_l0, theirs.model.layers[0].forwards.weight_hh_l0)
+
+
+def test_a_model_of_other_shapes_cannot_be_begun_with(corpus):
+    first = train(load_recipe(write_recipe(corpus, "small", epochs=1)))
+    recipe = load_recipe(write_recipe(corpus, "larger", epochs=1))
+    model = dataclasses.replace(recipe.model, width=40, channels=5)
+    training = dataclasses.replace(recipe.training, warm_start=first)
+    with pytest.raises(AsrError, match=r"model\.safetensors: no layer has the shape"):
+        train(dataclasses.replace(recipe, model=model, training=training))
+
+
+def test_the_average_of_the_weights_is_what_is_kept(corpus):
+    recipe = load_recipe(write_recipe(corpus, "averaged", epochs=1))
+    still = dataclasses.replace(recipe.training, ema=0.999999, average=1)
+    train(dataclasses.replace(recipe, training=still))
+    tensors = safetensors.torch.load_file(corpus / "averaged" / "checkpoint.safetensors")
+    kept = weights(corpus / "averaged")
+    for name, tensor in kept.items():
+        assert torch.equal(tensor, tensors[f"average.{name}"])
+    assert not torch.equal(tensors["average.head.weight"], tensors["model.head.weight"])
+
+
+def test_curves_are_drawn_at_the_end(corpus):
+    page = (train(load_recipe(write_recipe(corpus, "drawn", epochs=2))).parent / "training.html").read_text()
+    assert page.count("<svg") == 8 and "Waiting for data" in page and "<script" not in page

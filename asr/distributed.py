@@ -1,0 +1,94 @@
+"""The processes of one run, as torchrun starts them: one for each GPU, or several on CPUs, on one machine or many."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed
+
+from asr.errors import AsrError
+
+PATIENCE = timedelta(hours=2)  # how long processes wait for one that does something alone, such as making features
+
+
+class ConnectionLostError(AsrError):
+    """Another process of the run has ended."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among those of the run. One that torchrun did not start is alone."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0  # on its own machine: the number of its GPU
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and tells: one of them must."""
+        return self.rank == 0
+
+    def sum(self, values: list[float]) -> list[float]:
+        """The sums of each value over all processes."""
+        if self.size == 1:
+            return values
+        total = torch.tensor(values, dtype=torch.float64)
+        if torch.distributed.get_backend() == "nccl":
+            total = total.cuda()
+        torch.distributed.all_reduce(total)
+        return total.tolist()
+
+    def gather(self, value: Any) -> list[Any]:
+        """What each process passed, in the order of their ranks; every process gets all of it."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def merge(self, parts: dict[Any, Any]) -> dict[Any, Any]:
+        """The processes' dictionaries in one."""
+        return {key: value for part in self.gather(parts) for key, value in part.items()}
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            torch.distributed.barrier()
+
+
+@contextlib.contextmanager
+def joined(device: str) -> Iterator[Group]:
+    """The group of the processes that torchrun started (https://docs.pytorch.org/docs/stable/elastic/run.html), left
+    again at the end. `device` is a device option: nccl connects GPUs, gloo CPUs.
+
+    Raises `ConnectionLostError` when another process has ended.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield Group()
+        return
+    group = Group(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    cuda = device in ("auto", "cuda") and torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(group.local_rank)
+    torch.distributed.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+    try:
+        yield group
+    except RuntimeError as error:
+        if not _is_lost_connection(error):
+            raise
+        raise ConnectionLostError(
+            f"process {group.rank} of {group.size}: the connection is lost, another process of this run has ended"
+        ) from error
+    finally:
+        # Without the others a farewell would wait for them until the connection's time is up.
+        with contextlib.suppress(RuntimeError):
+            torch.distributed.destroy_process_group()
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
+    kinds = (torch.distributed.DistBackendError, torch.distributed.DistNetworkError)
+    return isinstance(error, kinds) or any(sign in str(error) for sign in ("gloo", "Connection", "NCCL"))

@@ -1,0 +1,81 @@
+"""asr.corpus_features: the same features whether kept or not, and other ones as soon as anything about them is other."""
+
+import dataclasses
+import os
+import pickle
+
+import pytest
+import torch
+
+from asr.config import AugmentConfig, FeatureConfig
+from asr.corpus_features import CorpusFeatures
+from asr.errors import AudioError
+from asr.manifest import Utterance
+
+LOUD = AugmentConfig(copies=2, speeds=(0.9, 1.1), noise_share=0.5)
+
+
+@pytest.fixture
+def utterances(noise_file) -> list[Utterance]:
+    paths = [noise_file(f"{number}.wav", seconds=0.3 + 0.2 * number, seed=number) for number in range(4)]
+    return [Utterance(path.stem, path, 0.3 + 0.2 * number, "") for number, path in enumerate(paths)]
+
+
+def all_of(features: CorpusFeatures, count: int) -> list[torch.Tensor]:
+    return [features(version, index) for version in range(features.versions) for index in range(count)]
+
+
+@pytest.mark.parametrize("augment", [None, LOUD], ids=["plain", "augmented"])
+def test_kept_features_are_the_same_to_the_last_bit(utterances, tmp_path, augment):
+    made, kept = (CorpusFeatures(utterances, FeatureConfig(), augment, seed=3) for _ in range(2))
+    assert "features kept on disk" in kept.keep(tmp_path / "cache", 1.0) and kept.kept and not made.kept
+    sent = pickle.loads(pickle.dumps(kept))  # as to a worker process
+    for a, b, c in zip(*(all_of(each, 4) for each in (made, kept, sent)), strict=True):
+        assert torch.equal(a, b) and torch.equal(a, c) and a.dtype == torch.float32
+
+
+def test_features_are_made_once_and_again_only_when_something_changed(utterances, tmp_path):
+    def files(config: FeatureConfig, augment: AugmentConfig | None, seed: int) -> int:
+        CorpusFeatures(utterances, config, augment, seed).keep(tmp_path, 1.0)
+        return len(list(tmp_path.glob("*.features")))
+
+    plain = FeatureConfig()
+    assert files(plain, None, 0) == 1
+    before = next(tmp_path.glob("*.features")).stat().st_mtime_ns
+    assert files(plain, None, 0) == files(plain, None, 1) == 1, "without augmentation the seed is of no account"
+    assert next(tmp_path.glob("*.features")).stat().st_mtime_ns == before
+    assert files(dataclasses.replace(plain, mels=40), None, 0) == 2
+    assert files(plain, LOUD, 0) == 3
+    assert files(plain, LOUD, 1) == 4
+    os.utime(utterances[0].audio_filepath, (1, 1))  # as if recorded again
+    assert files(plain, None, 0) == 5
+
+
+def test_masks_do_not_change_what_is_kept(utterances, tmp_path):
+    for masks in (0, 3):
+        CorpusFeatures(utterances, FeatureConfig(), AugmentConfig(time_masks=masks)).keep(tmp_path, 1.0)
+    assert len(list(tmp_path.glob("*.features"))) == 1
+
+
+def test_too_large_features_are_not_kept_and_it_says_so(utterances, tmp_path):
+    features = CorpusFeatures(utterances, FeatureConfig())
+    assert "made anew in each epoch" in features.keep(tmp_path / "cache", 1e-9)
+    assert not features.kept and not (tmp_path / "cache").exists()
+    assert features(0, 0).shape == (31, 80)
+
+
+def test_versions_differ_and_epochs_take_them_by_turns(utterances):
+    features = CorpusFeatures(utterances, FeatureConfig(), LOUD)
+    assert features.versions == 2 and features.durations(0) != features.durations(1)
+    assert torch.equal(features(0, 1), features(2, 1)) and features.durations(1) == features.durations(3)
+    for index in range(4):
+        assert len(features(1, index)) == pytest.approx(100 * features.durations(1)[index], abs=2)
+
+
+def test_a_damaged_recording_is_named_and_nothing_is_left(utterances, tmp_path):
+    broken = tmp_path / "broken.wav"
+    broken.write_text("no sound")
+    features = CorpusFeatures([*utterances, Utterance("broken", broken, 1.0, "")], FeatureConfig())
+    with pytest.raises(AudioError, match=r"broken\.wav: not a sound file"):
+        features.keep(tmp_path / "cache", 1.0)
+    assert list((tmp_path / "cache").iterdir()) == []
