@@ -10,20 +10,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 import matplotlib.image
 import numpy as np
-import soundfile
 import torch
 
 from asr.audio import load_audio
-from asr.augment import WaveformAugmenter, draw_changes, limit_peak
+from asr.augment import WaveformAugmenter, draw_changes
 from asr.config import Recipe
 from asr.errors import AsrError, AudioError
 from asr.features import LogMel, augment_features
 from asr.files import write_atomically
 from asr.formats import output_names
 from asr.options import AuditionConfig
+from asr.pages import readable, render, wav
 from asr.transcription import expand_inputs
 
 PAGE_WIDTH = 800  # pixels of a picture that fits the page beside its player
@@ -69,7 +68,8 @@ def audition(recipe: Recipe, inputs: Sequence[str], folder: Path, config: Auditi
             failures.append(str(error))
     if not shown:
         raise AsrError(failures[0] if failures else "no SOUND: name sound files, folders or globs")
-    page = write_atomically(Path(folder) / "index.html", render(shown, recipe.features.sample_rate, Path(folder)))
+    drawn = [draw(name, examples, recipe.features.sample_rate, Path(folder)) for name, examples in shown]
+    page = write_atomically(Path(folder) / "index.html", render("audition.html.j2", sounds=drawn))
     return Audition(page, [example for _, examples in shown for example in examples], failures)
 
 
@@ -88,10 +88,8 @@ class _Performer:
             raise AudioError(
                 f"{name}: {audio.duration:.0f} s, more than data.max_seconds ({most:g}); cut it into parts"
             )
-        targets = [
-            self._folder / kind / path
-            for kind in ("original", *(f"example-{number + 1}" for number in range(len(generators))))
-        ]
+        kinds = ["original", *(f"example-{number}" for number in range(1, len(generators) + 1))]
+        targets = [self._folder / kind / path for kind in kinds]
         if any(target.exists() and target.samefile(name) for target in targets):
             raise AsrError(f"{name}: would be overwritten by its own example; choose another folder with -o")
         examples = [self._example(targets[0], "as it is", audio.samples)]
@@ -104,24 +102,13 @@ class _Performer:
     def _example(
         self, path: Path, changes: str, samples: np.ndarray, random: np.random.Generator | None = None
     ) -> Example:
-        stream = io.BytesIO()
-        soundfile.write(stream, limit_peak(samples), self._recipe.features.sample_rate, format="WAV", subtype="PCM_16")
-        write_atomically(path, stream.getvalue())
+        write_atomically(path, wav(samples, self._recipe.features.sample_rate))
         log_mel = self._log_mel(torch.from_numpy(samples))
         masked = None
         if random is not None:
             hop = self._recipe.features.hop_seconds
             masked = augment_features(log_mel, self._recipe.augment, hop, random).numpy()
         return Example(path, changes, samples, log_mel.numpy(), masked)
-
-
-def render(shown: Sequence[tuple[str, list[Example]]], sample_rate: int, folder: Path) -> str:
-    """The page: no scripts, and nothing to load but the sounds beside it; all text in it is escaped."""
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(Path(__file__).with_name("audition.html.j2").read_text(encoding="utf-8"))
-    return template.render(sounds=[draw(name, examples, sample_rate, folder) for name, examples in shown])
 
 
 def draw(name: str, examples: Sequence[Example], sample_rate: int, folder: Path) -> dict[str, Any]:
@@ -131,14 +118,14 @@ def draw(name: str, examples: Sequence[Example], sample_rate: int, folder: Path)
     peak = max(1e-3, *(float(np.abs(example.samples).max()) for example in examples))
     limits = np.percentile(examples[0].log_mel, [1, 99])  # a click or digital silence must not eat the contrast
     return {
-        "name": _readable(name),
+        "name": readable(name),
         "width": longest * scale,
         "scale": scale,
         "seconds": longest,
         "examples": [
             {
-                "title": _readable(example.path.relative_to(folder).parts[0]).replace("-", " "),
-                "changes": _readable(example.changes),
+                "title": readable(example.path.relative_to(folder).parts[0]).replace("-", " "),
+                "changes": readable(example.changes),
                 "source": quote(os.fsencode(example.path.relative_to(folder))),
                 "seconds": len(example.samples) / sample_rate,
                 "width": len(example.samples) / sample_rate * scale,
@@ -165,8 +152,3 @@ def _png(log_mel: np.ndarray, limits: np.ndarray) -> str:
     low, high = limits
     matplotlib.image.imsave(stream, log_mel.T, vmin=low, vmax=high, cmap="magma", origin="lower", format="png")
     return base64.b64encode(stream.getvalue()).decode()
-
-
-def _readable(name: str) -> str:
-    """A file's name need not be UTF-8, but the page must be."""
-    return name.encode("utf-8", "replace").decode()

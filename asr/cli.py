@@ -20,6 +20,7 @@ from asr.options import (
     AuditionConfig,
     DecoderConfig,
     EvaluateConfig,
+    InspectConfig,
     LmConfig,
     LmTextConfig,
     PrepareConfig,
@@ -237,6 +238,27 @@ def lm_perplexity(
     return 0
 
 
+def inspect_sound(
+    sound: Annotated[Path, tyro.conf.Positional, arg(metavar="SOUND")],
+    model: ModelPath,
+    output: Annotated[Path, arg(aliases=["-o"], metavar="PICTURE")],
+    options: Annotated[InspectConfig, Options],
+) -> int:
+    """What the network does with a recording, in one picture: features, layers, posteriors, words as they come.
+
+    Args:
+        sound: Sound file.
+        model: Model file, as `asr train` writes it.
+        output: The picture: .html, which plays the sound too, or .png, which can write the scripts that a font is
+            installed for.
+    """
+    from asr.inspection_picture import inspect_sound
+
+    inspection = inspect_sound(sound, model, output, validate(options, "options"))
+    print(f"{one_line(inspection.title)}\nheard    {inspection.transcript.text}\npicture  {one_line(str(output))}")
+    return 0
+
+
 def info(path: Annotated[Path, tyro.conf.Positional, arg(metavar="FILE")]) -> int:
     """What is in a model file, a language model, a manifest or a sound file.
 
@@ -274,7 +296,9 @@ def decoder_of(arguments: list[str]) -> DecoderConfig:
     except argparse.ArgumentError:  # which tyro will tell better
         named = None
     return (
-        load_decoder(Path(named)) if named and arguments[0] in ("transcribe", "evaluate", "tune") else DecoderConfig()
+        load_decoder(Path(named))
+        if named and arguments[0] in ("transcribe", "inspect", "evaluate", "tune")
+        else DecoderConfig()
     )
 
 
@@ -297,6 +321,7 @@ def run(arguments: list[str]) -> int:
     app.command(with_options(train, recipe))
     app.command(with_options(augment, AuditionConfig(augment=recipe.augment)))
     app.command(with_options(transcribe, TranscribeConfig(search=search)))
+    app.command(with_options(inspect_sound, InspectConfig(search=search)), name="inspect")
     app.command(with_options(evaluate, EvaluateConfig(search=search)))
     app.command(with_options(tune, TuneConfig(search=search)))
     app.command(info)

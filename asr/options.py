@@ -200,6 +200,18 @@ class TranscribeConfig:
 
 
 @dataclass(frozen=True)
+class InspectConfig:
+    """One recognition from the inside."""
+
+    #: Seconds, at most 60. Of a longer recording only the beginning is shown: wider pictures cannot be read.
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 20.0
+    #: Partial hypotheses: what is said when the first of so many equal parts have been heard, then the first two,
+    #: and so on.
+    partials: Positive = 20
+    search: Annotated[DecoderConfig, FLAT] = DecoderConfig()
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """Measuring on recordings with known transcripts."""
 
