@@ -111,6 +111,13 @@ def test_every_recording_of_the_folder_is_heard(tmp_path):
     assert {round(loudest_hertz(noise) / 100) for noise in noises} == {10, 20, 30}
 
 
+def test_any_part_of_a_long_recording_is_heard(tmp_path):
+    soundfile.write(tmp_path / "long.wav", np.concatenate([tone(1000, seconds=2.0), tone(3000, seconds=2.0)]), RATE)
+    config, speech = AugmentConfig(noise=tmp_path), tone(100, seconds=0.2, amplitude=0.001)
+    noises = [change(speech, config, seed, noise_snr_decibels=0.0) - speech for seed in range(10)]
+    assert {round(loudest_hertz(noise) / 100) for noise in noises} == {10, 30}
+
+
 def test_silent_noise_and_silent_speech_stay_finite():
     assert np.array_equal(add_noise(tone(440), np.zeros(RATE), 10.0), tone(440))
     assert not change(np.zeros(RATE, np.float32), noise_snr_decibels=0.0).any()
