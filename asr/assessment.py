@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.audio import load_utterance
+from asr.distributed import joined
 from asr.evaluation import Evaluation, Scored, evaluate, summary_text
 from asr.files import make_folder
 from asr.manifest import read_manifest
@@ -55,12 +56,16 @@ class Assessment:
 
 
 def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateConfig) -> Assessment:
-    """Recognise a manifest's utterances, score them, and write the report into `output` if that is given."""
-    recognizer = Recognizer.load(model, config.run.device, config.search)
+    """Recognise a manifest's utterances, score them, and write the report into `output` if that is given.
+
+    Several processes, as torchrun starts them, share the utterances; the one that leads writes.
+    """
     utterances = read_manifest(manifest)
-    if output:
-        make_folder(output)  # now: it would be a pity to fail after the work
-    recognition = recognize_utterances(recognizer, utterances, config.run.batch_seconds)
+    with joined(config.run.device) as group:
+        recognizer = Recognizer.load(model, config.run.device, config.search)
+        if output:
+            make_folder(output)  # now: it would be a pity to fail after the work
+        recognition = recognize_utterances(recognizer, utterances, config.run.batch_seconds, group)
     evaluation = evaluate(
         recognition.pairs,
         text=recognizer.file.text,
@@ -71,7 +76,7 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
         failures=recognition.failures,
     )
     report = None
-    if output:
+    if output and group.leads:
         shown = _choose_pictures(evaluation, config.pictures)
         report = write_report(output, evaluation, [_emission(recognizer, item) for item in shown])[-1]
     return Assessment(evaluation, model, manifest, report)

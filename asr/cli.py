@@ -68,11 +68,14 @@ def train(
     Args:
         recipe: The recipe. With it, --help shows the recipe's own values as defaults.
     """
+    from asr.distributed import is_leading
     from asr.training import train
 
     if recipe.suffix != ".toml":
         raise ConfigError(f"{recipe}: not a recipe by its name, which must end in .toml")
-    print(f"model  {train(validate(options, str(recipe)))}")
+    path = train(validate(options, str(recipe)))
+    if is_leading():
+        print(f"model  {path}")
     return 0
 
 
@@ -113,6 +116,7 @@ def transcribe(
         model: Model file, as `asr train` writes it.
         output: Folder for one file an input; names never collide. Without it: standard output.
     """
+    from asr.distributed import is_leading, joined
     from asr.files import make_folder, write_atomically
     from asr.formats import WRITERS, output_names
     from asr.recognizer import Recognizer
@@ -121,26 +125,27 @@ def transcribe(
     options = validate(options, "options")
     if not inputs:
         raise AsrError("no INPUT: name sound files, folders, globs, or - for standard input")
-    recognizer = Recognizer.load(model, options.run.device, options.search)
     names, failures = expand_inputs(inputs)
     write = WRITERS[options.format]
-    if output:
-        make_folder(output)
     paths = dict(zip(names, output_names(names, options.format), strict=True))
     try:
-        for name, result in transcribe_files(recognizer, names, options.run.batch_seconds):
-            if isinstance(result, Failure):
-                failures.append(result)
-                continue
-            for note in result.notes:
-                tell(f"{name}: {note}")
+        with joined(options.run.device) as group:
+            recognizer = Recognizer.load(model, options.run.device, options.search)
             if output:
-                print(one_line(str(write_atomically(output / paths[name], write(result, name)))))
-            else:
-                label = f"{one_line(name)}: " if options.format == "txt" and len(names) > 1 else ""
-                print(label + write(result, name), end="", flush=True)
+                make_folder(output)
+            for name, result in transcribe_files(recognizer, names, options.run.batch_seconds, group):
+                if isinstance(result, Failure):
+                    failures.append(result)
+                    continue
+                for note in result.notes:
+                    tell(f"{name}: {note}")
+                if output:
+                    print(one_line(str(write_atomically(output / paths[name], write(result, name)))))
+                else:
+                    label = f"{one_line(name)}: " if options.format == "txt" and len(names) > 1 else ""
+                    print(label + write(result, name), end="", flush=True)
     finally:
-        for failure in failures:
+        for failure in failures if is_leading() else ():
             tell(failure.reason)
     return 1 if failures else 0
 
@@ -159,11 +164,13 @@ def evaluate(
         output: Folder for report.json, report.md and report.html. Without it: only standard output.
     """
     from asr.assessment import assess
+    from asr.distributed import is_leading
 
     assessment = assess(manifest, model, output, validate(options, "options"))
-    print(assessment.to_text())
-    for utterance, reason in assessment.evaluation.failures:
-        tell(f"{utterance}: {reason}")
+    if is_leading():
+        print(assessment.to_text())
+        for utterance, reason in assessment.evaluation.failures:
+            tell(f"{utterance}: {reason}")
     return 0 if assessment.evaluation.complete else 1
 
 

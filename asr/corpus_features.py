@@ -168,7 +168,7 @@ def _ordered(make, jobs: Iterable) -> Iterator:
     threads = torch.get_num_threads()
     # Each of the pool's threads computes by itself: threads below it would only wait for one another.
     torch.set_num_threads(1)
-    pool, waiting = ThreadPoolExecutor(threads), []
+    pool, waiting = ThreadPoolExecutor(os.cpu_count()), []
     try:
         for job in jobs:
             waiting.append(pool.submit(make, job))

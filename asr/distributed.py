@@ -60,6 +60,14 @@ class Group:
             torch.distributed.barrier()
 
 
+ALONE = Group()
+
+
+def is_leading() -> bool:
+    """Whether this process is the one that writes and tells, by what torchrun told it."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 @contextlib.contextmanager
 def joined(device: str) -> Iterator[Group]:
     """The group of the processes that torchrun started (https://docs.pytorch.org/docs/stable/elastic/run.html), left
@@ -68,7 +76,7 @@ def joined(device: str) -> Iterator[Group]:
     Raises `ConnectionLostError` when another process has ended.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        yield Group()
+        yield ALONE
         return
     group = Group(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     cuda = device in ("auto", "cuda") and torch.cuda.is_available()

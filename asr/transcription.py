@@ -11,6 +11,7 @@ import numpy as np
 
 from asr.audio import Audio, find_audio, load_audio, load_utterance
 from asr.batching import plan_in_order
+from asr.distributed import ALONE, Group
 from asr.errors import AudioError
 from asr.manifest import Utterance
 from asr.progress import progress_bar
@@ -52,9 +53,24 @@ def expand_inputs(inputs: Sequence[str]) -> tuple[list[str], list[Failure]]:
 
 
 def transcribe_files(
+    recognizer: Recognizer, names: Sequence[str], batch_seconds: float, group: Group = ALONE
+) -> Iterator[tuple[str, Transcript | Failure]]:
+    """The transcript of each sound file, or why there is none, in the order of `names` and as soon as known.
+
+    Several processes share the files; the one that leads gives all results, at the end, the others none.
+    """
+    if group.size == 1:
+        yield from _transcribe(recognizer, names, batch_seconds)
+        return
+    own = dict(_transcribe(recognizer, names[group.rank :: group.size], batch_seconds))
+    results = group.merge(own)
+    if group.leads:
+        yield from ((name, results[name]) for name in names)
+
+
+def _transcribe(
     recognizer: Recognizer, names: Sequence[str], batch_seconds: float
 ) -> Iterator[tuple[str, Transcript | Failure]]:
-    """The transcript of each sound file, or why there is none, in the order of `names` and as soon as known."""
     waiting: list[tuple[str, Audio | Failure]] = []
     seconds = 0.0
     for name in names:
@@ -77,12 +93,16 @@ class Recognition:
     compute_seconds: float  # of reading, features, network and decoding
 
 
-def recognize_utterances(recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float) -> Recognition:
-    """Recognise all utterances, those of similar length together; results are in the order of `utterances`."""
+def recognize_utterances(
+    recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float, group: Group = ALONE
+) -> Recognition:
+    """Recognise all utterances, those of similar length together; results are in the order of `utterances`. Several
+    processes share the batches, and all of them get all results."""
     started = time.perf_counter()
     results: dict[int, Transcript | Failure] = {}
-    plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)
-    with progress_bar("recognising", sum(utterance.duration for utterance in utterances)) as advance:
+    plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)[group.rank :: group.size]
+    total = sum(utterances[index].duration for indices in plan for index in indices)
+    with progress_bar("recognising", total) as advance:
         for indices in plan:
             batch = [
                 (
@@ -93,6 +113,7 @@ def recognize_utterances(recognizer: Recognizer, utterances: Sequence[Utterance]
             ]
             results |= dict(_recognize(recognizer, batch))
             advance(sum(utterances[index].duration for index in indices))
+    results = group.merge(results)
     pairs = [(utterances[i], results[i]) for i in sorted(results) if isinstance(results[i], Transcript)]
     failures = [(utterances[i].id, results[i].reason) for i in sorted(results) if isinstance(results[i], Failure)]
     return Recognition(pairs, failures, time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""asr.corpus_features: the same features whether kept or not, and other ones as soon as anything about them is other."""
+"""asr.corpus_features: the same features whether kept or not, other ones as soon as anything about them is other."""
 
 import dataclasses
 import os

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from tones import write_corpus
 
 from asr.config import Recipe, load_recipe
 from asr.device import choose_precision
@@ -19,7 +20,6 @@ from asr.manifest import Utterance, write_manifest
 from asr.recognizer import Recognizer
 from asr.training import train
 from asr.values import from_values
-from tests.tones import write_corpus
 
 
 @pytest.fixture(scope="module")
