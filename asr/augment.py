@@ -127,6 +127,11 @@ class WaveformAugmenter:
             sound = telephone(sound, changes.telephone, rate)
         return limit_peak(sound).astype(np.float32)
 
+    @property
+    def noise_paths(self) -> list[str]:
+        """The noise recordings."""
+        return [noise.path for noise in self._noises]
+
     def describe(self, changes: Changes) -> str:
         """The changes for a person, the noise by its colour or its file's name."""
         if self._noises:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -83,8 +83,8 @@ class CorpusFeatures:
         start, end = self._starts[version * len(self._utterances) + index :][:2]
         return torch.from_numpy(self._map[start:end].astype(np.float32))
 
-    def keep(self, folder: Path, most_gigabytes: float) -> str:
-        """Keep all versions in `folder`, or find them there; returns what was done, for people.
+    def keep(self, folder: Path, most_gigabytes: float, tell: Callable[[str], None]) -> None:
+        """Keep all versions in `folder`, or find them there; `tell` gets what is done, for people.
 
         What exceeds `most_gigabytes` or the disk's free space is not kept, but made anew each time it is asked for.
         Raises `AudioError` naming an unreadable recording.
@@ -93,12 +93,13 @@ class CorpusFeatures:
         if not path.exists():
             refusal = self._refusal(folder, most_gigabytes)
             if refusal:
-                return refusal
+                tell(refusal)
+                return
+            tell(f"making features: {self._gigabytes():.2f} GB in {folder}")
             self._write(path)
         lengths = np.fromfile(path, np.int64, offset=path.stat().st_size - 8 * jobs)
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
         self._path = path
-        return f"features kept on disk: {path.stat().st_size / 1e9:.2f} GB"
 
     @property
     def kept(self) -> bool:
@@ -141,7 +142,7 @@ class CorpusFeatures:
         """The features one after the other, then the number of frames of each."""
         jobs = [(version, index) for version in range(self.versions) for index in range(len(self._utterances))]
         frames = []
-        with replacing(path) as file, progress_bar(f"features ({self._gigabytes():.1f} GB)", len(jobs)) as advance:
+        with replacing(path) as file, progress_bar("features", len(jobs)) as advance:
             for features in _ordered(lambda job: self._make(*job), jobs):
                 file.write(features.numpy().tobytes())
                 frames.append(len(features))
@@ -150,17 +151,19 @@ class CorpusFeatures:
 
     def _key(self) -> str:
         """A name for exactly these features: other sound, other options, another name."""
-        sound = [_identity(utterance) for utterance in self._utterances]
+        sound = [[*_identity(u.audio_filepath), u.offset, u.duration] for u in self._utterances]
         options = [to_values(self.config)]
         if self._augment:
             changes = {name: value for name, value in to_values(self._augment).items() if name not in LATER}
-            options += [changes, self._seed, self.versions]
+            noises = [_identity(path) for path in self._augmenter.noise_paths]
+            options += [changes, self._seed, self.versions, noises]
         return hashlib.sha256(json.dumps([sound, options], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _identity(utterance: Utterance) -> list:
-    file = os.stat(utterance.audio_filepath)
-    return [str(utterance.audio_filepath), file.st_size, file.st_mtime_ns, utterance.offset, utterance.duration]
+def _identity(path: str | os.PathLike) -> list:
+    """What tells a file from another, or from itself before it was changed."""
+    file = os.stat(path)
+    return [str(path), file.st_size, file.st_mtime_ns]
 
 
 def _ordered(make, jobs: Iterable) -> Iterator:

@@ -281,7 +281,7 @@ class Trainer:
         for turn in (True, False):
             if self.group.leads == turn:
                 for features in (self.train_features, self.dev_features):
-                    self.log.say(features.keep(self.folder.features, self.config.cache_gigabytes))
+                    features.keep(self.folder.features, self.config.cache_gigabytes, self.log.say)
             self.group.wait()
 
     def _load_average(self, epochs: list[int]) -> None:
@@ -372,10 +372,16 @@ class Trainer:
             "steps": self.progress.step,
             "seconds": round(self.progress.seconds),
             "date": datetime.now(UTC).date().isoformat(),
-            "settings": to_values(self.config),
-            "augment": to_values(self.recipe.augment),
+            "settings": _without_folders(to_values(self.config)),
+            "augment": _without_folders(to_values(self.recipe.augment)),
             "environment": environment(),
         }
+
+
+def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
+    """Options as a model file tells them: files by their names, since it goes to other machines and people."""
+    names = {key: Path(values[key]).name for key in ("cache", "warm_start", "noise") if values.get(key)}
+    return values | names
 
 
 @contextlib.contextmanager

@@ -28,7 +28,9 @@ def all_of(features: CorpusFeatures, count: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize("augment", [None, LOUD], ids=["plain", "augmented"])
 def test_kept_features_are_the_same_to_the_last_bit(utterances, tmp_path, augment):
     made, kept = (CorpusFeatures(utterances, FeatureConfig(), augment, seed=3) for _ in range(2))
-    assert "features kept on disk" in kept.keep(tmp_path / "cache", 1.0) and kept.kept and not made.kept
+    told = []
+    kept.keep(tmp_path / "cache", 1.0, told.append)
+    assert kept.kept and not made.kept and "making features: 0.00 GB in" in told[0]
     sent = pickle.loads(pickle.dumps(kept))  # as to a worker process
     for a, b, c in zip(*(all_of(each, 4) for each in (made, kept, sent)), strict=True):
         assert torch.equal(a, b) and torch.equal(a, c) and a.dtype == torch.float32
@@ -36,7 +38,7 @@ def test_kept_features_are_the_same_to_the_last_bit(utterances, tmp_path, augmen
 
 def test_features_are_made_once_and_again_only_when_something_changed(utterances, tmp_path):
     def files(config: FeatureConfig, augment: AugmentConfig | None, seed: int) -> int:
-        CorpusFeatures(utterances, config, augment, seed).keep(tmp_path, 1.0)
+        CorpusFeatures(utterances, config, augment, seed).keep(tmp_path, 1.0, print)
         return len(list(tmp_path.glob("*.features")))
 
     plain = FeatureConfig()
@@ -53,13 +55,15 @@ def test_features_are_made_once_and_again_only_when_something_changed(utterances
 
 def test_masks_do_not_change_what_is_kept(utterances, tmp_path):
     for masks in (0, 3):
-        CorpusFeatures(utterances, FeatureConfig(), AugmentConfig(time_masks=masks)).keep(tmp_path, 1.0)
+        CorpusFeatures(utterances, FeatureConfig(), AugmentConfig(time_masks=masks)).keep(tmp_path, 1.0, print)
     assert len(list(tmp_path.glob("*.features"))) == 1
 
 
 def test_too_large_features_are_not_kept_and_it_says_so(utterances, tmp_path):
     features = CorpusFeatures(utterances, FeatureConfig())
-    assert "made anew in each epoch" in features.keep(tmp_path / "cache", 1e-9)
+    told = []
+    features.keep(tmp_path / "cache", 1e-9, told.append)
+    assert "made anew in each epoch" in told[0]
     assert not features.kept and not (tmp_path / "cache").exists()
     assert features(0, 0).shape == (31, 80)
 
@@ -77,5 +81,14 @@ def test_a_damaged_recording_is_named_and_nothing_is_left(utterances, tmp_path):
     broken.write_text("no sound")
     features = CorpusFeatures([*utterances, Utterance("broken", broken, 1.0, "")], FeatureConfig())
     with pytest.raises(AudioError, match=r"broken\.wav: not a sound file"):
-        features.keep(tmp_path / "cache", 1.0)
+        features.keep(tmp_path / "cache", 1.0, print)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_other_noise_recordings_make_other_features(utterances, noise_file, tmp_path):
+    noise = noise_file("noises/hum.wav", seconds=2.0, seed=9)
+    loud = AugmentConfig(noise_share=1.0, noise=noise.parent)
+    for seed in (9, 10):
+        noise_file("noises/hum.wav", seconds=2.0 + seed / 10, seed=seed)
+        CorpusFeatures(utterances, FeatureConfig(), loud).keep(tmp_path / "cache", 1.0, print)
+    assert len(list((tmp_path / "cache").glob("*.features"))) == 2
