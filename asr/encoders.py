@@ -152,9 +152,7 @@ class ResidualLayer(Layer):
         if mix is not None:
             self.mix_norm = nn.LayerNorm(width)
         self.feed_norm = nn.LayerNorm(width)
-        self.feed = nn.Sequential(
-            nn.Linear(width, EXPANSION * width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(EXPANSION * width, width)
-        )
+        self.feed = nn.Sequential(nn.Linear(width, EXPANSION * width), nn.ReLU(), nn.Linear(EXPANSION * width, width))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, span: Span) -> Tensor:
