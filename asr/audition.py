@@ -103,12 +103,12 @@ class _Performer:
         self, path: Path, changes: str, samples: np.ndarray, random: np.random.Generator | None = None
     ) -> Example:
         write_atomically(path, wav(samples, self._recipe.features.sample_rate))
-        log_mel = self._log_mel(torch.from_numpy(samples))
+        log_mel = self._log_mel(torch.from_numpy(samples)).numpy()
         masked = None
         if random is not None:
             hop = self._recipe.features.hop_seconds
-            masked = augment_features(log_mel, self._recipe.augment, hop, random).numpy()
-        return Example(path, changes, samples, log_mel.numpy(), masked)
+            masked = augment_features(log_mel, self._recipe.augment, hop, random)
+        return Example(path, changes, samples, log_mel, masked)
 
 
 def draw(name: str, examples: Sequence[Example], sample_rate: int, folder: Path) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Utterances -> batches of features and tokens: planned by seconds of audio, the same for the same seed."""
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,15 +42,14 @@ class Batch:
         return Batch(self.utterances, **{name: tensor.pin_memory() for name, tensor in self.tensors().items()})
 
 
-def pad(features: Sequence[Tensor], hop_seconds: float) -> tuple[Tensor, Tensor]:
+def pad(features: Sequence[np.ndarray], hop_seconds: float) -> tuple[Tensor, Tensor]:
     """`(frames, mels)` of several utterances -> `(batch, frames, mels)` with zeros behind, and `(batch,)` lengths."""
-    lengths = torch.tensor([len(frames) for frames in features])
+    lengths = [len(frames) for frames in features]
     grid = max(1, round(GRID_SECONDS / hop_seconds))
-    frames = -(-int(lengths.max()) // grid) * grid
-    padded = features[0].new_zeros(len(features), frames, features[0].shape[1])
+    padded = np.zeros((len(features), -(-max(lengths) // grid) * grid, features[0].shape[1]), np.float32)
     for row, utterance in zip(padded, features, strict=True):
         row[: len(utterance)] = utterance
-    return padded, lengths
+    return torch.from_numpy(padded), torch.tensor(lengths)
 
 
 def plan_in_order(durations: Sequence[float], batch_seconds: float) -> list[list[int]]:
@@ -128,7 +129,7 @@ class BatchDataset(Dataset):
             torch.tensor([frames_needed(row) for row in tokens]),
         )
 
-    def _augmented(self, index: int) -> Tensor:
+    def _augmented(self, index: int) -> np.ndarray:
         features = self._features(self._epoch, index)
         if self._augment is None:
             return features
@@ -138,26 +139,38 @@ class BatchDataset(Dataset):
 
 
 def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iterator[Batch]:
-    """The dataset's batches in order, made ahead of time by worker processes (none: made when asked for), in pinned
-    memory for a GPU.
+    """The dataset's batches in order, made ahead of time by worker processes, or by a thread if there are none; in
+    pinned memory for a GPU.
 
     Raises `AudioError` naming the recording that cannot be read.
     """
+    if workers == 0:
+        yield from _made_ahead(dataset)
+        return
     loader = DataLoader(
         dataset,
         batch_size=None,
         num_workers=workers,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=4,
         worker_init_fn=_ignore_interrupts,
         pin_memory=pin,
-        # A generator of its own: the loader's seed must not be drawn from the stream that dropout uses.
-        generator=torch.Generator(),
     )
     try:
         yield from loader
     except AudioError as error:
         # From a worker process it comes with that process's traceback around it.
         raise AudioError(str(error).rsplit("AudioError: ", 1)[-1].strip()) from None
+
+
+def _made_ahead(dataset: BatchDataset) -> Iterator[Batch]:
+    """A thread suffices where features are only read: NumPy and the network both leave the interpreter's lock."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque(thread.submit(dataset.__getitem__, position) for position in range(min(2, len(dataset))))
+        for position in range(2, len(dataset) + 2):
+            batch = waiting.popleft().result()
+            if position < len(dataset):
+                waiting.append(thread.submit(dataset.__getitem__, position))
+            yield batch
 
 
 def _ignore_interrupts(worker: int) -> None:

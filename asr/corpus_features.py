@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from asr.audio import load_utterance
 from asr.augment import Changes, WaveformAugmenter, draw_changes
@@ -68,7 +67,7 @@ class CorpusFeatures:
             self._durations[version] = [u.duration / speed for u, speed in zip(self._utterances, speeds, strict=True)]
         return self._durations[version]
 
-    def __call__(self, epoch: int, index: int) -> Tensor:
+    def __call__(self, epoch: int, index: int) -> np.ndarray:
         """`(frames, mels)` float32, the same to the last bit whether it was kept on disk or not. Epochs take the
         versions by turns.
 
@@ -76,12 +75,12 @@ class CorpusFeatures:
         """
         version = epoch % self.versions
         if self._path is None:
-            return self._make(version, index).float()
+            return self._make(version, index).astype(np.float32)
         if self._map is None:
             shape = (int(self._starts[-1]), self.config.mels)
             self._map = np.memmap(self._path, np.float16, "r", shape=shape)
         start, end = self._starts[version * len(self._utterances) + index :][:2]
-        return torch.from_numpy(self._map[start:end].astype(np.float32))
+        return self._map[start:end].astype(np.float32)
 
     def keep(self, folder: Path, most_gigabytes: float, tell: Callable[[str], None]) -> None:
         """Keep all versions in `folder`, or find them there; `tell` gets what is done, for people.
@@ -110,13 +109,13 @@ class CorpusFeatures:
         # A mapped array would be sent to a worker process as a copy of the whole file.
         return self.__dict__ | {"_map": None}
 
-    def _make(self, version: int, index: int) -> Tensor:
+    def _make(self, version: int, index: int) -> np.ndarray:
         audio = load_utterance(self._utterances[index], self.config.sample_rate)
         samples = audio.samples
         if self._augmenter:
             random = self._random(version, index)
             samples = self._augmenter(samples, draw_changes(self._augment, random), random)
-        return self._log_mel(torch.from_numpy(samples)).half()
+        return self._log_mel(torch.from_numpy(samples)).numpy().astype(np.float16)
 
     def _changes(self, version: int, index: int) -> Changes:
         return draw_changes(self._augment, self._random(version, index)) if self._augment else Changes()
@@ -144,7 +143,7 @@ class CorpusFeatures:
         frames = []
         with replacing(path) as file, progress_bar("features", len(jobs)) as advance:
             for features in _ordered(lambda job: self._make(*job), jobs):
-                file.write(features.numpy().tobytes())
+                file.write(features.tobytes())
                 frames.append(len(features))
                 advance(1)
             file.write(np.array(frames, np.int64).tobytes())

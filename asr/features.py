@@ -67,31 +67,29 @@ def normalize_bands(features: Tensor, kind: str) -> Tensor:
 
 
 def augment_features(
-    features: Tensor, config: AugmentConfig, hop_seconds: float, random: np.random.Generator
-) -> Tensor:
+    features: np.ndarray, config: AugmentConfig, hop_seconds: float, random: np.random.Generator
+) -> np.ndarray:
     """A changed copy of `features` `(frames, mels)`: the mel axis stretched, then masks set to 0, which is the mean.
 
     Every draw comes from `random`, so that an utterance's changes follow from (seed, epoch, utterance) and a resumed
     run makes the same ones.
     """
-    if config.frequency_stretch:
-        stretch = 1 + random.uniform(-config.frequency_stretch, config.frequency_stretch)
-        features = stretch_frequency(features, stretch)
-    return mask(features.clone(), config, hop_seconds, random)
+    stretch = 1 + random.uniform(-config.frequency_stretch, config.frequency_stretch)
+    return mask(stretch_frequency(features, stretch), config, hop_seconds, random)
 
 
-def stretch_frequency(features: Tensor, stretch: float) -> Tensor:
-    """`(frames, mels)` with what was heard in band k now in band k * stretch, by linear interpolation; the highest
-    band is repeated where there was none."""
+def stretch_frequency(features: np.ndarray, stretch: float) -> np.ndarray:
+    """A copy of `(frames, mels)` with what was heard in band k now in band k * stretch, by linear interpolation; the
+    highest band is repeated where there was none."""
     mels = features.shape[1]
-    source = (torch.arange(mels) / stretch).clamp_max(mels - 1)
-    below = source.floor().long()
-    above = (below + 1).clamp_max(mels - 1)
-    share = source - below
+    source = np.minimum(np.arange(mels) / stretch, mels - 1)
+    below = source.astype(np.intp)
+    above = np.minimum(below + 1, mels - 1)
+    share = (source - below).astype(features.dtype)
     return features[:, below] * (1 - share) + features[:, above] * share
 
 
-def mask(features: Tensor, config: AugmentConfig, hop_seconds: float, random: np.random.Generator) -> Tensor:
+def mask(features: np.ndarray, config: AugmentConfig, hop_seconds: float, random: np.random.Generator) -> np.ndarray:
     """`(frames, mels)` with random stretches of time and bands of frequency set to 0, in place."""
     frames, mels = features.shape
     longest = min(round(config.time_mask_seconds / hop_seconds), int(config.time_mask_share * frames))

@@ -91,7 +91,7 @@ def look_inside(recognizer: Recognizer, sound: Path, model: str, config: Inspect
 @torch.inference_mode()
 def hidden_states(recognizer: Recognizer, samples: np.ndarray) -> list[np.ndarray]:
     """`(output frames, size)` of each layer of the encoder, the first one first."""
-    features, lengths = pad([recognizer.log_mel(samples)], recognizer.file.features.hop_seconds)
+    features, lengths = pad([recognizer.log_mel(samples).numpy()], recognizer.file.features.hop_seconds)
     features, lengths = features.to(recognizer.device), lengths.to(recognizer.device)
     frames = int(recognizer.file.model.output_lengths(lengths)[0])
     return [layer[0, :frames].float().cpu().numpy() for layer in recognizer.file.model.layer_outputs(features, lengths)]

@@ -50,8 +50,6 @@ class Learner:
         self.config, self.group = config, group
         self.device = choose_device(config.device)
         self.dtype, self.reason = choose_precision(config.precision, self.device)
-        # Denormal numbers, which decaying optimizer moments run into, are many times slower on a CPU.
-        torch.set_flush_denormal(True)
         self.model = model.to(self.device)
         self.optimizer = make_optimizer(model, config)
         self.average = WeightAverage(model, config.ema) if config.ema else None
@@ -118,6 +116,17 @@ class Learner:
 
     def _unsynchronized(self) -> contextlib.AbstractContextManager:
         return self._network.no_sync() if self.group.size > 1 else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Numbers too small for full precision count as zero: decaying optimizer moments run into them, and a CPU is many
+    times slower with them."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -70,7 +70,7 @@ class Recognizer:
     @torch.inference_mode()
     def emissions(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Log-probabilities of several recordings at once: `(samples,)` each -> `(output frames, tokens)` each."""
-        features = [self.log_mel(samples) for samples in recordings]
+        features = [self.log_mel(samples).numpy() for samples in recordings]
         padded, lengths = pad(features, self.file.features.hop_seconds)
         log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))
         rows = zip(log_probabilities.cpu().numpy(), lengths.tolist(), strict=True)

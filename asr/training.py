@@ -33,7 +33,7 @@ from asr.decoding.greedy import blank_rate, greedy
 from asr.device import peak_gigabytes
 from asr.distributed import ConnectionLostError, Group, joined
 from asr.errors import Interrupted, TrainingError
-from asr.learning import Learner, NotFiniteError, Part, StepResult, learning_rate
+from asr.learning import Learner, NotFiniteError, Part, StepResult, denormals_flushed, learning_rate
 from asr.model import AcousticModel
 from asr.run_folder import Progress, RunFolder
 from asr.runlog import NoLog, Pace, RunLog, clock, environment
@@ -66,7 +66,7 @@ def train(recipe: Recipe) -> Path:
     if folder.model.exists():
         return folder.model
     try:
-        with joined(recipe.training.device) as group:
+        with joined(recipe.training.device) as group, denormals_flushed():
             corpora = load_corpora(recipe)
             if group.leads:
                 folder.write_recipe()

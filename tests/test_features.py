@@ -78,14 +78,14 @@ def test_masks_stay_within_their_limits_and_follow_from_the_seed():
         frequency_masks=1,
         frequency_mask_mels=7,
     )
-    features = torch.ones(100, 80)
+    features = np.ones((100, 80), np.float32)
     widest_time = widest_band = 0
     for seed in range(200):
         masked = augment_features(features, config, 0.01, np.random.default_rng(seed))
         again = augment_features(features, config, 0.01, np.random.default_rng(seed))
-        assert torch.equal(masked, again)
-        widest_time = max(widest_time, int((masked == 0).all(dim=1).sum()))
-        widest_band = max(widest_band, int((masked == 0).all(dim=0).sum()))
+        assert np.array_equal(masked, again)
+        widest_time = max(widest_time, int((masked == 0).all(axis=1).sum()))
+        widest_band = max(widest_band, int((masked == 0).all(axis=0).sum()))
     assert (widest_time, widest_band) == (20, 7)
     assert features.min() == 1, "the features given must not change"
 
@@ -94,15 +94,15 @@ def test_a_short_utterance_loses_at_most_its_share():
     config = AugmentConfig(
         frequency_stretch=0, time_masks=1, time_mask_seconds=1.0, time_mask_share=0.1, frequency_masks=0
     )
-    masked = [augment_features(torch.ones(50, 4), config, 0.01, np.random.default_rng(seed)) for seed in range(50)]
-    assert max(int((m == 0).all(dim=1).sum()) for m in masked) == 5
+    masked = [augment_features(np.ones((50, 4)), config, 0.01, np.random.default_rng(seed)) for seed in range(50)]
+    assert max(int((m == 0).all(axis=1).sum()) for m in masked) == 5
 
 
 def test_stretching_moves_a_band_and_keeps_its_height():
-    features = torch.zeros(3, 80)
+    features = np.zeros((3, 80), np.float32)
     features[:, 40] = 1.0
     for stretch, band in ((1.1, 44), (0.9, 36), (1.0, 40)):
         stretched = stretch_frequency(features, stretch)
         assert stretched[0].argmax() == band
         assert 0.5 < stretched[0].max() <= 1
-    torch.testing.assert_close(stretch_frequency(torch.full((2, 80), 3.0), 1.07), torch.full((2, 80), 3.0))
+    np.testing.assert_allclose(stretch_frequency(np.full((2, 80), 3.0), 1.07), 3.0)
