@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from matplotlib.figure import Figure
 
 from asr.files import write_atomically
+from asr.pages import render
 
 CURVES = (  # title, unit, kind of record, values drawn, whether on a logarithmic axis
     ("Loss", "nats for each token", "epoch", ("loss",), False),
@@ -24,34 +24,14 @@ CURVES = (  # title, unit, kind of record, values drawn, whether on a logarithmi
 NAMES = {"dev_wer": "WER", "dev_cer": "CER"}
 COLOURS = ("#1f5fa8", "#d1791f")
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Training</title>
-<style>
- body { font: 15px/1.5 system-ui, sans-serif; max-width: 1040px; margin: 2em auto; padding: 0 1em; color: #222; }
- figure { display: inline-block; width: 49%; margin: 0; } svg { width: 100%; height: auto; }
- table { border-collapse: collapse; } td, th { padding: .1em 1em .1em 0; text-align: right; }
-</style></head><body>
-<h1>Training</h1>
-<p>{{ summary }}</p>
-{% for picture in pictures %}<figure>{{ picture }}</figure>{% endfor %}
-<h2>Epochs</h2>
-<table><tr><th>epoch</th><th>loss</th><th>dev WER</th><th>dev CER</th><th>blank</th><th>left out</th>
-<th>seconds</th></tr>
-{% for e in epochs %}<tr><td>{{ e.epoch }}</td><td>{{ "%.3f"|format(e.loss) }}</td>
-<td>{{ "%.2f%%"|format(100 * e.dev_wer) }}</td><td>{{ "%.2f%%"|format(100 * e.dev_cer) }}</td>
-<td>{{ "%.0f%%"|format(100 * e.blank_rate) }}</td><td>{{ e.too_short }}</td><td>{{ "%.0f"|format(e.seconds) }}</td></tr>
-{% endfor %}</table>
-</body></html>
-"""
-
 
 def write_curves(metrics: Path, page: Path) -> None:
     """Read a run's metrics and write the page, which needs no network."""
     records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     epochs = [record for record in records if record["kind"] == "epoch"]
     pictures = [_draw(records, epochs, *curve) for curve in CURVES]
-    html = jinja2.Template(PAGE).render(summary=_summary(records, epochs), pictures=pictures, epochs=epochs)
-    write_atomically(page, html)
+    summary = _summary(records, epochs)
+    write_atomically(page, render("curves.html.j2", summary=summary, pictures=pictures, epochs=epochs))
 
 
 def _draw(

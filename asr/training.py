@@ -171,6 +171,7 @@ class Trainer:
             self.log.progress(progress.step, f"epoch {progress.epoch + 1}/{self.config.epochs}")
             if result.stop:
                 self._save()
+                self.group.wait()
                 raise Interrupted(f"stopped at step {progress.step}, all saved; the same command goes on from there")
             if time.monotonic() - self._last_save >= 60 * self.config.checkpoint_minutes:
                 self._save()
@@ -216,6 +217,7 @@ class Trainer:
             ) from trouble
         left_out = (self.progress.epoch, self.progress.batch)
         self._restore()
+        self.group.wait()
         self.progress.left_out = left_out
         self.log.rewind(self.progress.step)
         self.log.say(f"warning: {trouble}; going back to step {self.progress.step}, and on without this batch")
@@ -307,7 +309,6 @@ class Trainer:
             optimizer, average = self.learner.optimizer, self.learner.averaged_weights
             save_state(self.folder.checkpoint, self.model, optimizer, average, self.progress.to_dict())
         self._last_save = time.monotonic()
-        self.group.wait()
 
     def _restore(self) -> None:
         optimizer, average = self.learner.optimizer, self.learner.averaged_weights

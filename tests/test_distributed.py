@@ -41,7 +41,7 @@ learning_rate = 1e-2
 average = 1
 ema = 0.9
 precision = "float32"
-checkpoint_minutes = 0
+checkpoint_minutes = 0.002  # at moments on which the processes' clocks do not agree
 """
 
 
