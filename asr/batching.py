@@ -1,9 +1,7 @@
 """Utterances -> batches of features and tokens: planned by seconds of audio, the same for the same seed."""
 
 import math
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from asr.ahead import made_ahead
 from asr.config import AugmentConfig
 from asr.corpus_features import CorpusFeatures
 from asr.errors import AudioError
@@ -145,7 +144,8 @@ def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iter
     Raises `AudioError` naming the recording that cannot be read.
     """
     if workers == 0:
-        yield from _made_ahead(dataset)
+        # A thread suffices where features are only read: NumPy and the network both leave the interpreter's lock.
+        yield from made_ahead((dataset[position] for position in range(len(dataset))), 2)
         return
     loader = DataLoader(
         dataset,
@@ -160,17 +160,6 @@ def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iter
     except AudioError as error:
         # From a worker process it comes with that process's traceback around it.
         raise AudioError(str(error).rsplit("AudioError: ", 1)[-1].strip()) from None
-
-
-def _made_ahead(dataset: BatchDataset) -> Iterator[Batch]:
-    """A thread suffices where features are only read: NumPy and the network both leave the interpreter's lock."""
-    with ThreadPoolExecutor(1) as thread:
-        waiting = deque(thread.submit(dataset.__getitem__, position) for position in range(min(2, len(dataset))))
-        for position in range(2, len(dataset) + 2):
-            batch = waiting.popleft().result()
-            if position < len(dataset):
-                waiting.append(thread.submit(dataset.__getitem__, position))
-            yield batch
 
 
 def _ignore_interrupts(worker: int) -> None:
