@@ -1,0 +1,153 @@
+"""How fast training is: our loop beside SpeechBrain's and torchaudio's tutorial, and the LSTM alone, in one run.
+
+    python benchmarks/training.py
+
+prints Markdown tables. Each trainer has a process of its own and one thread; rounds go round all of them, and the
+median of the rounds counts. Seconds are of processor time, so that other work on the machine counts less.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import tyro
+from contest import tell
+from report import processor, table
+from trainers import CEILING, KINDS, OURS, Round, Worker, missing
+
+from asr.config import AugmentConfig, DataConfig, Recipe, TrainingConfig
+from asr.errors import AsrError, ConfigError
+from asr.manifest import read_manifest, write_manifest
+
+ROOT = Path(__file__).parent.parent
+EPOCHS = (1, 3, 10, 30)  # of training, over which the making of our features is shared out
+
+
+@dataclass(frozen=True)
+class Options:
+    """Seconds of audio learned from in a second, for our training loop and others."""
+
+    #: Utterances to train on.
+    manifest: Path = ROOT.parent / "shared/speech/librispeech-train.jsonl"
+    #: Hours of the manifest, taken from all parts of it.
+    hours: float = 5.0
+    #: Seconds of audio in a batch, for all.
+    batch_seconds: float = 120.0
+    #: Minutes of audio that each trainer learns from in a round.
+    minutes: float = 20.0
+    #: Times that each speed is measured.
+    rounds: int = 5
+    #: A look in two minutes: a tenth of an hour, two minutes a round, two rounds.
+    quick: bool = False
+
+
+def choose(options: Options) -> Options:
+    """The options, smaller if they should be quick, and with the embedded corpus where the manifest is not there."""
+    if options.quick:
+        options = replace(options, hours=0.1, minutes=2.0, rounds=2)
+    if options.manifest.exists():
+        return options
+    embedded = ROOT / "data/digits/corpus/train.jsonl"
+    if not embedded.exists():
+        raise ConfigError(f"{options.manifest}: no such file; give --manifest, or run `make train` first")
+    tell(f"{options.manifest}: no such file: the embedded corpus instead")
+    return replace(options, manifest=embedded)
+
+
+def make_recipe(options: Options, folder: Path) -> Recipe:
+    """The default network and augmentation, with three speeds, on a part of the manifest."""
+    utterances = read_manifest(options.manifest)
+    hours = sum(utterance.duration for utterance in utterances) / 3600
+    kept = utterances[:: max(1, round(hours / options.hours))]
+    train = write_manifest(folder / "train.jsonl", kept)
+    # Dev is measured between epochs, which no round reaches.
+    dev = write_manifest(folder / "dev.jsonl", utterances[:1])
+    return Recipe(
+        output=folder / "run",
+        data=DataConfig(train=(train,), dev=(dev,)),
+        augment=AugmentConfig(copies=3, speeds=(0.9, 1.0, 1.1)),
+        training=TrainingConfig(batch_seconds=options.batch_seconds),
+    )
+
+
+def race(workers: dict[str, Worker], minutes: float, rounds: int) -> dict[str, list[Round]]:
+    """All in turn, round by round, after one to warm up."""
+    results: dict[str, list[Round]] = {name: [] for name in workers}
+    for number in range(rounds + 1):
+        for name, worker in workers.items():
+            tell(f"round {number} of {rounds}: {name}" if number else f"warming up: {name}")
+            result = worker.train(60 * minutes if number else 120)
+            if number:
+                results[name].append(result)
+                tell(f"    {speed(result):.0f} s/s, loss {result.loss:.2f}")
+    return results
+
+
+def speed(result: Round) -> float:
+    """Seconds of recordings learned from in a second of processor time."""
+    return result.audio_seconds / result.seconds
+
+
+def ratio(ours: Sequence[Round], others: Sequence[Round]) -> float:
+    """How many times as fast as the others ours is: the median of the rounds' ratios."""
+    return median(speed(a) / speed(b) for a, b in zip(ours, others, strict=True))
+
+
+def markdown(parameters: dict[str, int], results: dict[str, list[Round]]) -> str:
+    """Each trainer's speed, and ours beside it."""
+    rows = []
+    for name, rounds in results.items():
+        speeds = [speed(result) for result in rounds]
+        spread = f"{min(speeds):.0f} to {max(speeds):.0f}"
+        beside = f"{ratio(results[OURS], rounds):.2f}"
+        rows.append((name, f"{parameters[name]:,}", f"{median(speeds):.0f}", spread, beside))
+    return table(("trainer", "parameters", "s/s", "rounds", "ours is times as fast"), rows)
+
+
+def markdown_with_features(copies: int, cost: float, results: dict[str, list[Round]]) -> str:
+    """Our speed with the making of the features in it, once for each copy, shared out over the epochs of a run.
+
+    `cost` is seconds for a second of audio. The others make theirs in each epoch.
+    """
+    others = [name for name in results if name not in (OURS, CEILING)]
+    rows = []
+    for epochs in EPOCHS:
+        share = cost * min(epochs, copies) / epochs
+        ours = [replace(result, seconds=result.seconds + share * result.audio_seconds) for result in results[OURS]]
+        beside = [f"{ratio(ours, results[name]):.2f}" for name in others]
+        rows.append((epochs, f"{median(map(speed, ours)):.0f}", *beside))
+    return table(("epochs", "s/s, features included", *(f"times {name}" for name in others)), rows)
+
+
+def main(options: Options) -> None:
+    """Run everything and print it."""
+    options = choose(options)
+    for kind in KINDS:
+        if names := missing(kind):
+            tell(f"{kind}: left out, as {', '.join(names)} is not installed (see benchmarks/README.md)")
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = make_recipe(options, Path(folder))
+        workers = {kind: Worker(kind, recipe) for kind in KINDS if not missing(kind)}
+        results = race(workers, options.minutes, options.rounds)
+        for worker in workers.values():
+            worker.close()
+    copies, cost = recipe.augment.copies, workers[OURS].feature_cost
+    print(f"{processor()}\n")
+    print(markdown({name: worker.parameters for name, worker in workers.items()}, results))
+    print(f"\nShare of the LSTM alone that our whole loop reaches: {ratio(results[OURS], results[CEILING]):.0%}")
+    print(f"Our features are made at {1 / cost:.0f} s/s, once for each of {copies} copies:\n")
+    print(markdown_with_features(copies, cost, results))
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Options, description=__doc__))
+    except AsrError as error:
+        tell(f"error: {error}")
+        sys.exit(error.exit_status)
