@@ -3,9 +3,12 @@
 soundfile (libsndfile) decodes wav, flac, ogg (vorbis and opus), mp3, aiff and more without other programs.
 """
 
-import io
+import contextlib
 import os
+import shutil
 import struct
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +27,10 @@ UNKNOWN_WAV_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
 
 # Full scale is 1. Float files scaled to 32768 are sound; what lies beyond this only overflows in later sums.
 LARGEST = 1e12
+
+GRACE = 4096  # samples that a header may promise and a file lack: a decoder's delay
+QUALITY = "HQ"  # of resampling
+PIECE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -78,21 +85,48 @@ def load_audio(
     taken away, and both conversions and resampling are told in `notes`. Raises `AudioError` naming the file
     when it is missing, unreadable, cut short, empty, or holds samples that are not numbers.
     """
-    if hasattr(source, "read"):
-        name, stream = getattr(source, "name", None) or "<stdin>", io.BytesIO(source.read())
-    else:
-        name, stream = str(source), _open(source)
-    with stream:
-        info = _probe(stream, str(name))
-        start, count = round(offset * info.sample_rate), -1
-        if duration is not None:
-            count = round(duration * info.sample_rate)
-        # A sample of grace: durations in manifests are rounded.
-        if start >= info.frames or (count > 0 and start + count > info.frames + info.sample_rate // 100):
-            end = offset + (duration or 0)
-            raise AudioError(f"{name}: has {info.duration:.2f} s, so no part from {offset:.2f} s to {end:.2f} s")
-        samples = _decode(stream, str(name), start, count, info)
-    return _convert(samples, info, sample_rate, str(name))
+    with _opened(source) as (stream, name):
+        info = _probe(stream, name)
+        start, count = _part(info, offset, duration)
+        try:
+            mono = np.concatenate(list(_mono(_decode(stream, name, start, count, info))))
+        except MemoryError as error:
+            hours = info.duration / 3600
+            raise AudioError(
+                f"{name}: {hours:.1f} hours, more than fit into memory; copy it again or cut it into parts"
+            ) from error
+    mono -= mono.mean(dtype=np.float64).astype(np.float32)
+    if info.sample_rate != sample_rate:
+        mono = resample(mono, info.sample_rate, sample_rate)
+    return Audio(np.ascontiguousarray(mono), sample_rate, _notes(info, sample_rate))
+
+
+@dataclass(frozen=True)
+class AudioPieces:
+    """A sound file that is being read: what `load_audio` gives, in pieces, each in memory by itself."""
+
+    duration: float  # seconds, as the header says
+    notes: tuple[str, ...]
+    pieces: Iterator[np.ndarray]  # (samples,) float32 each; a constant offset is still there
+
+
+@contextlib.contextmanager
+def read_audio(
+    source: str | os.PathLike | BinaryIO,
+    sample_rate: int = 16000,
+    offset: float = 0.0,
+    duration: float | None = None,
+) -> Iterator[AudioPieces]:
+    """Read a sound file as `load_audio` does, but in pieces of `PIECE_SECONDS`, so that its length is of no account.
+
+    Raises `AudioError` as `load_audio` does, some of it only when a piece is asked for.
+    """
+    with _opened(source) as (stream, name):
+        info = _probe(stream, name)
+        start, count = _part(info, offset, duration)
+        seconds = (min(count, info.frames - start) if count >= 0 else info.frames - start) / info.sample_rate
+        pieces = _mono(_decode(stream, name, start, count, info))
+        yield AudioPieces(seconds, _notes(info, sample_rate), _resample_pieces(pieces, info.sample_rate, sample_rate))
 
 
 def load_utterance(utterance: Utterance, sample_rate: int) -> Audio:
@@ -102,10 +136,41 @@ def load_utterance(utterance: Utterance, sample_rate: int) -> Audio:
     return load_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)
 
 
+def read_utterance(utterance: Utterance, sample_rate: int) -> contextlib.AbstractContextManager[AudioPieces]:
+    """The same in pieces."""
+    if utterance.offset is None:
+        return read_audio(utterance.audio_filepath, sample_rate)
+    return read_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)
+
+
 def find_audio(folder: str | os.PathLike) -> list[Path]:
     """All sound files below a folder, by their suffix, in sorted order."""
     found = (Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names)
     return sorted(path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+
+
+@contextlib.contextmanager
+def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+    """A stream that can be searched, and its name. A pipe's end must be known, so it is copied to disk first."""
+    if not hasattr(source, "read"):
+        with _open(source) as stream:
+            yield stream, str(source)
+        return
+    with tempfile.TemporaryFile() as stream:
+        shutil.copyfileobj(source, stream)
+        yield stream, str(getattr(source, "name", None) or "<stdin>")
+
+
+def _part(info: AudioInfo, offset: float, duration: float | None) -> tuple[int, int]:
+    """First sample and number of samples (-1: all) of a part given in seconds."""
+    start, count = round(offset * info.sample_rate), -1
+    if duration is not None:
+        count = round(duration * info.sample_rate)
+    # A sample of grace: durations in manifests are rounded.
+    if start >= info.frames or (count > 0 and start + count > info.frames + info.sample_rate // 100):
+        end = offset + (duration or 0)
+        raise AudioError(f"{info.path}: has {info.duration:.2f} s, so no part from {offset:.2f} s to {end:.2f} s")
+    return start, count
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
@@ -171,44 +236,55 @@ def _ogg_end(stream: BinaryIO, size: int) -> int:
     return start + page + 27 + segments + sum(table)
 
 
-def _decode(stream: BinaryIO, name: str, start: int, count: int, info: AudioInfo) -> np.ndarray:
+def _decode(stream: BinaryIO, name: str, start: int, count: int, info: AudioInfo) -> Iterator[np.ndarray]:
+    """`(samples, channels)` float32 of a part, in pieces; raises `AudioError` when it is not all there."""
+    wanted = info.frames - start if count < 0 else min(count, info.frames - start)
+    size, done = max(1, round(PIECE_SECONDS * info.sample_rate)), 0
     stream.seek(0)
     try:
         with soundfile.SoundFile(stream) as sound:
             if start:
                 sound.seek(start)
-            samples = sound.read(count, dtype="float32", always_2d=True)
+            while done < wanted and len(samples := sound.read(min(size, wanted - done), "float32", always_2d=True)):
+                # Least and largest are NaN, which no comparison holds for, if any sample is.
+                if not -LARGEST < samples.min() <= samples.max() < LARGEST:
+                    faulty = np.count_nonzero(~(np.abs(samples) < LARGEST))
+                    raise AudioError(
+                        f"{name}: {faulty} samples are no sound (NaN, infinite or absurdly large); export it again"
+                    )
+                done += len(samples)
+                yield samples
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         raise AudioError(f"{name}: damaged or cut short ({error}); copy it again") from error
-    except MemoryError as error:
-        hours = info.duration / 3600
-        raise AudioError(
-            f"{name}: {hours:.1f} hours by its header, more than fit into memory; copy it again or cut it into parts"
-        ) from error
-    wanted = info.frames - start if count < 0 else min(count, info.frames - start)
     # MP3 headers may count a decoder's delay; a real cut loses far more than this.
-    if len(samples) < wanted - 4096 or len(samples) == 0:
-        raise AudioError(f"{name}: cut short, {len(samples)} of {wanted} samples could be read; copy it again")
-    return samples
+    if done < wanted - GRACE or done == 0:
+        raise AudioError(f"{name}: cut short, {done} of {wanted} samples could be read; copy it again")
 
 
-def _convert(samples: np.ndarray, info: AudioInfo, sample_rate: int, name: str) -> Audio:
-    """`(samples, channels)` in any rate -> `Audio`."""
-    # Least and largest are NaN, which no comparison holds for, if any sample is.
-    if not -LARGEST < samples.min() <= samples.max() < LARGEST:
-        faulty = np.count_nonzero(~(np.abs(samples) < LARGEST))
-        raise AudioError(f"{name}: {faulty} samples are no sound (NaN, infinite or absurdly large); export it again")
+def _mono(pieces: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """`(samples, channels)` -> `(samples,)`, the mean of the channels."""
+    return (piece.mean(axis=1, dtype=np.float32) for piece in pieces)
+
+
+def _resample_pieces(pieces: Iterator[np.ndarray], from_hertz: int, to_hertz: int) -> Iterator[np.ndarray]:
+    if from_hertz == to_hertz:
+        yield from pieces
+        return
+    resampler = soxr.ResampleStream(from_hertz, to_hertz, 1, dtype="float32", quality=QUALITY)
+    for piece in pieces:
+        yield resampler.resample_chunk(piece)
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _notes(info: AudioInfo, sample_rate: int) -> tuple[str, ...]:
     notes = []
     if info.channels > 1:
         notes.append(f"{info.channels} channels mixed to one")
-    mono = samples.mean(axis=1, dtype=np.float32)
-    mono -= mono.mean(dtype=np.float64).astype(np.float32)
     if info.sample_rate != sample_rate:
         notes.append(f"resampled from {info.sample_rate} Hz to {sample_rate} Hz")
-        mono = resample(mono, info.sample_rate, sample_rate)
-    return Audio(np.ascontiguousarray(mono), sample_rate, tuple(notes))
+    return tuple(notes)
 
 
 def resample(samples: np.ndarray, from_hertz: int, to_hertz: int) -> np.ndarray:
     """Band-limited resampling of `(samples,)` float32 by the SoX resampler, at its high quality."""
-    return soxr.resample(samples, from_hertz, to_hertz, quality="HQ")
+    return soxr.resample(samples, from_hertz, to_hertz, quality=QUALITY)

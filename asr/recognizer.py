@@ -1,22 +1,25 @@
 """Audio -> Transcript: a model file, made ready to recognise recordings."""
 
+import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
 
-from asr.audio import load_audio
+from asr.audio import AudioPieces, read_audio
 from asr.batching import pad
 from asr.checkpoint import ModelFile, load_model
 from asr.decoding.decoder import Decoding, make_decoder
 from asr.device import choose_device
+from asr.errors import AudioError
 from asr.features import LogMel
 from asr.options import DecoderConfig, load_decoder
 from asr.transcript import Alternative, Transcript, Word
+
+BATCH_SECONDS = 120.0  # of a long recording that the network hears at once
 
 
 class Recognizer:
@@ -47,36 +50,52 @@ class Recognizer:
         """Hertz of the samples that the model takes."""
         return self.file.features.sample_rate
 
+    @property
+    def frame_samples(self) -> int:
+        """Samples from one output frame to the next."""
+        return self._log_mel.hop * self.file.architecture.subsampling
+
     def transcribe(self, source: str | os.PathLike | BinaryIO | np.ndarray) -> Transcript:
-        """The words of a sound file, an open binary stream, or samples `(samples,)` at `sample_rate`.
+        """The words of a sound file, an open binary stream, or samples `(samples,)` at `sample_rate`, of any length.
 
         Raises `asr.errors.AudioError` naming the file when it cannot be read.
         """
+        from asr.pipeline import recognize
+
         if isinstance(source, np.ndarray):
-            return self.recognize([source])[0]
-        audio = load_audio(source, self.sample_rate)
-        return replace(self.recognize([audio.samples])[0], notes=audio.notes)
+            audio = AudioPieces(len(source) / self.sample_rate, (), iter([source.astype(np.float32, copy=False)]))
+            sources = [("", lambda: contextlib.nullcontext(audio))]
+        else:
+            sources = [("", lambda: read_audio(source, self.sample_rate))]
+        ((_, result),) = recognize(self, sources, BATCH_SECONDS)
+        if isinstance(result, AudioError):
+            raise result
+        return result
 
     def recognize(self, recordings: Sequence[np.ndarray]) -> list[Transcript]:
         """Transcripts of several recordings at once, each samples `(samples,)` float32 at `sample_rate`."""
         emissions = self.emissions(recordings)
         decodings = self.decoder.decode_batch(emissions)
-        return [self._transcript(found, len(samples)) for found, samples in zip(decodings, recordings, strict=True)]
+        return [self.to_transcript(found, len(samples)) for found, samples in zip(decodings, recordings, strict=True)]
 
     def log_mel(self, samples: np.ndarray) -> torch.Tensor:
         """The features the model hears: `(samples,)` -> `(frames, mels)`."""
         return self._log_mel(torch.as_tensor(samples, dtype=torch.float32))
 
-    @torch.inference_mode()
     def emissions(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Log-probabilities of several recordings at once: `(samples,)` each -> `(output frames, tokens)` each."""
-        features = [self.log_mel(samples).numpy() for samples in recordings]
+        return self.log_probabilities([self.log_mel(samples).numpy() for samples in recordings])
+
+    @torch.inference_mode()
+    def log_probabilities(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What the network says of several recordings at once: `(frames, mels)` each -> `(output frames, tokens)`."""
         padded, lengths = pad(features, self.file.features.hop_seconds)
         log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))
         rows = zip(log_probabilities.cpu().numpy(), lengths.tolist(), strict=True)
         return [row[:length] for row, length in rows]
 
-    def _transcript(self, found: Decoding, samples: int) -> Transcript:
+    def to_transcript(self, found: Decoding, samples: int) -> Transcript:
+        """The transcript of a recording of so many samples: frames become seconds."""
         duration = samples / self.sample_rate
 
         def seconds(frame: int) -> float:

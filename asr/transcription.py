@@ -4,16 +4,19 @@ import glob
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from asr.audio import Audio, find_audio, load_audio, load_utterance
+from asr.audio import AudioPieces, find_audio, probe, read_audio, read_utterance
 from asr.batching import plan_in_order
 from asr.distributed import ALONE, Group
 from asr.errors import AudioError
 from asr.manifest import Utterance
+from asr.pipeline import Source, recognize, segments
 from asr.progress import progress_bar
 from asr.recognizer import Recognizer
 from asr.transcript import Transcript
@@ -59,29 +62,16 @@ def transcribe_files(
 
     Several processes share the files; the one that leads gives all results, at the end, the others none.
     """
-    if group.size == 1:
-        yield from _transcribe(recognizer, names, batch_seconds)
-        return
-    own = dict(_transcribe(recognizer, names[group.rank :: group.size], batch_seconds))
-    results = group.merge(own)
+    own = names[group.rank :: group.size]
+    sources = [(name, lambda name=name: _read(name, recognizer.sample_rate)) for name in own]
+    with progress_bar("transcribing", sum(map(_seconds, own))) as advance:
+        results = _results(recognizer, sources, batch_seconds, advance)
+        if group.size == 1:
+            yield from results
+            return
+        merged = group.merge(dict(results))
     if group.leads:
-        yield from ((name, results[name]) for name in names)
-
-
-def _transcribe(
-    recognizer: Recognizer, names: Sequence[str], batch_seconds: float
-) -> Iterator[tuple[str, Transcript | Failure]]:
-    waiting: list[tuple[str, Audio | Failure]] = []
-    seconds = 0.0
-    for name in names:
-        loaded = _load(name, lambda name=name: _read(name, recognizer.sample_rate))
-        length = loaded.duration if isinstance(loaded, Audio) else 0.0
-        if waiting and seconds + length > batch_seconds:
-            yield from _recognize(recognizer, waiting)
-            waiting, seconds = [], 0.0
-        waiting.append((name, loaded))
-        seconds += length
-    yield from _recognize(recognizer, waiting)
+        yield from ((name, merged[name]) for name in names)
 
 
 @dataclass(frozen=True)
@@ -99,21 +89,11 @@ def recognize_utterances(
     """Recognise all utterances, those of similar length together; results are in the order of `utterances`. Several
     processes share the batches, and all of them get all results."""
     started = time.perf_counter()
-    results: dict[int, Transcript | Failure] = {}
     plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)[group.rank :: group.size]
-    total = sum(utterances[index].duration for indices in plan for index in indices)
-    with progress_bar("recognising", total) as advance:
-        for indices in plan:
-            batch = [
-                (
-                    index,
-                    _load(utterances[index].id, lambda i=index: load_utterance(utterances[i], recognizer.sample_rate)),
-                )
-                for index in indices
-            ]
-            results |= dict(_recognize(recognizer, batch))
-            advance(sum(utterances[index].duration for index in indices))
-    results = group.merge(results)
+    own = [index for indices in plan for index in indices]
+    sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in own]
+    with progress_bar("recognising", sum(utterances[index].duration for index in own)) as advance:
+        results = group.merge(dict(_results(recognizer, sources, batch_seconds, advance)))
     pairs = [(utterances[i], results[i]) for i in sorted(results) if isinstance(results[i], Transcript)]
     failures = [(utterances[i].id, results[i].reason) for i in sorted(results) if isinstance(results[i], Failure)]
     return Recognition(pairs, failures, time.perf_counter() - started)
@@ -123,38 +103,36 @@ def utterance_emissions(
     recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float
 ) -> list[np.ndarray]:
     """Log-probabilities `(output frames, tokens)` of each utterance; an unreadable one is an `AudioError`."""
-    emissions: dict[int, np.ndarray] = {}
     plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)
+    order = [index for indices in plan for index in indices]
+    sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in order]
+    emissions: dict[int, list[np.ndarray]] = {index: [] for index in order}
     with progress_bar("network", sum(utterance.duration for utterance in utterances)) as advance:
-        for indices in plan:
-            samples = [load_utterance(utterances[index], recognizer.sample_rate).samples for index in indices]
-            emissions |= zip(indices, recognizer.emissions(samples), strict=True)
-            advance(sum(utterances[index].duration for index in indices))
-    return [emissions[index] for index in range(len(utterances))]
+        for segment in segments(recognizer, sources, batch_seconds, advance):
+            if segment.ending and segment.ending.error:
+                raise segment.ending.error
+            emissions[segment.key].append(segment.emission)
+    return [np.concatenate(emissions[index]) for index in range(len(utterances))]
 
 
-def _read(name: str, sample_rate: int) -> Audio:
+def _results(
+    recognizer: Recognizer, sources: Sequence[Source], batch_seconds: float, advance: Callable[[float], None]
+) -> Iterator[tuple[Any, Transcript | Failure]]:
+    for key, result in recognize(recognizer, sources, batch_seconds, advance):
+        yield key, Failure(str(key), str(result)) if isinstance(result, AudioError) else result
+
+
+def _read(name: str, sample_rate: int) -> AbstractContextManager[AudioPieces]:
     if name != STDIN:
-        return load_audio(name, sample_rate)
+        return read_audio(name, sample_rate)
     if sys.stdin is None:
         raise AudioError("-: standard input is closed; pipe a sound file into it")
-    return load_audio(sys.stdin.buffer, sample_rate)
+    return read_audio(sys.stdin.buffer, sample_rate)
 
 
-def _load(name: str, read: Callable[[], Audio]) -> Audio | Failure:
+def _seconds(name: str) -> float:
+    """By the header; nothing for what cannot be read, which is told in its turn, and for standard input."""
     try:
-        return read()
-    except AudioError as error:
-        return Failure(name, str(error))
-
-
-def _recognize(recognizer: Recognizer, batch: Iterable[tuple]) -> Iterator[tuple]:
-    """(key, audio or failure) pairs -> (key, transcript or failure) pairs, in the same order."""
-    batch = list(batch)
-    sounds = [loaded for _, loaded in batch if isinstance(loaded, Audio)]
-    transcripts = iter(recognizer.recognize([audio.samples for audio in sounds]) if sounds else [])
-    for key, loaded in batch:
-        if isinstance(loaded, Audio):
-            yield key, replace(next(transcripts), notes=loaded.notes)
-        else:
-            yield key, loaded
+        return 0.0 if name == STDIN else probe(name).duration
+    except AudioError:
+        return 0.0

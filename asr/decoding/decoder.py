@@ -42,6 +42,15 @@ class Decoding:
     hypotheses: tuple[Hypothesis, ...] = ()  # of a beam search, the best first
 
 
+def join_decodings(parts: Sequence[tuple[int, Decoding]]) -> Decoding:
+    """The decodings of an utterance's parts, each with the frame that it begins at, as one. Only a single part has
+    other hypotheses: those of several would not fit together."""
+    if len(parts) == 1:
+        return parts[0][1]
+    words = (replace(word, start=word.start + at, end=word.end + at) for at, part in parts for word in part.words)
+    return Decoding(" ".join(part.text for _, part in parts if part.text), tuple(words))
+
+
 class Decoder(Protocol):
     """Log-probabilities of several utterances, `(frames, tokens)` each -> what was said in each."""
 

@@ -1,0 +1,154 @@
+"""Recordings of any number and length -> log-probabilities -> words, in bounded memory.
+
+A thread reads windows and makes their features; the network takes them in batches of similar length, whatever recording
+they are from; other threads decode. What comes out is in the order of what went in.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from asr.ahead import made_ahead
+from asr.audio import AudioPieces
+from asr.batching import plan_in_order
+from asr.decoding.decoder import Decoding, join_decodings
+from asr.errors import AudioError
+from asr.recognizer import Recognizer
+from asr.transcript import Transcript
+from asr.windows import Window, cut_windows
+
+POOL_BATCHES = 4  # batches' worth of windows that are sorted by length together
+LONGEST_SEGMENT = 300.0  # seconds that are decoded together at most, when there is no pause
+MOST_WAITING = 64  # segments that may wait to be decoded
+
+Source = tuple[Hashable, Callable[[], AbstractContextManager[AudioPieces]]]  # a key, and how to open the recording
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a recording ended."""
+
+    samples: int = 0  # at the model's rate
+    notes: tuple[str, ...] = ()
+    error: AudioError | None = None  # why it could not be read, or not to its end
+
+
+@dataclass(frozen=True)
+class Part:
+    """A window of a recording with its features, or what the network said of its core."""
+
+    key: Hashable
+    values: np.ndarray  # (frames, mels), or (output frames of the core, tokens)
+    window: Window
+    ending: Ending | None  # of the last window
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The log-probabilities of a recording, or of so much of it that no word goes on behind it."""
+
+    key: Hashable
+    emission: np.ndarray  # (output frames, tokens)
+    start: int  # output frame of the recording
+    ending: Ending | None  # of the last segment
+
+
+def recognize(
+    recognizer: Recognizer,
+    sources: Iterable[Source],
+    batch_seconds: float,
+    advance: Callable[[float], None] = lambda seconds: None,
+) -> Iterator[tuple[Hashable, Transcript | AudioError]]:
+    """The transcript of each source, or why there is none, in order and as soon as known.
+
+    `advance` is told of seconds of audio when the network has heard them.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: deque[tuple[Segment, Future]] = deque()
+        found: list[tuple[int, Decoding]] = []
+
+        def take() -> Iterator[tuple[Hashable, Transcript | AudioError]]:
+            segment, future = waiting.popleft()
+            found.append((segment.start, future.result()[0]))
+            if segment.ending:
+                ending, decoding = segment.ending, join_decodings(found)
+                found.clear()
+                transcript = recognizer.to_transcript(decoding, ending.samples)
+                yield segment.key, ending.error or replace(transcript, notes=ending.notes)
+
+        for segment in segments(recognizer, sources, batch_seconds, advance):
+            waiting.append((segment, pool.submit(recognizer.decoder.decode_batch, [segment.emission])))
+            while waiting and (waiting[0][1].done() or len(waiting) > MOST_WAITING):
+                yield from take()
+        while waiting:
+            yield from take()
+
+
+def segments(
+    recognizer: Recognizer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
+) -> Iterator[Segment]:
+    """The sources' log-probabilities, cut where there is a pause."""
+    longest = round(LONGEST_SEGMENT / recognizer.file.frame_seconds)
+    held: list[np.ndarray] = []
+    start = 0
+    for part in _heard(recognizer, made_ahead(_parts(recognizer, sources), POOL_BATCHES), batch_seconds, advance):
+        held.append(part.values)
+        frames = sum(map(len, held))
+        if part.ending or part.window.pause or frames > longest:
+            yield Segment(part.key, np.concatenate(held), start, part.ending)
+            held, start = [], 0 if part.ending else start + frames
+
+
+def _parts(recognizer: Recognizer, sources: Iterable[Source]) -> Iterator[Part]:
+    """Windows with their features; a recording that cannot be read ends with an empty one."""
+    # This runs in a thread of its own, where threads below it would contend with the network's.
+    torch.set_num_threads(1)
+    for key, open_recording in sources:
+        samples, last = 0, None
+        try:
+            with open_recording() as audio:
+                counted = []
+                pieces = (counted.append(len(piece)) or piece for piece in audio.pieces)
+                for window in cut_windows(pieces, recognizer.sample_rate, recognizer.frame_samples):
+                    if last is not None:
+                        yield Part(key, recognizer.log_mel(last.samples).numpy(), last, None)
+                    last = window
+                samples, notes = sum(counted), audio.notes
+        except AudioError as error:
+            nothing = Window(np.zeros(0, np.float32), 0, None, True)
+            yield Part(key, recognizer.log_mel(nothing.samples).numpy(), nothing, Ending(error=error))
+        else:
+            yield Part(key, recognizer.log_mel(last.samples).numpy(), last, Ending(samples, notes))
+
+
+def _heard(
+    recognizer: Recognizer, parts: Iterator[Part], batch_seconds: float, advance: Callable[[float], None]
+) -> Iterator[Part]:
+    """The same parts with log-probabilities for features."""
+    pool, seconds = [], 0.0
+    for part in parts:
+        pool.append(part)
+        seconds += len(part.window.samples) / recognizer.sample_rate
+        if seconds >= POOL_BATCHES * batch_seconds:
+            yield from _hear(recognizer, pool, batch_seconds, advance)
+            pool, seconds = [], 0.0
+    yield from _hear(recognizer, pool, batch_seconds, advance)
+
+
+def _hear(
+    recognizer: Recognizer, pool: list[Part], batch_seconds: float, advance: Callable[[float], None]
+) -> Iterator[Part]:
+    durations = [len(part.window.samples) / recognizer.sample_rate for part in pool]
+    emissions: dict[int, np.ndarray] = {}
+    for batch in plan_in_order(durations, batch_seconds):
+        heard = recognizer.log_probabilities([pool[index].values for index in batch])
+        emissions |= zip(batch, heard, strict=True)
+        advance(sum(durations[index] for index in batch))
+    for index, part in enumerate(pool):
+        yield replace(part, values=part.window.core(emissions[index]))
