@@ -28,7 +28,7 @@ from asr.options import (
     TuneConfig,
     load_decoder,
 )
-from asr.values import validate
+from asr.values import to_values, validate
 
 Options = arg(name="")
 ModelPath = Annotated[Path, arg(aliases=["-m"], metavar="MODEL")]
@@ -114,11 +114,11 @@ def transcribe(
     Args:
         inputs: Sound files, folders (walked), globs, or - for standard input.
         model: Model file, as `asr train` writes it.
-        output: Folder for one file an input; names never collide. Without it: standard output.
+        output: Folder for one file an input and format; names never collide. Without it: standard output.
     """
     from asr.distributed import is_leading, joined
-    from asr.files import make_folder, write_atomically
-    from asr.formats import WRITERS, output_names
+    from asr.files import make_folder
+    from asr.formats import Outputs
     from asr.recognizer import Recognizer
     from asr.transcription import Failure, expand_inputs, transcribe_files
 
@@ -126,8 +126,7 @@ def transcribe(
     if not inputs:
         raise AsrError("no INPUT: name sound files, folders, globs, or - for standard input")
     names, failures = expand_inputs(inputs)
-    write = WRITERS[options.format]
-    paths = dict(zip(names, output_names(names, options.format), strict=True))
+    outputs = Outputs(names, options.format, output, str(model), to_values(options.search))
     try:
         with joined(options.run.device) as group:
             recognizer = Recognizer.load(model, options.run.device, options.search)
@@ -140,10 +139,11 @@ def transcribe(
                 for note in result.notes:
                     tell(f"{name}: {note}")
                 if output:
-                    print(one_line(str(write_atomically(output / paths[name], write(result, name)))))
+                    for path in outputs.write(name, result):
+                        print(one_line(str(path)))
                 else:
-                    label = f"{one_line(name)}: " if options.format == "txt" and len(names) > 1 else ""
-                    print(label + write(result, name), end="", flush=True)
+                    label = f"{one_line(name)}: " if outputs.formats == ("txt",) and len(names) > 1 else ""
+                    print(label + outputs.text(name, result), end="", flush=True)
     finally:
         for failure in failures if is_leading() else ():
             tell(failure.reason)

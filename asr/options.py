@@ -11,6 +11,8 @@ import msgspec
 from asr.config import AugmentConfig
 from asr.values import FLAT, NotNegative, NotNegativeReal, Positive, PositiveReal, Share, below, from_values, read_toml
 
+Format = Literal["txt", "json", "jsonl", "srt", "vtt", "ctm", "tsv", "TextGrid"]
+
 
 @dataclass(frozen=True)
 class LmTextConfig:
@@ -192,9 +194,11 @@ class RunConfig:
 class TranscribeConfig:
     """Sound to words."""
 
-    #: 'txt': the words. 'json': also each word's start and end in seconds and its confidence, 0 to 1, and the
-    #: other hypotheses if there are any.
-    format: Literal["txt", "json"] = "txt"
+    #: One format or several. 'txt': the words. 'json': also each word's start and end in seconds and its confidence,
+    #: 0 to 1, segments, other hypotheses if there are any, the model and the decoder's settings. 'jsonl': words on
+    #: one line a recording, for many of them. 'srt', 'vtt': subtitles. 'ctm': NIST's word times. 'tsv': a table of
+    #: words. 'TextGrid': for Praat.
+    format: tuple[Format, ...] = ("txt",)
     run: Annotated[RunConfig, FLAT] = RunConfig()
     search: Annotated[DecoderConfig, FLAT] = DecoderConfig()
 

@@ -1,5 +1,6 @@
 """What recognition gives: text, and words with times and confidence."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -41,3 +42,12 @@ class Transcript:
     duration: float  # seconds of audio
     notes: tuple[str, ...] = ()  # what was done to the audio: "2 channels mixed to one"
     alternatives: tuple[Alternative, ...] = ()  # of beam search, the best (which is `text`) first
+
+    @property
+    def separator(self) -> str:
+        """What stands between words: nothing in a language that is written without spaces."""
+        return " " if " " in self.text else ""
+
+    def join(self, words: Iterable[Word]) -> str:
+        """Some of the words as text."""
+        return self.separator.join(word.text for word in words)

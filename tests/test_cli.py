@@ -50,7 +50,7 @@ def corpus(noise_file, tmp_path):
         ("train", ["--features.hop_seconds FLOAT Seconds from one frame to the next. (default: 0.01)"]),
         ("train", ["--features.sample_rate INT Hertz.", "--model.subsampling {1,2,3,4,6,8}"]),
         ("transcribe", ["INPUT Sound files, folders (walked), globs, or - for standard input."]),
-        ("transcribe", ["-m MODEL, --model MODEL", "--format {txt,json} 'txt': the words.", "(default: txt)"]),
+        ("transcribe", ["-m MODEL, --model MODEL", "'txt': the words.", "(default: txt)"]),
         ("transcribe", ["--batch_seconds FLOAT Seconds of audio that are recognised at once:"]),
         ("evaluate", ["MANIFEST", "--pictures INT", "(default: 4)", "--device {auto,cpu,cuda,mps}"]),
         ("info", ["FILE"]),
@@ -90,7 +90,7 @@ def test_torch_is_not_imported_for_nothing(code):
         ([], "prepare"),
         (["transcribe", "a.wav"], "--model"),
         (["transcribe", "a.wav", "-m", "m", "--formt", "txt"], "--formt"),
-        (["transcribe", "a.wav", "-m", "m", "--format", "srt"], "'txt', 'json'"),
+        (["transcribe", "a.wav", "-m", "m", "--format", "doc"], "'json', 'jsonl', 'srt'"),
         (["evaluate", "a.jsonl", "-m", "m", "--pictures", "many"], "--pictures"),
         (["info"], "FILE"),
     ],
@@ -124,9 +124,9 @@ def test_several_files_are_labelled_and_in_order(asr, model_path, noise_file, tm
     assert names == [str(tmp_path / name) for name in ("b.wav", "a.wav", "deep/c.wav")]
 
 
-def test_json_on_stdout_is_one_object_a_line(asr, model_path, noise_file):
+def test_jsonl_on_stdout_is_one_object_a_line(asr, model_path, noise_file):
     paths = [noise_file("a.wav"), noise_file("b.flac", 0.5)]
-    result = asr("transcribe", *paths, "-m", model_path, "--format", "json")
+    result = asr("transcribe", *paths, "-m", model_path, "--format", "jsonl")
     records = [json.loads(line) for line in result.stdout.splitlines()]
     assert [(record["audio_filepath"], record["duration"]) for record in records] == [
         (str(paths[0]), 1.0),
@@ -138,7 +138,7 @@ def test_json_on_stdout_is_one_object_a_line(asr, model_path, noise_file):
     assert " ".join(word["text"] for word in records[0]["words"]) == records[0]["text"] != ""
 
 
-@pytest.mark.parametrize("format", ["txt", "json"])
+@pytest.mark.parametrize("format", ["txt", "tsv"])
 def test_output_folder_has_one_file_an_input(asr, model_path, noise_file, tmp_path, format):
     for name in ("in/monday/talk.wav", "in/friday/talk.wav", "in/talk.wav", "in/talk.flac"):
         noise_file(name, 0.3)
@@ -214,7 +214,7 @@ def test_name_that_is_not_utf_8(asr, model_path, noise_file, tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.wav")
     noise_file("a.wav", 0.3).rename(path)
     noise_file("z.wav", 0.3)
-    for format in ("txt", "json"):
+    for format in ("txt", "jsonl"):
         result = asr("transcribe", tmp_path, "-m", model_path, "--format", format)
         assert (result.returncode, result.stderr, len(result.stdout.splitlines())) == (COMPLETE, "", 2)
         asr("transcribe", tmp_path, "-m", model_path, "--format", format, "-o", tmp_path / format)

@@ -83,7 +83,7 @@ def test_what_was_found_is_what_transcribe_and_evaluate_use(asr, model, lm, nois
     assert {trial["beam"] for trial in record["trials"]} == {4, 16, 64}
     assert model.with_name("decoder.png").read_bytes().startswith(b"\x89PNG")
 
-    command = ["transcribe", sounds[0], "--format", "json", "-m"]
+    command = ["transcribe", sounds[0], "--format", "jsonl", "-m"]
     by_default = asr(*command, model).stdout
     weights = [f"--{key}={getattr(written.beam, key)}" for key in ("lm_weight", "word_bonus", "beam")]
     bare = tmp_path / "bare.safetensors"
