@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
+from lstm import INPUTS, Layers, LoopLayer, OwnBackwardLayer
 from trainers import CEILING, KINDS, OURS, Reel, Round, missing
 from training import Options, make_recipe, markdown, markdown_with_features, ratio
 
@@ -73,3 +75,17 @@ def test_ratios_are_the_median_of_rounds_and_features_are_shared_out():
         [" 1      ", " 100                    ", " 1.00        "],
         [" 30     ", " 182                    ", " 1.82        "],
     ]
+
+
+@pytest.mark.parametrize("kind", [LoopLayer, OwnBackwardLayer])
+def test_other_lstms_learn_as_ours_does(kind):
+    ours, other = Layers(), Layers(kind)
+    other.load_state_dict(ours.state_dict())
+    x, lengths = torch.randn(3, 9, INPUTS), torch.tensor([9, 4, 7])
+    inside = (torch.arange(9) < lengths.unsqueeze(1)).unsqueeze(-1)
+    for layers in (ours, other):
+        with torch.autocast("cpu", torch.bfloat16, enabled=layers is other):
+            output = layers(x, lengths)
+        (output.float() * inside).square().sum().backward()
+    for (name, exact), rounded in zip(ours.named_parameters(), other.parameters(), strict=True):
+        assert (rounded.grad - exact.grad).norm() < 0.03 * exact.grad.norm(), name

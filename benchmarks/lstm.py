@@ -1,0 +1,334 @@
+"""What makes a BiLSTM fast on a CPU: the same three layers in many ways, forward and backward, on random input.
+
+    python benchmarks/lstm.py
+
+prints Markdown tables. Rounds go round all ways, in one process with one thread; seconds are of processor time, and the
+median of the rounds counts.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from statistics import median
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+import tyro
+from contest import tell
+from numba import njit
+from report import processor, table
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from asr.encoders import BiLstmLayer, Span
+
+FRAMES_PER_SECOND = 25  # of the LSTM's input: what subsampling by 4 leaves
+INPUTS, WIDTH, LAYERS = 640, 256, 3  # of the default network
+
+
+@dataclass(frozen=True)
+class Options:
+    """Seconds of audio that three BiLSTM layers learn from in a second."""
+
+    #: Utterances in a batch.
+    rows: int = 10
+    #: Seconds of each utterance.
+    seconds: float = 12.0
+    #: Times that each speed is measured.
+    rounds: int = 5
+    #: Also one thread, two threads and two processes, by the clock: the machine must have nothing else to do.
+    processes: bool = False
+
+
+class Layers(nn.Module):
+    """One class of layer, as our encoder stacks them."""
+
+    def __init__(self, kind: type[BiLstmLayer] = BiLstmLayer):
+        super().__init__()
+        sizes = [INPUTS, *[2 * WIDTH] * (LAYERS - 1)]
+        self.layers = nn.ModuleList(kind(size, WIDTH, 0.0) for size in sizes)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """`(batch, frames, inputs)` and `(batch,)` -> `(batch, frames, 2 * width)`."""
+        span = Span(lengths, x.shape[1])
+        for layer in self.layers:
+            x = layer(x, span)
+        return x
+
+
+class Whole(nn.LSTM):
+    """PyTorch's own stack. Its backward direction begins in the padding, so that results depend on it."""
+
+    def __init__(self, **options):
+        super().__init__(INPUTS, WIDTH, LAYERS, bidirectional=True, **options)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """As `Layers`."""
+        return super().forward(x if self.batch_first else x.transpose(0, 1))[0]
+
+
+class Packed(Whole):
+    """The same without the padding."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """As `Layers`."""
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(nn.LSTM.forward(self, packed)[0], batch_first=True)[0]
+
+
+class LoopLayer(BiLstmLayer):
+    """A loop over time written with PyTorch's operations; the input's part of all gates in one product before it."""
+
+    def reversed(self, x: Tensor, span: Span) -> Tensor:
+        """As `BiLstmLayer.reversed`."""
+        back = self._run(self.backwards, x.gather(1, span.reversal.expand_as(x)))
+        return torch.cat([self._run(self.forwards, x), back.gather(1, span.reversal.expand_as(back))], dim=-1)
+
+    def _run(self, lstm: nn.LSTM, x: Tensor) -> Tensor:
+        inputs, recurrent, *biases = lstm.parameters()
+        projected = nn.functional.linear(x, inputs, sum(biases)).unbind(1)
+        recurrent = recurrent.T.to(projected[0].dtype)
+        hidden = projected[0].new_zeros(len(x), WIDTH)
+        cell, outputs = torch.zeros(len(x), WIDTH), []
+        for frame in projected:
+            gates = torch.addmm(frame, hidden, recurrent)
+            enter, forget, candidate, leave = gates.float().chunk(4, dim=1)
+            cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+            hidden = (leave.sigmoid() * cell.tanh()).to(frame.dtype)
+            outputs.append(hidden)
+        return torch.stack(outputs, dim=1)
+
+
+class OwnBackwardLayer(BiLstmLayer):
+    """oneDNN's forward pass, but a backward pass of our own, both directions at once, in bfloat16.
+
+    oneDNN adds to the gradient of the weights at each frame, a product of few rows into a matrix that no cache holds:
+    that is most of its time. Here the frames' gradients are kept, and one product of all frames is made at the end.
+    """
+
+    def reversed(self, x: Tensor, span: Span) -> Tensor:
+        """As `BiLstmLayer.reversed`."""
+        x = x.bfloat16()
+        both = torch.stack([x, x.gather(1, span.reversal.expand_as(x))]).transpose(1, 2)
+        ahead, back = OwnBackward.apply(both, *self.forwards.parameters(), *self.backwards.parameters()).transpose(1, 2)
+        return torch.cat([ahead, back.gather(1, span.reversal.expand_as(back))], dim=-1)
+
+
+class OwnBackward(torch.autograd.Function):
+    """`(directions, frames, batch, inputs)` bfloat16 and each direction's weights as `nn.LSTM` orders them ->
+    `(directions, frames, batch, width)`."""
+
+    @staticmethod
+    def forward(context, x: Tensor, *weights: Tensor) -> Tensor:
+        weights = [weight.bfloat16() for weight in weights]
+        start = x.new_zeros(1, x.shape[2], weights[1].shape[1])
+        options = (True, 1, 0.0, False, False, False)  # biases, layers, dropout, training, directions, batch first
+        directions = zip(x, (weights[:4], weights[4:]), strict=True)
+        outputs = torch.stack([torch.lstm(frames, (start, start), own, *options)[0] for frames, own in directions])
+        context.save_for_backward(x, outputs, *weights)
+        return outputs
+
+    @staticmethod
+    def backward(context, above: Tensor) -> tuple[Tensor, ...]:
+        x, outputs, *weights = context.saved_tensors
+        inputs, recurrent, *biases = (torch.stack(weights[index::4]) for index in range(4))
+        before = nn.functional.pad(outputs[:, :-1], (0, 0, 0, 0, 1, 0))
+        heard = torch.cat([x, before], dim=-1).flatten(1, 2)
+        both = torch.cat([inputs, recurrent], dim=-1)
+        gates = torch.baddbmm(sum(biases).unsqueeze(1), heard, both.transpose(1, 2))
+        gates = gates.view(*x.shape[:3], -1)
+        changes = _through_time(gates, above, recurrent).flatten(1, 2)
+        matrices = torch.bmm(changes.transpose(1, 2), heard).split([x.shape[-1], outputs.shape[-1]], dim=-1)
+        bias = changes.sum(1, dtype=torch.float32)
+        gradients = [gradient[index] for index in range(len(x)) for gradient in (*matrices, bias, bias)]
+        return torch.bmm(changes, inputs).view_as(x), *gradients
+
+
+def _through_time(gates: Tensor, above: Tensor, recurrent: Tensor) -> Tensor:
+    """Gates before their sigmoids, and the gradient of the outputs -> the gradient of the gates, in their place."""
+    directions, steps, rows, width = above.shape
+    gates[..., : 2 * width].sigmoid_()
+    gates[..., 2 * width : 3 * width].tanh_()
+    gates[..., 3 * width :].sigmoid_()
+    bits = gates.view(torch.int16).numpy().view(np.uint16)  # NumPy has no bfloat16
+    cells = np.zeros((steps + 1, directions, rows, width), np.float32)
+    _remember(bits, cells)
+    said = torch.from_numpy(cells[1:]).tanh().numpy()
+    above = above.float().contiguous().numpy()
+    hidden, cell = torch.zeros(directions, rows, width), np.zeros((directions, rows, width), np.float32)
+    upwards, product = recurrent.transpose(1, 2).contiguous(), gates.new_empty(directions, width, rows)
+    frames, hidden_array = gates.transpose(2, 3).unbind(1), hidden.numpy()
+    for step in reversed(range(steps)):
+        _go_back(bits, cells, said, above, hidden_array, cell, step)
+        # The weights on the left: a product's right side is rearranged before it, and this one is small.
+        torch.bmm(upwards, frames[step], out=product)
+        hidden.copy_(product.transpose(1, 2))
+    return gates
+
+
+@njit(cache=True, fastmath=True)
+def _remember(gates: np.ndarray, cells: np.ndarray) -> None:
+    """The cells after each frame, from the gates as bits of bfloat16."""
+    directions, steps, rows, _ = gates.shape
+    width = cells.shape[-1]
+    wide = np.empty(4 * width, np.uint32)
+    values = wide.view(np.float32)
+    for step in range(steps):
+        for direction in range(directions):
+            for row in range(rows):
+                own = gates[direction, step, row]
+                for i in range(3 * width):
+                    wide[i] = np.uint32(own[i]) << 16
+                before, after = cells[step, direction, row], cells[step + 1, direction, row]
+                for i in range(width):
+                    after[i] = values[width + i] * before[i] + values[i] * values[2 * width + i]
+
+
+@njit(cache=True, fastmath=True)
+def _go_back(gates, cells, said, above, hidden, cell, step) -> None:
+    """One frame's gates replaced by their gradient; `cell` by that of the cells before it. `hidden` is the gradient
+    that comes from the frame after it."""
+    directions, _, rows, _ = gates.shape
+    width = cells.shape[-1]
+    wide, change = np.empty(4 * width, np.uint32), np.empty(4 * width, np.float32)
+    values, rounded = wide.view(np.float32), change.view(np.uint32)
+    for direction in range(directions):
+        for row in range(rows):
+            own = gates[direction, step, row]
+            for i in range(4 * width):
+                wide[i] = np.uint32(own[i]) << 16
+            before, mouth = cells[step, direction, row], said[step, direction, row]
+            later, upper, memory = hidden[direction, row], above[direction, step, row], cell[direction, row]
+            for i in range(width):
+                enter, forget = values[i], values[width + i]
+                candidate, leave = values[2 * width + i], values[3 * width + i]
+                output = later[i] + upper[i]
+                kept = memory[i] + output * leave * (np.float32(1) - mouth[i] * mouth[i])
+                change[i] = kept * candidate * enter * (np.float32(1) - enter)
+                change[width + i] = kept * before[i] * forget * (np.float32(1) - forget)
+                change[2 * width + i] = kept * enter * (np.float32(1) - candidate * candidate)
+                change[3 * width + i] = output * mouth[i] * leave * (np.float32(1) - leave)
+                memory[i] = kept * forget
+            for i in range(4 * width):
+                # To the nearest, ties to even, as bfloat16 is rounded everywhere.
+                own[i] = (rounded[i] + np.uint32(0x7FFF) + ((rounded[i] >> 16) & np.uint32(1))) >> 16
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to compute the layers."""
+
+    name: str
+    make: Callable[[], nn.Module]
+    precision: str = "autocast"  # or float32, or bfloat16: the weights themselves are
+
+
+WAYS = (
+    Way("ours: two LSTMs, one reversed", Layers),
+    Way("ours, float32", Layers, "float32"),
+    Way("ours, weights in bfloat16", Layers, "bfloat16"),
+    Way("nn.LSTM, both directions, padding included", lambda: Whole(batch_first=True)),
+    Way("nn.LSTM, time first", Whole),
+    Way("nn.LSTM, dropout inside", lambda: Whole(batch_first=True, dropout=0.2)),
+    Way("nn.LSTM, packed", Packed),
+    Way("nn.LSTM, projected to a half", lambda: Whole(batch_first=True, proj_size=WIDTH // 2)),
+    Way("loop over time", lambda: Layers(LoopLayer)),
+    Way("own backward pass", lambda: Layers(OwnBackwardLayer)),
+)
+BATCHES = (1, 2, 4, 8)  # times as many rows of the same length
+SHAPES = (4, 8, 16, 32, 64)  # rows that the seconds of the batch are cut into
+
+
+class Trial:
+    """A way with its own random input."""
+
+    def __init__(self, way: Way, rows: int, seconds: float):
+        torch.manual_seed(0)
+        self.way, self.module = way, way.make()
+        frames = round(seconds * FRAMES_PER_SECOND)
+        self.audio_seconds = rows * frames / FRAMES_PER_SECOND
+        # What pads real batches is 2%.
+        self.lengths = torch.linspace(0.96 * frames, frames, rows).long()
+        dtype = torch.float32 if way.precision == "float32" else torch.bfloat16
+        self.x = torch.randn(rows, frames, INPUTS, dtype=dtype, requires_grad=True)
+        if way.precision == "bfloat16":
+            self.module.bfloat16()
+
+    def step(self) -> None:
+        """Forward and backward."""
+        self.module.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.way.precision == "autocast"):
+            output = self.module(self.x, self.lengths)
+        output.backward(torch.ones_like(output))
+
+
+def race(trials: Sequence[Trial], rounds: int) -> list[list[float]]:
+    """Seconds of audio in a second of processor time, for each trial in each round; one round before, to warm up."""
+    speeds: list[list[float]] = [[] for _ in trials]
+    for number in range(rounds + 1):
+        for trial, own in zip(trials, speeds, strict=True):
+            start = time.process_time()
+            trial.step()
+            if number:
+                own.append(trial.audio_seconds / (time.process_time() - start))
+    return speeds
+
+
+def compare(names: Sequence[str], trials: Sequence[Trial], rounds: int) -> str:
+    """A table of speeds, and each beside the first one."""
+    speeds = race(trials, rounds)
+    rows = [
+        (name, f"{median(own):.0f}", f"{median(a / b for a, b in zip(own, speeds[0], strict=True)):.2f}")
+        for name, own in zip(names, speeds, strict=True)
+    ]
+    return table(("way", "s/s", "times the first"), rows)
+
+
+def by_the_clock(processes: int, threads: int, options: Options) -> float:
+    """Seconds of audio in a second of the clock, by several processes at once."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, torch.set_num_threads, (threads,)) as pool:
+        return sum(pool.map(_steps, [options] * processes))
+
+
+def _steps(options: Options) -> float:
+    trial = Trial(WAYS[0], options.rows, options.seconds)
+    trial.step()
+    start = time.perf_counter()
+    for _ in range(options.rounds):
+        trial.step()
+    return options.rounds * trial.audio_seconds / (time.perf_counter() - start)
+
+
+def main(options: Options) -> None:
+    """Run everything and print it."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    rows, seconds, rounds = options.rows, options.seconds, options.rounds
+    print(f"{processor()}\n\n### {rows} utterances of {seconds:g} s\n")
+    tell("ways")
+    print(compare([way.name for way in WAYS], [Trial(way, rows, seconds) for way in WAYS], rounds))
+    tell("shapes")
+    print(f"\n### The same {rows * seconds:g} s in other shapes\n")
+    shapes = [(count, rows * seconds / count) for count in SHAPES]
+    names = [f"{count} utterances of {each:.1f} s" for count, each in shapes]
+    print(compare(names, [Trial(WAYS[0], *shape) for shape in shapes], rounds))
+    tell("batches")
+    print(f"\n### More utterances of {seconds:g} s\n")
+    for way in (WAYS[0], WAYS[-1]):
+        names = [f"{way.name}, {count * rows} utterances" for count in BATCHES]
+        print(compare(names, [Trial(way, count * rows, seconds) for count in BATCHES], rounds) + "\n")
+    if options.processes:
+        print("### By the clock\n")
+        setups = [(1, 1), (1, 2), (2, 1)]
+        speeds = [(*setup, f"{by_the_clock(*setup, options):.0f}") for setup in setups]
+        print(table(("processes", "threads of each", "s/s"), speeds))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
