@@ -18,12 +18,14 @@ from asr.corpora import LAYOUTS
 from asr.errors import AsrError, ConfigError
 from asr.options import (
     AuditionConfig,
+    CompareConfig,
     DecoderConfig,
     EvaluateConfig,
     InspectConfig,
     LmConfig,
     LmTextConfig,
     PrepareConfig,
+    ScoreConfig,
     TranscribeConfig,
     TuneConfig,
     load_decoder,
@@ -172,6 +174,57 @@ def evaluate(
         for utterance, reason in assessment.evaluation.failures:
             tell(f"{utterance}: {reason}")
     return 0 if assessment.evaluation.complete else 1
+
+
+def score(
+    reference: Annotated[Path, tyro.conf.Positional, arg(metavar="REF")],
+    hypothesis: Annotated[Path, tyro.conf.Positional, arg(metavar="HYP")],
+    options: Annotated[ScoreConfig, Options],
+    output: OutputFolder = None,
+) -> int:
+    """Word error rate of any recogniser's transcripts, with the same report as `asr evaluate`.
+
+    Args:
+        reference: What was said: a manifest or other JSON Lines, CTM, Kaldi's `text`, or lines.
+        hypothesis: What was heard, likewise.
+        output: Folder for report.json, report.md and report.html. Without it: only standard output.
+    """
+    from asr.evaluation import summary_text
+    from asr.report import write_report
+    from asr.scoring import score_files
+
+    evaluation = score_files(reference, hypothesis, validate(options, "options"))
+    print(summary_text(evaluation))
+    if output:
+        print(f"report       {one_line(str(write_report(output, evaluation)[-1]))}")
+    return 0 if evaluation.complete else 1
+
+
+def compare(
+    first: Annotated[Path, tyro.conf.Positional, arg(metavar="REPORT_A")],
+    second: Annotated[Path, tyro.conf.Positional, arg(metavar="REPORT_B")],
+    options: Annotated[CompareConfig, Options],
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="PAGE.html")] = None,
+) -> int:
+    """Two systems on one test set: how far apart they are, whether by more than chance, and where.
+
+    Args:
+        first: report.json of `asr evaluate` or `asr score`.
+        second: That of the other system.
+        output: The comparison as a page. Without it: only standard output.
+    """
+    from rich.console import Console
+
+    from asr.comparison import compare as compare_reports
+    from asr.comparison import comparison_page, comparison_text
+    from asr.files import write_atomically
+
+    comparison = compare_reports(first, second)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(comparison_text(comparison, validate(options, "options").examples), end="")
+    if output:
+        print(f"\npage         {one_line(str(write_atomically(output, comparison_page(comparison))))}")
+    return 1 if comparison.left_out else 0
 
 
 def tune(
@@ -330,6 +383,8 @@ def run(arguments: list[str]) -> int:
     app.command(with_options(transcribe, TranscribeConfig(search=search)))
     app.command(with_options(inspect_sound, InspectConfig(search=search)), name="inspect")
     app.command(with_options(evaluate, EvaluateConfig(search=search)))
+    app.command(score)
+    app.command(compare)
     app.command(with_options(tune, TuneConfig(search=search)))
     app.command(info)
     lm = tyro.extras.SubcommandApp()

@@ -39,6 +39,10 @@ class TrainingError(AsrError):
     """Training that cannot start or go on: unusable data, a loss that is not a number, a changed recipe."""
 
 
+class ScoreError(AsrError):
+    """Transcripts that cannot be scored against each other, or reports that cannot be compared."""
+
+
 class Interrupted(AsrError):  # noqa: N818 (not an error of anyone)
     """Stopped by the user (Ctrl-C or a polite kill) after saving what was done; the message says how to go on."""
 

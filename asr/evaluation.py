@@ -150,7 +150,7 @@ class Evaluation:
     date: datetime
     text: TextConfig
     decoder: str  # how log-probabilities became words, as text
-    compute_seconds: float
+    compute_seconds: float  # NaN: not known
     scored: tuple[Scored, ...]
     failures: tuple[tuple[str, str], ...]  # (utterance id, reason)
     words: ErrorCounts
@@ -179,13 +179,13 @@ class Evaluation:
 
     @property
     def audio_seconds(self) -> float:
-        """Seconds of audio that were scored."""
+        """Seconds of audio that were scored; 0 where it is not known."""
         return sum(item.utterance.duration for item in self.scored)
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of computing for each second of audio: below 1 is faster than speech. NaN without audio."""
-        return self.compute_seconds / self.audio_seconds if self.scored else math.nan
+        """Seconds of computing for each second of audio: below 1 is faster than speech. NaN if not known."""
+        return self.compute_seconds / self.audio_seconds if self.audio_seconds else math.nan
 
     @property
     def synthetic_utterances(self) -> int:
@@ -201,7 +201,7 @@ class Evaluation:
             caveats.append(f"{share} are synthetic speech by espeak-ng: this says nothing about human speech")
         if not self.complete:
             share = f"{failed} of {failed + count} utterances"
-            caveats.append(f"incomplete: {share} could not be recognised and are in none of the figures")
+            caveats.append(f"incomplete: {share} were not recognised and are in none of the figures")
         return caveats
 
     def most_confused(self, kind: str, limit: int) -> list[Confusion]:
@@ -221,7 +221,7 @@ def evaluate(
     decoder: str = "greedy",
     model: str,
     manifests: Sequence[str],
-    compute_seconds: float,
+    compute_seconds: float = math.nan,
     failures: Sequence[tuple[str, str]] = (),
     date: datetime | None = None,
 ) -> Evaluation:
@@ -250,7 +250,7 @@ def evaluate(
         utterance_interval=_interval(scored),
         speaker_interval=_interval(scored, voices) if len(known) > 1 else None,
         speakers=tuple(sorted(_summaries(by_speaker), key=_worst_first)) if known else (),
-        durations=tuple(_summaries(by_duration)),
+        durations=tuple(_summaries(by_duration)) if all(item.utterance.duration for item in scored) else (),
         confusions=tuple(count_confusions(scored)),
         calibration=calibrate(scored, text),
     )
@@ -291,6 +291,17 @@ def bootstrap(
     each utterance) whole groups are. The same seed gives the same interval. None where redrawing says nothing:
     fewer than two groups, no reference words, or no errors.
     """
+    rates = redraw(errors, words, groups, seed, rounds)
+    if rates is None:
+        return None
+    low, high = np.percentile(rates, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def redraw(
+    errors: Sequence[int], words: Sequence[int], groups: Sequence[Hashable] | None, seed: int, rounds: int
+) -> np.ndarray | None:
+    """The WER in each round of `bootstrap`, `(rounds,)`; None as there. Errors may be differences of errors."""
     index: dict[Hashable, int] = {}
     rows = [index.setdefault(group, len(index)) for group in (range(len(errors)) if groups is None else groups)]
     size = len(index)
@@ -306,8 +317,7 @@ def bootstrap(
     ]
     totals = np.concatenate(drawn)  # (rounds, 2)
     totals = totals[totals[:, 1] > 0]
-    low, high = np.percentile(totals[:, 0] / totals[:, 1], [2.5, 97.5])
-    return float(low), float(high)
+    return totals[:, 0] / totals[:, 1]
 
 
 def count_confusions(scored: Iterable[Scored]) -> list[Confusion]:
@@ -366,9 +376,11 @@ def summary_text(evaluation: Evaluation) -> str:
         f"CER          {percent(characters.rate)}",
         f"errors       {words.substitutions} substitutions, {words.deletions} deletions, "
         f"{words.insertions} insertions in {words.reference} reference words",
-        f"audio        {len(evaluation.scored)} utterances, {clock(evaluation.audio_seconds)}",
-        f"RTF          {evaluation.real_time_factor:.3f} (seconds of computing for each second of audio)",
     ]
+    seconds = f", {clock(evaluation.audio_seconds)}" if evaluation.audio_seconds else ""
+    lines.append(f"audio        {len(evaluation.scored)} utterances{seconds}")
+    if not math.isnan(evaluation.real_time_factor):
+        lines.append(f"RTF          {evaluation.real_time_factor:.3f} (seconds of computing for each second of audio)")
     ranked = [f"{percent(group.words.rate)} ({group.name})" for group in evaluation.speakers if group.words.reference]
     if ranked:
         lines.append(f"speakers     {evaluation.speaker_count}, from {ranked[-1]} to {ranked[0]}")
@@ -390,18 +402,26 @@ def alignment_text(scored: Scored, width: int = 100) -> Text:
         hypothesis   the addison lamp glows
                          S            I
     """
-    heads = [Text(head.ljust(ROW_HEAD)) for head in ("reference", "hypothesis", "")]
+    columns = [
+        [(text, STYLES[word.kind]) for text in (word.reference or "***", word.hypothesis or "***", MARKS[word.kind])]
+        for word in scored.alignment
+    ]
+    return columns_text(("reference", "hypothesis", ""), columns, width)
+
+
+def columns_text(heads: Sequence[str], columns: Iterable[Sequence[tuple[str, str]]], width: int) -> Text:
+    """Rows of words above each other, broken at `width` columns: each of `columns` has a (word, style) for each row."""
+    heads = [Text(head.ljust(ROW_HEAD)) for head in heads]
     text, rows, used = Text(), [head.copy() for head in heads], ROW_HEAD
-    for word in scored.alignment:
-        cells = (word.reference or "***", word.hypothesis or "***", MARKS[word.kind])
-        columns = max(map(cell_len, cells)) + 1
-        if used > ROW_HEAD and used + columns > width:
+    for cells in columns:
+        size = max(cell_len(cell) for cell, _ in cells) + 1
+        if used > ROW_HEAD and used + size > width:
             text.append_text(_join(rows))
             rows, used = [head.copy() for head in heads], ROW_HEAD
-        used += columns
-        for row, cell in zip(rows, cells, strict=True):
-            row.append(cell, STYLES[word.kind])
-            row.append(" " * (columns - cell_len(cell)))
+        used += size
+        for row, (cell, style) in zip(rows, cells, strict=True):
+            row.append(cell, style)
+            row.append(" " * (size - cell_len(cell)))
     return text.append_text(_join(rows))
 
 

@@ -12,6 +12,7 @@ from asr.config import AugmentConfig
 from asr.values import FLAT, NotNegative, NotNegativeReal, Positive, PositiveReal, Share, below, from_values, read_toml
 
 Format = Literal["txt", "json", "jsonl", "srt", "vtt", "ctm", "tsv", "TextGrid"]
+TextFormat = Literal["auto", "jsonl", "ctm", "kaldi", "lines"]
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,32 @@ class EvaluateConfig:
     pictures: NotNegative = 4
     run: Annotated[RunConfig, FLAT] = RunConfig()
     search: Annotated[DecoderConfig, FLAT] = DecoderConfig()
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """Transcripts of any recogniser against references."""
+
+    #: Applied to both sides before they are compared. 'basic': lower case, and no punctuation but apostrophes inside
+    #: words. 'nfc': Unicode NFC and single spaces, nothing else.
+    normalizer: Literal["basic", "nfc"] = "basic"
+    #: The references have NIST's markup: '{ um / uh / @ }' for words that may be said in several ways or not at all,
+    #: '(well)' for one that may be missing. What is nearest to the hypothesis counts.
+    markup: bool = False
+    #: What the references are. 'jsonl': JSON Lines with id and text, such as manifests. 'ctm': NIST's word times.
+    #: 'kaldi': the name of an utterance and its words on each line. 'lines': the words alone. 'auto': by the name:
+    #: .jsonl, .ctm, .txt (lines), without a suffix (kaldi).
+    reference_format: TextFormat = "auto"
+    #: What the hypotheses are, likewise; of JSON Lines, 'pred_text' comes before 'text'.
+    hypothesis_format: TextFormat = "auto"
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Two systems on one test set."""
+
+    #: Utterances shown of those that B has better, and of those that it has worse.
+    examples: NotNegative = 3
 
 
 @dataclass(frozen=True)

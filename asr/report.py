@@ -114,8 +114,8 @@ def markdown_report(evaluation: Evaluation) -> str:
         ("reference words", words.reference),
         ("utterances", len(evaluation.scored)),
         ("speakers", evaluation.speaker_count or "not known"),
-        ("audio", clock(evaluation.audio_seconds)),
-        ("real-time factor (RTF)", f"{evaluation.real_time_factor:.3f}"),
+        ("audio", clock(evaluation.audio_seconds) if evaluation.audio_seconds else "not known"),
+        ("real-time factor (RTF)", figure(evaluation.real_time_factor, 3)),
         ("decoder", evaluation.decoder),
         ("normalizer", evaluation.text.normalizer),
         ("replacements", ", ".join(f"{old} -> {new}" for old, new in evaluation.text.replace.items()) or "none"),
@@ -166,9 +166,9 @@ def left_out(calibration: Calibration) -> str:
     return f"{count} utterance{'s' if count != 1 else ''} left out, where normalisation joins, splits or drops words"
 
 
-def figure(value: float) -> str:
+def figure(value: float, digits: int = 2) -> str:
     """A number as text: `0.12`; `n/a` where there is none."""
-    return "n/a" if math.isnan(value) else f"{value:.2f}"
+    return "n/a" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def html_report(evaluation: Evaluation, pictures: Sequence[Emission] = ()) -> str:
@@ -316,7 +316,7 @@ def _group(group: Group) -> dict[str, Any]:
 
 def _utterance(item: Scored) -> dict[str, Any]:
     about = {"id": item.utterance.id, "speaker": item.utterance.speaker, "duration": item.utterance.duration}
-    return {**about, "reference": item.reference, "hypothesis": item.hypothesis, **_rate(item.words)}
+    return {**about, "reference": item.reference, "hypothesis": item.hypothesis, "words": _rate(item.words)}
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

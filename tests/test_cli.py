@@ -244,7 +244,7 @@ def test_evaluate_without_a_missing_recording(asr, model_path, noise_file, manif
     path = manifest(("here", noise_file("a.wav")), ("lost", tmp_path / "gone.wav"), ("too", noise_file("b.wav")))
     result = asr("evaluate", path, "-m", model_path, "-o", tmp_path / "report")
     assert_told(result, PARTLY, "lost: ", tmp_path / "gone.wav")
-    assert "incomplete: 1 of 3 utterances could not be recognised" in result.stdout
+    assert "incomplete: 1 of 3 utterances were not recognised" in result.stdout
     report = json.loads((tmp_path / "report/report.json").read_text())
     assert not report["complete"]
     assert [utterance["id"] for utterance in report["utterances"]] == ["here", "too"]

@@ -248,7 +248,7 @@ def test_summary_golden_text():
         "decoder      greedy",
         "normalizer   basic",
         "NOTE         1 of 2 utterances are synthetic speech by espeak-ng: this says nothing about human speech",
-        "NOTE         incomplete: 1 of 3 utterances could not be recognised and are in none of the figures",
+        "NOTE         incomplete: 1 of 3 utterances were not recognised and are in none of the figures",
         "             3: c.wav: cut short",
     ]
 
