@@ -15,9 +15,10 @@ def write_corpus(folder: Path, name: str, count: int, seed: int, words: int = 1)
     random = np.random.default_rng(seed)
     utterances = []
     for number in range(count):
-        spoken = ["".join(random.choice(list(TONES), size=random.integers(1, 5)))]
-        while len(spoken) < words and random.random() < 0.8:
-            spoken.append("".join(random.choice(list(TONES), size=random.integers(1, 5))))
+        spoken = [
+            "".join(random.choice(list(TONES), size=random.integers(1, 5)))
+            for _ in range(random.integers(1, words, endpoint=True))
+        ]
         parts = [np.zeros(1600)]
         for letter in " ".join(spoken):
             tone = np.sin(2 * np.pi * TONES.get(letter, 0) * np.arange(2400) / 16000)
