@@ -16,9 +16,10 @@ from asr.errors import AudioError
 from asr.features import augment_features
 from asr.text import frames_needed
 
-# Seconds. Batches are padded to multiples of this, so that few shapes occur: libraries that compile their kernels
-# for each shape (oneDNN's LSTM) otherwise spend half the time of short utterances on that.
+# Seconds. Batches are padded to multiples of this, long ones to larger ones, so that few shapes occur: oneDNN compiles
+# its kernels for each shape and keeps them, which costs time in short utterances and memory in long ones.
 GRID_SECONDS = 0.08
+GRIDS = 100  # in the shortest utterance that is padded to multiples of twice as much
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Batch:
 def pad(features: Sequence[np.ndarray], hop_seconds: float) -> tuple[Tensor, Tensor]:
     """`(frames, mels)` of several utterances -> `(batch, frames, mels)` with zeros behind, and `(batch,)` lengths."""
     lengths = [len(frames) for frames in features]
-    grid = max(1, round(GRID_SECONDS / hop_seconds))
-    padded = np.zeros((len(features), -(-max(lengths) // grid) * grid, features[0].shape[1]), np.float32)
+    frames = round(_on_grid(max(lengths) * hop_seconds) / hop_seconds)
+    padded = np.zeros((len(features), max(frames, max(lengths)), features[0].shape[1]), np.float32)
     for row, utterance in zip(padded, features, strict=True):
         row[: len(utterance)] = utterance
     return torch.from_numpy(padded), torch.tensor(lengths)
@@ -58,16 +59,21 @@ def plan_in_order(durations: Sequence[float], batch_seconds: float) -> list[list
     """
     batches: list[list[int]] = []
     for index in sorted(range(len(durations)), key=lambda index: -durations[index]):
-        if batches and (len(batches[-1]) + 1) * _on_grid(durations[batches[-1][0]]) <= batch_seconds:
+        if batches and (len(batches[-1]) + 1) * _padded(durations[batches[-1][0]]) <= batch_seconds:
             batches[-1].append(index)
         else:
             batches.append([index])
     return batches
 
 
-def _on_grid(seconds: float) -> float:
+def _padded(seconds: float) -> float:
     # One frame more than the samples fill: frames are centred, so the last one begins where the sound ends.
-    return math.ceil((seconds + 0.01) / GRID_SECONDS) * GRID_SECONDS
+    return _on_grid(seconds + 0.01)
+
+
+def _on_grid(seconds: float) -> float:
+    grid = GRID_SECONDS * 2 ** max(0, math.floor(math.log2(max(seconds, 1e-3) / (GRIDS * GRID_SECONDS))) + 1)
+    return math.ceil(seconds / grid - 1e-6) * grid
 
 
 def plan_epoch(durations: Sequence[float], batch_seconds: float, seed: int, epoch: int) -> list[list[int]]:
