@@ -36,8 +36,10 @@ class Span:
 
     @cached_property
     def reversal(self) -> Tensor:
-        """`(batch, frames, 1)`: for each frame the one at the same distance from its utterance's end."""
-        return reversed_frames(self.lengths, self.frames).unsqueeze(-1)
+        """`(batch * frames,)`: for each frame the one at the same distance from its utterance's end, all rows counted
+        through."""
+        rows = torch.arange(len(self.lengths), device=self.lengths.device).unsqueeze(1)
+        return (reversed_frames(self.lengths, self.frames) + rows * self.frames).flatten()
 
     @cached_property
     def host_lengths(self) -> Tensor:
@@ -121,9 +123,14 @@ class BiLstmLayer(Layer):
     def reversed(self, x: Tensor, span: Span) -> Tensor:
         """The backward LSTM reads each utterance reversed within its own length: the result of packing, at two to
         five times its speed on a CPU."""
-        ahead, _ = self.forwards(x)
-        back, _ = self.backwards(_reverse(x, span.reversal))
-        return torch.cat([ahead, _reverse(back, span.reversal)], dim=-1)
+        back = reverse(x, span.reversal)
+        if torch.is_grad_enabled() and torch.is_autocast_enabled("cpu"):
+            from asr.lstm import both_directions  # only training needs its compiler
+
+            ahead, back = both_directions(torch.stack([x, back]), self.forwards, self.backwards)
+        else:
+            ahead, back = self.forwards(x)[0], self.backwards(back)[0]
+        return torch.cat([ahead, reverse(back, span.reversal)], dim=-1)
 
     def packed(self, x: Tensor, span: Span) -> Tensor:
         """Both directions in one call and without the padding: what cuDNN is fastest at."""
@@ -259,5 +266,20 @@ def reversed_frames(lengths: Tensor, frames: int) -> Tensor:
     return torch.where(mirrored >= 0, mirrored, position)
 
 
-def _reverse(x: Tensor, reversal: Tensor) -> Tensor:
-    return x.gather(1, reversal.expand(-1, -1, x.shape[-1]))
+def reverse(x: Tensor, reversal: Tensor) -> Tensor:
+    """`(batch, frames, size)` with its frames in the order of `Span.reversal`."""
+    return Reverse.apply(x, reversal)
+
+
+class Reverse(torch.autograd.Function):
+    """Its own inverse, so that gradients take the same way back: a few times faster than those of `gather`."""
+
+    @staticmethod
+    def forward(context, x: Tensor, reversal: Tensor) -> Tensor:
+        context.save_for_backward(reversal)
+        return x.flatten(0, 1).index_select(0, reversal).view_as(x)
+
+    @staticmethod
+    def backward(context, above: Tensor) -> tuple[Tensor, None]:
+        (reversal,) = context.saved_tensors
+        return above.flatten(0, 1).index_select(0, reversal).view_as(above), None

@@ -50,7 +50,8 @@ def cache_folder() -> Path:
 
 
 def _digest() -> str:
-    sources = [PACKAGE / "kernel.py", PACKAGE / "text.py", *PACKAGE.glob("decoding/*.py"), *PACKAGE.glob("lm/*.py")]
+    files = [PACKAGE / name for name in ("kernel.py", "lstm.py", "text.py")]
+    sources = [*files, *PACKAGE.glob("decoding/*.py"), *PACKAGE.glob("lm/*.py")]
     digest = hashlib.blake2b(digest_size=8)
     for source in sorted(sources):
         digest.update(source.read_bytes())

@@ -16,16 +16,14 @@ from statistics import median
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
 import torch
 import tyro
 from contest import tell
-from numba import njit
 from report import processor, table
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr.encoders import BiLstmLayer, Span
+from asr.encoders import BiLstmLayer, Span, reverse
 
 FRAMES_PER_SECOND = 25  # of the LSTM's input: what subsampling by 4 leaves
 INPUTS, WIDTH, LAYERS = 640, 256, 3  # of the default network
@@ -86,8 +84,8 @@ class LoopLayer(BiLstmLayer):
 
     def reversed(self, x: Tensor, span: Span) -> Tensor:
         """As `BiLstmLayer.reversed`."""
-        back = self._run(self.backwards, x.gather(1, span.reversal.expand_as(x)))
-        return torch.cat([self._run(self.forwards, x), back.gather(1, span.reversal.expand_as(back))], dim=-1)
+        back = reverse(self._run(self.backwards, reverse(x, span.reversal)), span.reversal)
+        return torch.cat([self._run(self.forwards, x), back], dim=-1)
 
     def _run(self, lstm: nn.LSTM, x: Tensor) -> Tensor:
         inputs, recurrent, *biases = lstm.parameters()
@@ -104,119 +102,13 @@ class LoopLayer(BiLstmLayer):
         return torch.stack(outputs, dim=1)
 
 
-class OwnBackwardLayer(BiLstmLayer):
-    """oneDNN's forward pass, but a backward pass of our own, both directions at once, in bfloat16.
-
-    oneDNN adds to the gradient of the weights at each frame, a product of few rows into a matrix that no cache holds:
-    that is most of its time. Here the frames' gradients are kept, and one product of all frames is made at the end.
-    """
+class OneDnnLayer(BiLstmLayer):
+    """The backward pass that oneDNN has."""
 
     def reversed(self, x: Tensor, span: Span) -> Tensor:
         """As `BiLstmLayer.reversed`."""
-        x = x.bfloat16()
-        both = torch.stack([x, x.gather(1, span.reversal.expand_as(x))]).transpose(1, 2)
-        ahead, back = OwnBackward.apply(both, *self.forwards.parameters(), *self.backwards.parameters()).transpose(1, 2)
-        return torch.cat([ahead, back.gather(1, span.reversal.expand_as(back))], dim=-1)
-
-
-class OwnBackward(torch.autograd.Function):
-    """`(directions, frames, batch, inputs)` bfloat16 and each direction's weights as `nn.LSTM` orders them ->
-    `(directions, frames, batch, width)`."""
-
-    @staticmethod
-    def forward(context, x: Tensor, *weights: Tensor) -> Tensor:
-        weights = [weight.bfloat16() for weight in weights]
-        start = x.new_zeros(1, x.shape[2], weights[1].shape[1])
-        options = (True, 1, 0.0, False, False, False)  # biases, layers, dropout, training, directions, batch first
-        directions = zip(x, (weights[:4], weights[4:]), strict=True)
-        outputs = torch.stack([torch.lstm(frames, (start, start), own, *options)[0] for frames, own in directions])
-        context.save_for_backward(x, outputs, *weights)
-        return outputs
-
-    @staticmethod
-    def backward(context, above: Tensor) -> tuple[Tensor, ...]:
-        x, outputs, *weights = context.saved_tensors
-        inputs, recurrent, *biases = (torch.stack(weights[index::4]) for index in range(4))
-        before = nn.functional.pad(outputs[:, :-1], (0, 0, 0, 0, 1, 0))
-        heard = torch.cat([x, before], dim=-1).flatten(1, 2)
-        both = torch.cat([inputs, recurrent], dim=-1)
-        gates = torch.baddbmm(sum(biases).unsqueeze(1), heard, both.transpose(1, 2))
-        gates = gates.view(*x.shape[:3], -1)
-        changes = _through_time(gates, above, recurrent).flatten(1, 2)
-        matrices = torch.bmm(changes.transpose(1, 2), heard).split([x.shape[-1], outputs.shape[-1]], dim=-1)
-        bias = changes.sum(1, dtype=torch.float32)
-        gradients = [gradient[index] for index in range(len(x)) for gradient in (*matrices, bias, bias)]
-        return torch.bmm(changes, inputs).view_as(x), *gradients
-
-
-def _through_time(gates: Tensor, above: Tensor, recurrent: Tensor) -> Tensor:
-    """Gates before their sigmoids, and the gradient of the outputs -> the gradient of the gates, in their place."""
-    directions, steps, rows, width = above.shape
-    gates[..., : 2 * width].sigmoid_()
-    gates[..., 2 * width : 3 * width].tanh_()
-    gates[..., 3 * width :].sigmoid_()
-    bits = gates.view(torch.int16).numpy().view(np.uint16)  # NumPy has no bfloat16
-    cells = np.zeros((steps + 1, directions, rows, width), np.float32)
-    _remember(bits, cells)
-    said = torch.from_numpy(cells[1:]).tanh().numpy()
-    above = above.float().contiguous().numpy()
-    hidden, cell = torch.zeros(directions, rows, width), np.zeros((directions, rows, width), np.float32)
-    upwards, product = recurrent.transpose(1, 2).contiguous(), gates.new_empty(directions, width, rows)
-    frames, hidden_array = gates.transpose(2, 3).unbind(1), hidden.numpy()
-    for step in reversed(range(steps)):
-        _go_back(bits, cells, said, above, hidden_array, cell, step)
-        # The weights on the left: a product's right side is rearranged before it, and this one is small.
-        torch.bmm(upwards, frames[step], out=product)
-        hidden.copy_(product.transpose(1, 2))
-    return gates
-
-
-@njit(cache=True, fastmath=True)
-def _remember(gates: np.ndarray, cells: np.ndarray) -> None:
-    """The cells after each frame, from the gates as bits of bfloat16."""
-    directions, steps, rows, _ = gates.shape
-    width = cells.shape[-1]
-    wide = np.empty(4 * width, np.uint32)
-    values = wide.view(np.float32)
-    for step in range(steps):
-        for direction in range(directions):
-            for row in range(rows):
-                own = gates[direction, step, row]
-                for i in range(3 * width):
-                    wide[i] = np.uint32(own[i]) << 16
-                before, after = cells[step, direction, row], cells[step + 1, direction, row]
-                for i in range(width):
-                    after[i] = values[width + i] * before[i] + values[i] * values[2 * width + i]
-
-
-@njit(cache=True, fastmath=True)
-def _go_back(gates, cells, said, above, hidden, cell, step) -> None:
-    """One frame's gates replaced by their gradient; `cell` by that of the cells before it. `hidden` is the gradient
-    that comes from the frame after it."""
-    directions, _, rows, _ = gates.shape
-    width = cells.shape[-1]
-    wide, change = np.empty(4 * width, np.uint32), np.empty(4 * width, np.float32)
-    values, rounded = wide.view(np.float32), change.view(np.uint32)
-    for direction in range(directions):
-        for row in range(rows):
-            own = gates[direction, step, row]
-            for i in range(4 * width):
-                wide[i] = np.uint32(own[i]) << 16
-            before, mouth = cells[step, direction, row], said[step, direction, row]
-            later, upper, memory = hidden[direction, row], above[direction, step, row], cell[direction, row]
-            for i in range(width):
-                enter, forget = values[i], values[width + i]
-                candidate, leave = values[2 * width + i], values[3 * width + i]
-                output = later[i] + upper[i]
-                kept = memory[i] + output * leave * (np.float32(1) - mouth[i] * mouth[i])
-                change[i] = kept * candidate * enter * (np.float32(1) - enter)
-                change[width + i] = kept * before[i] * forget * (np.float32(1) - forget)
-                change[2 * width + i] = kept * enter * (np.float32(1) - candidate * candidate)
-                change[3 * width + i] = output * mouth[i] * leave * (np.float32(1) - leave)
-                memory[i] = kept * forget
-            for i in range(4 * width):
-                # To the nearest, ties to even, as bfloat16 is rounded everywhere.
-                own[i] = (rounded[i] + np.uint32(0x7FFF) + ((rounded[i] >> 16) & np.uint32(1))) >> 16
+        back = reverse(self.backwards(reverse(x, span.reversal))[0], span.reversal)
+        return torch.cat([self.forwards(x)[0], back], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -238,7 +130,7 @@ WAYS = (
     Way("nn.LSTM, packed", Packed),
     Way("nn.LSTM, projected to a half", lambda: Whole(batch_first=True, proj_size=WIDTH // 2)),
     Way("loop over time", lambda: Layers(LoopLayer)),
-    Way("own backward pass", lambda: Layers(OwnBackwardLayer)),
+    Way("oneDNN's backward pass", lambda: Layers(OneDnnLayer)),
 )
 BATCHES = (1, 2, 4)  # times as many rows of the same length
 SHAPES = (4, 8, 16, 32, 64)  # rows that the seconds of the batch are cut into

@@ -10,11 +10,12 @@ import torch
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
-from lstm import INPUTS, Layers, LoopLayer, OwnBackwardLayer
+from lstm import INPUTS, Layers, LoopLayer, OneDnnLayer
 from trainers import CEILING, KINDS, OURS, Reel, Round, missing
 from training import Options, make_recipe, markdown, markdown_with_features, ratio
 
 from asr.config import ModelConfig, Recipe
+from asr.encoders import BiLstmLayer
 from asr.model import AcousticModel
 
 
@@ -80,7 +81,7 @@ def test_ratios_are_the_median_of_rounds_and_features_are_shared_out():
     ]
 
 
-@pytest.mark.parametrize("kind", [LoopLayer, OwnBackwardLayer])
+@pytest.mark.parametrize("kind", [LoopLayer, OneDnnLayer, BiLstmLayer])
 def test_other_lstms_learn_as_ours_does(kind):
     ours, other = Layers(), Layers(kind)
     other.load_state_dict(ours.state_dict())

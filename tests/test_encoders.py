@@ -144,6 +144,25 @@ def test_reversal_equals_torchs_bidirectional_lstm():
     torch.testing.assert_close(layer(x, Span(torch.tensor([9, 9]), 9)), peer(x)[0])
 
 
+def test_the_backward_pass_in_bfloat16_has_the_gradients_of_float32():
+    """Ours takes the place of oneDNN's while training under autocast; 1% is what bfloat16 costs either of them."""
+    torch.manual_seed(0)
+    layer, results = BiLstmLayer(48, 64, 0.0), []
+    lengths, weight = torch.tensor([30, 9, 21, 30]), torch.randn(4, 30, 128)
+    for reduced in (False, True):
+        torch.manual_seed(1)
+        x = torch.randn(4, 30, 48, requires_grad=True)
+        span = Span(lengths, 30)
+        with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+            output = layer(x, span)
+        layer.zero_grad()
+        (output.float() * weight * span.inside.unsqueeze(-1)).sum().backward()
+        results.append([output, x.grad, *(parameter.grad.clone() for parameter in layer.parameters())])
+    for exact, rounded in zip(*results, strict=True):
+        assert (rounded - exact).norm() < 0.02 * exact.norm()
+    assert results[1][1][1, 9:].abs().max() == 0, "no gradient comes out of the padding"
+
+
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4))
 def test_reversing_twice_changes_nothing(lengths):
     order = reversed_frames(torch.tensor(lengths), 9)
