@@ -8,7 +8,7 @@ VENV := .venv
 ASR := $(VENV)/bin/asr
 PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --python $(VENV)/bin/python,$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check)
 
-.PHONY: setup train transcribe evaluate test lint bench
+.PHONY: setup train transcribe evaluate test lint bench architectures
 
 setup: $(VENV)/.ready
 
@@ -36,6 +36,9 @@ test: setup
 
 lint: setup
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+architectures: setup data/digits/corpus/test.jsonl
+	@$(VENV)/bin/python recipes/architectures/study.py
 
 # pyctcdecode asks for an old NumPy that it doesn't need, hence --no-deps; kenlm is compiled, which needs a C++ compiler.
 bench: setup

@@ -1,0 +1,95 @@
+"""How well a family recognises: a run trained and scored, and the WER against the length of what it hears."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jiwer
+from sounds import load_sounds
+
+from asr.config import Recipe
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A trained model, measured on the test recordings. Rates are fractions."""
+
+    wer: float
+    low: float  # of the 95% interval over speakers, over utterances where there are none
+    high: float
+    cer: float
+    dev_wer: float
+    errors: list[int]  # of each utterance, in words
+    words: list[int]  # of its reference
+    speakers: list[str]
+    layers: int
+    width: int
+    parameters: int
+    megabytes: float  # of the model file
+    hours: float  # of speech to learn from
+    steps: int
+
+
+@dataclass(frozen=True)
+class LengthCurve:
+    """WER against the length of a recording."""
+
+    seconds: list[float]
+    wer: list[float]
+
+
+def train_and_score(recipe: Recipe, test: Path) -> Accuracy:
+    """Train a recipe, or go on with it, and measure the model."""
+    from asr.assessment import assess
+    from asr.checkpoint import load_model
+    from asr.options import EvaluateConfig
+    from asr.training import train
+
+    path = train(recipe)
+    file, evaluation = load_model(path), assess(test, path, None, EvaluateConfig()).evaluation
+    low, high = evaluation.interval or (evaluation.words.rate, evaluation.words.rate)
+    return Accuracy(
+        evaluation.words.rate,
+        low,
+        high,
+        evaluation.characters.rate,
+        file.training["dev_wer"],
+        [item.words.errors for item in evaluation.scored],
+        [item.words.reference for item in evaluation.scored],
+        [item.utterance.speaker or item.utterance.id for item in evaluation.scored],
+        file.architecture.layers,
+        file.architecture.width,
+        file.model.parameter_count(),
+        path.stat().st_size / 1e6,
+        file.training["hours"],
+        file.training["steps"],
+    )
+
+
+def difference(one: Accuracy, other: Accuracy) -> tuple[float, float] | None:
+    """95% interval of the difference of two WERs on the same recordings, by the paired bootstrap over speakers
+    (Bisani & Ney 2004)."""
+    from asr.evaluation import bootstrap
+
+    errors = [a - b for a, b in zip(one.errors, other.errors, strict=True)]
+    return bootstrap(errors, one.words, one.speakers)
+
+
+def wer_by_length(model: Path, test: Path, joins: Sequence[int]) -> LengthCurve:
+    """The same words in longer and longer recordings: what changes is the length and nothing else."""
+    from asr.batching import plan_in_order
+    from asr.recognizer import Recognizer
+
+    recognizer = Recognizer.load(model, "cpu")
+    curve = LengthCurve([], [])
+    for join in joins:
+        sounds = load_sounds(test, recognizer.sample_rate, recognizer.file.text, join)
+        seconds = [len(sound.samples) / recognizer.sample_rate for sound in sounds]
+        references, hypotheses = [], []
+        for indices in plan_in_order(seconds, 120.0):
+            references += [sounds[index].text for index in indices]
+            transcripts = recognizer.recognize([sounds[index].samples for index in indices])
+            hypotheses += [transcript.text for transcript in transcripts]
+        curve.seconds.append(sum(seconds) / len(seconds))
+        curve.wer.append(jiwer.wer(references, hypotheses))
+    return curve

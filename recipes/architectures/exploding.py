@@ -1,0 +1,74 @@
+"""What becomes of the gradient and the loss at a learning rate that is too high, with and without clipping.
+
+Plain gradient descent, as where the remedy comes from (Pascanu et al. 2013): AdamW, with which everything else here is
+trained, divides gradients by their usual size, which hides an explosion from the weights.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import ctc_loss
+from torch.nn.utils import clip_grad_norm_
+
+from asr.config import Recipe
+
+
+@dataclass(frozen=True)
+class Excursion:
+    """Training at a learning rate that is too high, step by step; it ends where the loss is no number any more."""
+
+    loss: list[float]  # nats for each token
+    norm: list[float]  # of the gradient, before clipping
+    broken: bool  # whether it ended so
+
+
+def learn_too_fast(recipe: Recipe, rate: float, steps: int, clipped: bool) -> Excursion:
+    """Gradient descent from the recipe's first weights on its training data, in the same order each time."""
+    from asr.dataset import load_corpora
+    from asr.model import AcousticModel
+
+    corpus, _, tokenizer = load_corpora(recipe)
+    torch.manual_seed(recipe.training.seed)
+    model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces))
+    optimizer = torch.optim.SGD(model.parameters(), rate)
+    losses, norms = [], []
+    for features, lengths, tokens in batches(recipe, corpus, steps):
+        output, frames = model(features, lengths)
+        sizes = torch.tensor([len(row) for row in tokens])
+        said = torch.tensor([token for row in tokens for token in row])
+        loss = ctc_loss(output.transpose(0, 1), said, frames, sizes, reduction="sum") / sizes.sum()
+        optimizer.zero_grad()
+        loss.backward()
+        limit = recipe.training.clip_norm if clipped else math.inf
+        norm = clip_grad_norm_(model.parameters(), limit)
+        if not (loss.isfinite() and norm.isfinite()):
+            return Excursion(losses, norms, True)
+        losses.append(loss.item())
+        norms.append(norm.item())
+        optimizer.step()
+    return Excursion(losses, norms, False)
+
+
+def batches(recipe: Recipe, corpus, steps: int) -> Iterator[tuple[Tensor, Tensor, list[list[int]]]]:
+    """So many batches: features `(batch, frames, mels)`, their lengths and the tokens of each utterance."""
+    from asr.audio import load_utterance
+    from asr.batching import pad, plan_epoch
+    from asr.features import LogMel
+
+    log_mel = LogMel(recipe.features)
+    sounds = (load_utterance(utterance, recipe.features.sample_rate) for utterance in corpus.utterances)
+    features = [log_mel(torch.from_numpy(sound.samples)).numpy() for sound in sounds]
+    epoch = 1  # the first one, 0, goes from short to long
+    while True:
+        for indices in plan_epoch(corpus.durations, recipe.training.batch_seconds, recipe.training.seed, epoch):
+            if not steps:
+                return
+            steps -= 1
+            yield (
+                *pad([features[index] for index in indices], recipe.features.hop_seconds),
+                [corpus.tokens[index] for index in indices],
+            )
+        epoch += 1

@@ -1,0 +1,72 @@
+"""Work in processes of its own, its results kept: what is done is not done again."""
+
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from asr.files import make_folder, write_atomically
+from asr.progress import progress_bar
+from asr.runlog import clock
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function of a module, what to call it with, and the file that keeps what it returns."""
+
+    title: str
+    path: Path
+    kind: type  # of the result: a dataclass
+    work: Callable[..., Any]
+    arguments: tuple
+
+    def load(self) -> Any | None:
+        """The kept result, if it came of the same arguments."""
+        if not self.path.exists():
+            return None
+        record = json.loads(self.path.read_text())
+        if record["arguments"] != self._key():
+            return None
+        return msgspec.convert(record["result"], self.kind)
+
+    def run(self) -> None:
+        """Do the work, in this process; what it prints goes to a file beside the result."""
+        make_folder(self.path.parent)
+        with self.path.with_suffix(".log").open("a") as log, contextlib.redirect_stderr(log):
+            result = self.work(*self.arguments)
+        record = {"arguments": self._key(), "result": dataclasses.asdict(result)}
+        write_atomically(self.path, json.dumps(record, indent=1))
+
+    def _key(self) -> Any:
+        return json.loads(msgspec.json.encode(self.arguments, enc_hook=str))
+
+
+def run_all(jobs: Sequence[Job], processes: int) -> list[Any]:
+    """The result of each job. Each has a fresh process: its memory is measured from there."""
+    missing = [job for job in jobs if job.load() is None]
+    started = time.monotonic()
+    if missing:
+        # Processes are copies of one that has loaded the libraries and done nothing with them.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["asr.training", "asr.assessment"])
+        pool = ProcessPoolExecutor(min(processes, len(missing)), context, max_tasks_per_child=1)
+        try:
+            with progress_bar("study", len(missing)) as advance:
+                futures = {pool.submit(job.run): job for job in missing}
+                for count, future in enumerate(as_completed(futures), start=1):
+                    future.result()
+                    advance(1)
+                    took = clock(time.monotonic() - started)
+                    print(f"{count:3d}/{len(missing)}  {took}  {futures[future].title}", file=sys.stderr, flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return [job.load() for job in jobs]

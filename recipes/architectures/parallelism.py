@@ -1,0 +1,140 @@
+"""How time and memory grow with the length of an utterance, on one thread of the processor.
+
+A recurrent layer takes frame after frame; the others take all frames at once, which attention pays for with work that
+grows with the square of the length.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asr.config import Recipe
+
+BATCH = 8  # utterances, to see what computing them together gains
+BATCH_UTTERANCE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of processor time and bytes of one model, untrained: what it has learned makes no difference."""
+
+    seconds: list[float]  # of audio in the utterances that were timed
+    forward: list[float]  # seconds for one of them
+    step: list[float]  # the same for learning from it
+    memory: list[float]  # bytes that learning from it took at most, beyond those of the process before
+    batch_gain: float  # times as fast for each utterance when several are computed together
+    training_rate: float  # seconds of audio learned from in a second, in batches as the recipe's
+    recognition_rate: float  # seconds of audio recognised in a second, in the same batches
+
+
+def measure_speed(
+    recipe: Recipe, tokens: int, seconds: Sequence[float], rounds: int, utterance_seconds: float
+) -> Speed:
+    """Time a family's model on noise."""
+    bench = Bench(recipe, tokens, rounds)
+    bench.step(1, 1.0)  # what libraries allocate at first use is nobody's
+    before = resident_bytes()
+    forward, step, memory = [], [], []
+    for length in sorted(seconds):  # longer ones later: the peak is that of the longest so far
+        forward.append(bench.forward(1, length))
+        step.append(bench.step(1, length))
+        memory.append(peak_bytes() - before)
+    one, together = (bench.forward(batch, BATCH_UTTERANCE_SECONDS) for batch in (1, BATCH))
+    batch = max(1, round(recipe.training.batch_seconds / utterance_seconds))
+    return Speed(
+        sorted(seconds),
+        forward,
+        step,
+        memory,
+        BATCH * one / together,
+        batch * utterance_seconds / bench.step(batch, utterance_seconds),
+        batch * utterance_seconds / bench.forward(batch, utterance_seconds),
+    )
+
+
+class Bench:
+    """An untrained model, and how long it takes for noise of any length."""
+
+    def __init__(self, recipe: Recipe, tokens: int, rounds: int):
+        import torch
+
+        from asr.device import choose_precision
+        from asr.model import AcousticModel
+
+        torch.manual_seed(0)
+        torch.set_flush_denormal(True)
+        self.recipe, self.rounds = recipe, rounds
+        self.dtype, _ = choose_precision(recipe.training.precision, torch.device("cpu"))
+        self.model = AcousticModel(recipe.model, recipe.features.mels, tokens)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-6, fused=True)
+
+    def forward(self, batch: int, seconds: float) -> float:
+        """Seconds to recognise `batch` utterances of `seconds` each: the network alone, in float32."""
+        import torch
+
+        features, lengths = self._noise(batch, seconds)
+        with torch.inference_mode():
+            return fastest(lambda: self.model.eval()(features, lengths), self.rounds)
+
+    def step(self, batch: int, seconds: float) -> float:
+        """Seconds to learn from them, in the recipe's precision. The loss is a sum: CTC's own work is the same for
+        all families."""
+        import torch
+
+        features, lengths = self._noise(batch, seconds)
+
+        def learn() -> None:
+            with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+                output, _ = self.model.train()(features, lengths)
+            self.optimizer.zero_grad(set_to_none=True)
+            output[..., 0].mean().backward()
+            self.optimizer.step()
+
+        return fastest(learn, self.rounds)
+
+    def _noise(self, batch: int, seconds: float):
+        import torch
+
+        frames = round(seconds / self.recipe.features.hop_seconds)
+        return torch.randn(batch, frames, self.recipe.features.mels), torch.full((batch,), frames)
+
+
+def fastest(work: Callable[[], object], rounds: int) -> float:
+    """Seconds of processor time of the fastest of some rounds, after one that does not count. Other programs on the
+    machine can only make it slower."""
+    times = []
+    for _ in range(1 + rounds):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times[1:])
+
+
+def growth(seconds: Sequence[float], cost: Sequence[float]) -> float:
+    """The exponent p of cost = a * seconds ** p, by least squares of the logarithms over the longer half of the
+    lengths: 1 is in proportion, 2 with the square. Shorter ones are ruled by what any call costs."""
+    half = min(len(seconds) // 2, len(seconds) - 2)
+    slope, _ = np.polyfit(np.log(seconds[half:]), np.log(cost[half:]), 1)
+    return float(slope)
+
+
+def resident_bytes() -> float:
+    """Memory of this process now."""
+    return _status("VmRSS")
+
+
+def peak_bytes() -> float:
+    """The most memory that this process ever had."""
+    return _status("VmHWM")
+
+
+def _status(name: str) -> float:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return math.nan  # Linux tells it there, other systems do not
+    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(name))

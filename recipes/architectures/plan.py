@@ -1,0 +1,135 @@
+"""How much the study does, and the recipe of each of its runs: the same data, steps and parameters for every family."""
+
+import dataclasses
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.config import Recipe
+from asr.errors import ConfigError
+from asr.manifest import Utterance, read_manifests, total_hours, write_manifest
+from asr.text import normalize, train_tokenizer
+
+#: In the order of the report: from no memory, by one that fades, to those that hear everything at once.
+FAMILIES = ("none", "rnn", "gru", "lstm", "bilstm", "cnn", "transformer")
+
+#: Layers for each of the recipe's. Residual layers are meant to be stacked: more of them, and narrower ones.
+DEPTH = {"none": 2, "cnn": 2, "transformer": 2}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The size of the study."""
+
+    #: Of the recipe's epochs.
+    epoch_share: float = 1.0
+    #: Of speech, in the smaller training sets.
+    minutes: tuple[float, ...] = (10.0, 30.0)
+    #: Of the parameters, in the small models; 0 trains none.
+    small_share: float = 0.25
+    #: Of the utterances that are timed.
+    seconds: tuple[float, ...] = (2.0, 6.0, 20.0, 60.0, 200.0, 600.0)
+    #: Times that each is timed; the fastest counts.
+    rounds: int = 3
+    #: Test recordings heard as one.
+    joins: tuple[int, ...] = (1, 2, 4, 8)
+    #: Seconds on each side of an output over which gradients are followed.
+    reach_seconds: float = 6.0
+    #: Recordings of twice that, over which they are averaged.
+    reach_clips: int = 16
+    #: Seconds of look-ahead.
+    looks: tuple[float, ...] = (0.0, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
+    #: Test utterances heard bit by bit.
+    partial_utterances: int = 100
+    #: Learning rate of plain gradient descent at which gradients explode.
+    high_rate: float = 1.0
+    #: At that rate.
+    steps: int = 150
+
+
+QUICK = Plan(
+    epoch_share=0.25,
+    minutes=(10.0,),
+    small_share=0.0,
+    seconds=(2.0, 8.0, 30.0, 120.0),
+    rounds=1,
+    reach_seconds=3.0,
+    reach_clips=4,
+    looks=(0.0, 0.16, 0.64),
+    partial_utterances=20,
+    steps=40,
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run."""
+
+    family: str
+    minutes: float | None = None  # of speech to learn from; None: all there is
+    small: bool = False
+
+    @property
+    def name(self) -> str:
+        """A folder's name; that of the recipe's own family is the one the recipe itself trains into."""
+        parts = [self.family, f"{self.minutes:g}min" if self.minutes else "", "small" if self.small else ""]
+        return "-".join(filter(None, parts))
+
+
+class Recipes:
+    """The recipe of each run, made out of the one of the default family."""
+
+    def __init__(self, base: Recipe, plan: Plan, output: Path):
+        from asr.model import AcousticModel
+
+        self.base, self.plan, self.output = base, plan, output
+        self.utterances = read_manifests(base.data.train, check_audio=True)
+        self.hours = total_hours(self.utterances)
+        if 60 * self.hours <= max(plan.minutes):
+            raise ConfigError(
+                f"{base.data.train[0]}: {60 * self.hours:.0f} min of speech to learn from; "
+                f"the study compares it with {max(plan.minutes):g} min and needs more"
+            )
+        texts = [normalize(utterance.text, base.text) for utterance in self.utterances]
+        self.tokens = len(train_tokenizer(texts, base.text).pieces)
+        self.epochs = max(1, round(plan.epoch_share * base.training.epochs))
+        self.steps = round(self.epochs * 3600 * self.hours / base.training.batch_seconds)
+        self.parameters = AcousticModel(base.model, base.features.mels, self.tokens).parameter_count()
+
+    def recipe(self, run: Run) -> Recipe:
+        """As many steps as every other run, whatever the amount of speech."""
+        from asr.model import match_width
+
+        layers = DEPTH.get(run.family, 1) * self.base.model.layers
+        model = dataclasses.replace(self.base.model, encoder=run.family, layers=layers)
+        parameters = round(self.parameters * (self.plan.small_share if run.small else 1.0))
+        model = match_width(model, self.base.features.mels, self.tokens, parameters)
+        passes = 60 * self.hours / run.minutes if run.minutes else 1.0
+        epochs = round(self.epochs * passes)
+        # Never stopped early, and on the processor, so that runs are alike and times comparable.
+        settings = {"epochs": epochs, "patience": epochs, "device": "cpu", "cache": self.output / "features"}
+        training = dataclasses.replace(self.base.training, **settings)
+        train = (self._subset(run.minutes),) if run.minutes else self.base.data.train
+        data = dataclasses.replace(self.base.data, train=train)
+        output = self.output / "runs" / run.name
+        return dataclasses.replace(self.base, output=output, model=model, data=data, training=training)
+
+    def _subset(self, minutes: float) -> Path:
+        """A manifest of random utterances that fill so many minutes; smaller sets lie within larger ones."""
+        path = self.output / "data" / f"train-{minutes:g}min.jsonl"
+        if not path.exists():
+            write_manifest(path, choose(self.utterances, minutes))
+        return path
+
+
+def choose(utterances: list[Utterance], minutes: float) -> list[Utterance]:
+    """Random utterances until they last so many minutes, all if they never do; the same ones each time."""
+    shuffled = sorted(utterances, key=lambda utterance: utterance.id)
+    random.Random(0).shuffle(shuffled)
+    chosen, seconds = [], 0.0
+    for utterance in shuffled:
+        if seconds >= 60 * minutes:
+            break
+        chosen.append(utterance)
+        seconds += utterance.duration
+    return chosen

@@ -1,0 +1,68 @@
+"""How far back and ahead an output depends on the input: gradients, followed through the layers and through time.
+
+In a recurrent network the gradient of a frame's output with respect to a frame long before is a product of as many
+matrices as there are frames between, and vanishes with their number (Hochreiter 1991; Bengio et al. 1994).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sounds import load_sounds
+from torch import Tensor
+
+DIRECTIONS = 4  # random ones of the output that are averaged over
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Size of the gradient of an output with respect to the input, as a share of the largest."""
+
+    seconds: list[float]  # by which the input is earlier than the output; negative: later
+    untrained: list[float]
+    trained: list[float]
+
+
+def measure_reach(model: Path, test: Path, seconds: float, clips: int) -> Reach:
+    """Follow gradients over `seconds` both ways, averaged over `clips` stretches of test recordings joined together,
+    before training and after it."""
+    from asr.checkpoint import load_model
+    from asr.features import LogMel
+    from asr.model import AcousticModel
+
+    file = load_model(model)
+    torch.manual_seed(0)
+    untrained = AcousticModel(file.architecture, file.features.mels, len(file.tokenizer.pieces)).eval()
+    samples = round(2 * seconds * file.features.sample_rate)
+    heard = np.concatenate([sound.samples for sound in load_sounds(test, file.features.sample_rate, file.text)])
+    log_mel = LogMel(file.features)
+    starts = range(0, max(1, len(heard) - samples), max(1, len(heard) // clips))
+    features = torch.stack([log_mel(torch.from_numpy(heard[start : start + samples])) for start in starts])
+    place = features.shape[1] // file.architecture.subsampling // 2
+    curves = [sensitivity(each, features, place) for each in (untrained, file.model)]
+    later = range(place, place - len(curves[0]), -1)
+    return Reach([frames * file.frame_seconds for frames in later], *(curve.tolist() for curve in curves))
+
+
+def sensitivity(model: torch.nn.Module, features: Tensor, place: int) -> np.ndarray:
+    """`(output frames,)`: the size (root mean square) of the gradient of output frame `place` of `(batch, frames,
+    mels)` features with respect to the features of each output frame's time, as a share of the largest."""
+    features = features.clone().requires_grad_()
+    lengths = torch.full((len(features),), features.shape[1])
+    outputs = model(features, lengths)[0][:, place]
+    random, total = torch.Generator().manual_seed(0), torch.zeros(features.shape[1])
+    for _ in range(DIRECTIONS):
+        direction = torch.randn(outputs.shape, generator=random)
+        (gradient,) = torch.autograd.grad((outputs * direction).sum(), features, retain_graph=True)
+        total += gradient.square().sum(dim=(0, 2))
+    stretches = total.split(model.subsampling.factor)
+    sizes = np.sqrt([float(stretch.double().sum()) for stretch in stretches])
+    return sizes / sizes.max()
+
+
+def farthest(seconds: Sequence[float], sizes: Sequence[float], share: float = 0.01) -> tuple[float, float]:
+    """Seconds back and ahead at which the gradient is still `share` of the largest."""
+    within = [second for second, size in zip(seconds, sizes, strict=True) if size >= share]
+    return max(0.0, *within), max(0.0, *(-second for second in within))

@@ -1,0 +1,144 @@
+"""What recurrence buys: every encoder family on the same speech, with as many parameters and as many steps.
+
+    python recipes/architectures/study.py            the embedded corpus, which `make architectures` makes if need be
+    python recipes/architectures/study.py --quick    the same in little, to see it work
+
+trains all families, measures them, and writes report.html, report.md and expected.json. The same command goes on
+where a stopped one was. Everything runs on the processor, each run on one thread, so that times compare.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two runs of two threads on two cores would hinder each other
+
+import tyro
+from accuracy import Accuracy, LengthCurve, train_and_score, wer_by_length
+from exploding import Excursion, learn_too_fast
+from jobs import Job, run_all
+from parallelism import Speed, measure_speed
+from partial import Partial, measure_partial
+from plan import FAMILIES, QUICK, Plan, Recipes, Run
+from reach import Reach, measure_reach
+from results import Results
+
+from asr.config import load_recipe
+from asr.errors import AsrError
+from asr.manifest import read_manifest, total_hours
+from asr.runlog import environment
+from asr.values import Positive, validate
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+@dataclass(frozen=True)
+class Options:
+    """What recurrence buys: the encoder families, measured."""
+
+    #: Recipe of the default family; the others have the same but for the encoder.
+    recipe: Path = HERE / "config.toml"
+    #: Manifests to learn from. Without them: the recipe's.
+    train: tuple[Path, ...] = ()
+    #: Manifests to judge each epoch by. Without them: the recipe's.
+    dev: tuple[Path, ...] = ()
+    #: Manifest that the report's WER is measured on, of speakers that are in neither of the others.
+    test: Path = ROOT / "data/digits/corpus/test.jsonl"
+    #: Folder for models, measurements and the report; with --quick its subfolder quick.
+    output: Path = ROOT / "data/architectures"
+    #: A small version, in minutes, to see that all of it works; its WERs mean nothing.
+    quick: bool = False
+    #: Runs at a time, each on one thread.
+    processes: Positive = 2
+
+
+def study(options: Options) -> list[Path]:
+    """Train, measure and write the report; returns its files."""
+    from page import write_report  # here, not above: processes that only train need no plots
+
+    plan, output = (QUICK, options.output / "quick") if options.quick else (Plan(), options.output)
+    recipe = load_recipe(options.recipe)
+    data = replace(recipe.data, train=options.train or recipe.data.train, dev=options.dev or recipe.data.dev)
+    recipes = Recipes(replace(recipe, data=data), plan, output)
+    tested = read_manifest(options.test, check_audio=True)
+    amounts = {minutes: [Run(family, minutes) for family in FAMILIES] for minutes in (None, *plan.minutes)}
+    small = [Run(family, small=True) for family in FAMILIES if plan.small_share]
+    runs = [*(run for group in amounts.values() for run in group), *small]
+    tell(f"{len(runs)} runs of {recipes.parameters:,} parameters and about {recipes.steps:,} steps")
+    trained = run_all([training_job(recipes, run, options.test) for run in runs], options.processes)
+    accuracy = dict(zip(runs, trained, strict=True))
+    return write_report(
+        output,
+        Results(
+            title=f"{recipes.hours:.2f} h of {'synthetic ' if tested[0].synthetic else ''}speech "
+            f"({', '.join(path.stem for path in data.train)})",
+            synthetic=any(utterance.synthetic for utterance in tested),
+            quick=options.quick,
+            command=" ".join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
+            environment=environment(),
+            dev_manifest=os.path.relpath(data.dev[0], ROOT / "data"),
+            frame_seconds=recipe.frame_seconds,
+            test_minutes=60 * total_hours(tested),
+            accuracy={run.family: accuracy[run] for run in amounts.pop(None)},
+            less={minutes: {run.family: accuracy[run] for run in group} for minutes, group in amounts.items()},
+            small={run.family: accuracy[run] for run in small},
+            **measure(recipes, options),
+        ),
+    )
+
+
+def training_job(recipes: Recipes, run: Run, test: Path) -> Job:
+    """Train a run and score it."""
+    recipe = recipes.recipe(run)
+    return Job(f"trained {run.name}", recipe.output / "accuracy.json", Accuracy, train_and_score, (recipe, test))
+
+
+def measure(recipes: Recipes, options: Options) -> dict[str, dict[str, Any]]:
+    """Everything but the WER, by its name in the results and by family."""
+    jobs = {family: measuring_jobs(recipes, family, options.test) for family in FAMILIES}
+    done = iter(run_all([job for own in jobs.values() for job in own.values()], options.processes))
+    measured = {family: {name: next(done) for name in own} for family, own in jobs.items()}
+    return {name: {family: measured[family][name] for family in FAMILIES} for name in jobs[FAMILIES[0]]}
+
+
+def measuring_jobs(recipes: Recipes, family: str, test: Path) -> dict[str, Job]:
+    """What is measured of a family, beside its WER."""
+    plan, recipe = recipes.plan, recipes.recipe(Run(family))
+    model, folder = recipe.output / "model.safetensors", recipe.output
+    little = recipes.recipe(Run(family, plan.minutes[0]))
+    mean_seconds = 3600 * recipes.hours / len(recipes.utterances)
+
+    def job(name: str, kind: type, work: Callable, *arguments: object) -> Job:
+        return Job(f"measured {family}: {name}", folder / f"{name}.json", kind, work, arguments)
+
+    return {
+        "speed": job("speed", Speed, measure_speed, recipe, recipes.tokens, plan.seconds, plan.rounds, mean_seconds),
+        "reach": job("reach", Reach, measure_reach, model, test, plan.reach_seconds, plan.reach_clips),
+        "length": job("length", LengthCurve, wer_by_length, model, test, plan.joins),
+        "partial": job("partial", Partial, measure_partial, model, test, plan.looks, plan.partial_utterances),
+        "clipped": job("clipped", Excursion, learn_too_fast, little, plan.high_rate, plan.steps, True),
+        "free": job("free", Excursion, learn_too_fast, little, plan.high_rate, plan.steps, False),
+    }
+
+
+def tell(message: str) -> None:
+    """A line for the person who watches."""
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        for path in study(
+            validate(tyro.cli(Options, description=__doc__, config=(tyro.conf.OmitArgPrefixes,)), "options")
+        ):
+            print(path)
+    except AsrError as error:
+        tell(f"error: {error}")
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        tell("stopped; the same command goes on from there")
+        sys.exit(130)

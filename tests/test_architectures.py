@@ -1,0 +1,273 @@
+"""recipes/architectures: the parts of the study on made-up figures, constructed networks and an untrained model."""
+
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.append(str(Path(__file__).parent.parent / "recipes/architectures"))
+
+import findings
+from accuracy import Accuracy, LengthCurve, difference, wer_by_length
+from exploding import Excursion, learn_too_fast
+from jobs import Job
+from page import figures, markdown, write_report
+from parallelism import Speed, growth, measure_speed
+from partial import Partial, Shown, hear_in_parts, measure_partial, settle, taken_back
+from plan import FAMILIES, Plan, Recipes, Run, choose
+from reach import Reach, farthest, measure_reach, sensitivity
+from results import Results
+from sounds import group_by_speaker
+
+from asr.config import DataConfig, FeatureConfig, ModelConfig, Recipe, TrainingConfig
+from asr.errors import ConfigError
+from asr.manifest import Utterance, write_manifest
+from asr.model import AcousticModel
+
+
+@given(st.floats(0.5, 2.5), st.floats(1e-6, 1e3))
+def test_growth_is_the_exponent(exponent, factor):
+    seconds = [2.0, 6.0, 20.0, 60.0, 200.0, 600.0]
+    assert growth(seconds, [factor * second**exponent for second in seconds]) == pytest.approx(exponent, abs=1e-6)
+
+
+def test_growth_is_that_of_long_utterances():
+    """What each call costs hides the growth of short ones."""
+    seconds = [2.0, 6.0, 20.0, 60.0, 200.0, 600.0]
+    assert growth(seconds, [0.01 + 1e-5 * second**2 for second in seconds]) > 1.5
+
+
+class Echo(torch.nn.Module):
+    """Output t is the sum of all inputs until then, each frame of distance making it half as loud."""
+
+    class subsampling:  # noqa: N801 (named as the acoustic model's)
+        factor = 2
+
+    def forward(self, features, lengths):
+        frames = features[:, ::2] + features[:, 1::2]
+        distance = torch.arange(frames.shape[1])[:, None] - torch.arange(frames.shape[1])
+        weights = torch.where(distance >= 0, 0.5**distance, 0.0)
+        return torch.einsum("ts,bsf->btf", weights, frames), lengths // 2
+
+
+def test_reach_of_a_network_that_forgets_by_halves():
+    sizes = sensitivity(Echo(), torch.randn(3, 40, 5), place=12)
+    expected = [0.5 ** (12 - frame) if frame <= 12 else 0.0 for frame in range(20)]
+    np.testing.assert_allclose(sizes, expected, atol=1e-6)
+    seconds = [0.1 * (12 - frame) for frame in range(20)]
+    assert farthest(seconds, sizes) == pytest.approx((0.6, 0.0))  # 0.5 ** 6 is the last above 1%
+    assert farthest([-second for second in seconds], sizes) == pytest.approx((0.0, 0.6))
+
+
+def small_model(encoder: str) -> AcousticModel:
+    torch.manual_seed(0)
+    return AcousticModel(ModelConfig(encoder, 3, channels=3, layers=2, width=8), mels=10, tokens=6).eval()
+
+
+@pytest.mark.parametrize("encoder", FAMILIES)
+@settings(max_examples=10, deadline=None)
+@given(frames=st.integers(1, 70), hop=st.integers(1, 5), look=st.integers(0, 6))
+def test_looking_ahead_changes_nothing_for_who_only_looks_back(encoder, frames, hop, look):
+    model, features = small_model(encoder), torch.randn(frames, 10)
+    with torch.inference_mode():
+        whole = model(features[None], torch.tensor([frames]))[0][0].numpy()
+    emissions, heard = hear_in_parts(model, features, hop)
+    np.testing.assert_allclose(settle(emissions, heard, len(whole)), whole, atol=1e-5)
+    if model.causal:
+        np.testing.assert_allclose(settle(emissions, heard, look), whole, atol=1e-5)
+
+
+def test_a_frame_is_settled_as_soon_as_enough_was_heard():
+    heard = np.array([2, 4, 5])
+    emissions = [np.full((frames, 1), frames) for frames in heard]
+    assert settle(emissions, heard, 0).ravel().tolist() == [2, 2, 4, 4, 5]
+    assert settle(emissions, heard, 2).ravel().tolist() == [4, 4, 5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("texts", "changed"),
+    [
+        (["", "for", "forty", "forty two"], 0),
+        (["for", "forty two", "fourteen too"], 2),
+        (["turn on", "turn off"], 1),
+        (["one two", ""], 2),
+    ],
+)
+def test_words_taken_back(texts, changed):
+    assert taken_back(texts) == changed
+
+
+def test_joined_recordings_are_of_one_speaker():
+    utterances = [Utterance(str(i), Path("a.wav"), 1.0, "a", speaker) for i, speaker in enumerate("abababa")]
+    groups = [[utterance.id for utterance in group] for group in group_by_speaker(utterances, 2)]
+    assert groups == [["0", "2"], ["4", "6"], ["1", "3"], ["5"]]
+
+
+@pytest.fixture
+def recipes(noise_file, tmp_path):
+    """Those of the study for two minutes of noise."""
+    sound = noise_file("a.wav")
+    said = [Utterance(f"{i:03d}", sound, 2.0, "ab ba", "x") for i in range(60)]
+    manifest = write_manifest(tmp_path / "train.jsonl", said)
+    base = Recipe(
+        data=DataConfig(train=(manifest,), dev=(manifest,)),
+        features=FeatureConfig(mels=20),
+        model=ModelConfig(channels=4, layers=2, width=96),
+        training=TrainingConfig(epochs=6, batch_seconds=4),
+    )
+    return Recipes(base, Plan(minutes=(0.5, 1.0)), tmp_path)
+
+
+def test_every_family_has_as_many_parameters_and_steps(recipes):
+    for family in FAMILIES:
+        recipe = recipes.recipe(Run(family))
+        model = AcousticModel(recipe.model, 20, recipes.tokens)
+        assert recipe.model.encoder == family
+        assert model.parameter_count() == pytest.approx(recipes.parameters, rel=0.02)
+        assert recipe.training.epochs == recipe.training.patience == 6
+        assert recipes.recipe(Run(family, 0.5)).training.epochs == 24
+    assert recipes.steps == 180
+    small = AcousticModel(recipes.recipe(Run("lstm", small=True)).model, 20, recipes.tokens)
+    assert small.parameter_count() == pytest.approx(recipes.parameters / 4, rel=0.05)
+
+
+def test_each_run_has_a_folder_of_its_own(recipes):
+    runs = [Run("gru"), Run("gru", 0.5), Run("gru", small=True), Run("lstm")]
+    outputs = [recipes.recipe(run).output for run in runs]
+    assert len(set(outputs)) == len(outputs)
+    assert outputs[0].name == "gru"  # the folder that `asr train` of the recipe would use
+
+
+def test_less_speech_is_part_of_more(recipes):
+    less, more = (choose(recipes.utterances, minutes) for minutes in (0.5, 1.0))
+    assert len(less) == 15 and len(more) == 30
+    assert more[:15] == less and less == choose(recipes.utterances[::-1], 0.5)
+    with pytest.raises(ConfigError, match=r"train\.jsonl: 2 min of speech"):
+        Recipes(recipes.base, Plan(minutes=(10.0,)), recipes.output)
+
+
+def test_work_that_is_done_is_not_done_again(tmp_path):
+    def job(words: int) -> Job:
+        return Job("counted", tmp_path / "count.json", LengthCurve, count, (words, Path("a"), (0.1, 1e30)))
+
+    def count(words: int, path: Path, shares: tuple) -> LengthCurve:
+        print("counting", file=sys.stderr)
+        return LengthCurve([1.0], [words, math.nan])
+
+    assert job(1).load() is None
+    job(1).run()
+    assert job(1).load().wer[0] == 1
+    assert job(2).load() is None
+    assert (tmp_path / "count.log").read_text() == "counting\n"
+
+
+def test_measurements_of_an_untrained_model(model_path, noise_file, manifest, recipes):
+    noise_file("a.wav", 2.0)
+    noise_file("b.wav", 3.0)
+    test = manifest(("a", "a.wav"), ("b", "b.wav"))
+    curve = wer_by_length(model_path, test, (1, 2))
+    assert curve.seconds == [2.5, 5.0] and min(curve.wer) > 0
+    reach = measure_reach(model_path, test, 1.0, 2)
+    assert max(reach.untrained) == max(reach.trained) == 1
+    assert len(reach.seconds) == len(reach.trained) and reach.seconds[0] == pytest.approx(1, abs=0.05)
+    partial = measure_partial(model_path, test, (0.0, 5.0), 2)
+    assert partial.wer[1] == partial.whole_wer and partial.reference == "a b"
+    assert partial.example[-1].seconds == pytest.approx(3.0, abs=0.05)
+    speed = measure_speed(recipes.recipe(Run("lstm")), 5, (0.2, 0.4), 1, 2.0)
+    assert min(*speed.forward, *speed.step, speed.batch_gain, speed.training_rate, speed.recognition_rate) > 0
+
+
+def test_gradients_explode_unless_they_are_clipped(recipes):
+    recipe = recipes.recipe(Run("rnn", 0.5))
+    clipped = learn_too_fast(recipe, 1.0, 12, clipped=True)
+    free = learn_too_fast(recipe, 1e6, 12, clipped=False)
+    assert len(clipped.loss) == len(clipped.norm) == 12 and not clipped.broken
+    assert free.broken and len(free.loss) < 12
+    assert free.loss[0] == clipped.loss[0] and free.norm[0] == clipped.norm[0]  # the same weights and batch
+    assert findings.end_loss(free) == math.inf
+    assert findings.end_loss(clipped) == pytest.approx(np.mean(clipped.loss[-2:]))
+
+
+def accuracy(errors: int, hours: float = 1.0) -> Accuracy:
+    """So many errors in each of ten utterances of ten words, by ten speakers."""
+    wer, speakers = errors / 10, [f"s{i}" for i in range(10)]
+    return Accuracy(wer, wer, wer, wer / 2, wer, [errors] * 10, [10] * 10, speakers, 2, 96, 430000, 1.7, hours, 100)
+
+
+def results(**errors: int) -> Results:
+    """Made-up results in which each family makes so many errors in ten words."""
+    wers = dict.fromkeys(FAMILIES, 5) | errors
+    places = [-1.0, -0.5, 0.0, 0.5, 1.0]
+    shown = [Shown(1.0, "turn on", "turn"), Shown(2.0, "turn <b>", "turn on")]
+    calm = Excursion([5.0, 4.0], [3.0, 2.0], False)
+    return Results(
+        title="an hour of speech",
+        synthetic=True,
+        quick=False,
+        command="study.py",
+        dev_manifest="dev.jsonl",
+        environment={"torch": "2", "processor": "one", "cores": 2},
+        frame_seconds=0.04,
+        test_minutes=10.0,
+        accuracy={f: accuracy(wers[f]) for f in FAMILIES},
+        less={10.0: {f: accuracy(9 - index, 1 / 6) for index, f in enumerate(FAMILIES)}},
+        small={f: accuracy(8) for f in FAMILIES},
+        length={f: LengthCurve([2.0, 16.0], [0.1, 0.2]) for f in FAMILIES},
+        speed={f: Speed([2.0, 20.0], [0.1, 1.0], [0.3, 3.0], [1e8, 2e8], 2.0, 500.0, 900.0) for f in FAMILIES},
+        reach={f: Reach(places, [1e-9, 1e-9, 1, 0.5, 1e-9], [1e-9, 0.1, 1, 0.5, 0.2]) for f in FAMILIES},
+        clipped=dict.fromkeys(FAMILIES, calm),
+        free={f: dataclasses.replace(calm, broken=f == "rnn") for f in FAMILIES},
+        partial={f: Partial([0.0, 0.64], [0.4, 0.2], 0.2, 0.5, "turn on", shown) for f in FAMILIES},
+    )
+
+
+def test_the_report_names_the_winner_of_these_results():
+    lstm, gru = (results(lstm=1), results(gru=1))
+    assert findings.accuracy(lstm)[0].startswith("Lowest WER: LSTM 10.00% against no memory 50.00%, more than chance")
+    assert findings.accuracy(gru)[0].startswith("Lowest WER: GRU 10.00%")
+    assert findings.lstm(lstm)[0].startswith("The LSTM is best in: WER, ")
+    assert findings.lstm(gru)[1].startswith("It does not win in: WER (GRU), ")
+
+
+def test_a_difference_that_may_be_chance_is_called_that():
+    one, other = accuracy(3), dataclasses.replace(accuracy(3), errors=[0, 6] * 5)
+    low, high = difference(one, other)
+    assert low < 0 < high
+    made_up = results()
+    close = dataclasses.replace(made_up, accuracy=made_up.accuracy | {"lstm": one, "gru": other})
+    assert "which may be chance" in findings.versus(close, "lstm", "gru")
+    assert "no difference in any utterance" in findings.versus(results(), "lstm", "gru")
+
+
+def test_findings_follow_from_the_figures():
+    made_up = results()
+    assert "LSTM 0.50 s, more than 1.0 s" in findings.memory(made_up)[0]
+    assert "stops being a number in: RNN; with clipping in: none." in findings.exploding(made_up)[0]
+    assert any("0.64 s of look-ahead" in line for line in findings.partial(made_up))
+    assert findings.little(made_up)[-1] == "Which family is best depends on the amount of speech."
+    best = results(transformer=1)
+    assert findings.little(best)[-1] == "The same family is best at every amount of speech."
+
+
+def test_report_is_one_page_with_plots_and_a_table_in_markdown(tmp_path):
+    made_up = results(bilstm=2)
+    paths = write_report(tmp_path, made_up)
+    assert [path.name for path in paths] == ["expected.json", "report.md", "report.html"]
+    page = paths[2].read_text()
+    assert page.count("data:image/svg+xml;base64,") == 7 and "http" not in page.split("<main>")[1]
+    assert "turn &lt;b&gt;" in page and "<script" not in page
+    assert "Synthetic speech: this says nothing about human voices." in page
+    assert "| BiLSTM | 20.00% |" in paths[1].read_text()
+    assert json.loads(paths[0].read_text())["families"]["bilstm"]["wer_by_minutes"] == {"10": 0.5, "60": 0.2}
+    assert figures(made_up)["families"]["lstm"]["step_exponent"] == pytest.approx(1.0)
+
+
+def test_a_quick_study_says_so():
+    assert "Made with --quick" in markdown(dataclasses.replace(results(), quick=True))
