@@ -17,6 +17,7 @@ from asr.config import Recipe, load_recipe
 from asr.corpora import LAYOUTS
 from asr.errors import AsrError, ConfigError
 from asr.options import (
+    AlignConfig,
     AuditionConfig,
     CompareConfig,
     DecoderConfig,
@@ -150,6 +151,40 @@ def transcribe(
         for failure in failures if is_leading() else ():
             tell(failure.reason)
     return 1 if failures else 0
+
+
+def align(
+    sound: Annotated[Path, tyro.conf.Positional, arg(metavar="SOUND")],
+    text: Annotated[Path, tyro.conf.Positional, arg(metavar="TEXT")],
+    model: ModelPath,
+    options: Annotated[AlignConfig, Options],
+    output: OutputFolder = None,
+) -> int:
+    """A recording and what was said in it -> when each word was said. Differences between the two are told.
+
+    Args:
+        sound: Sound file, of any length.
+        text: Text file (UTF-8) with the words in the order in which they were said.
+        model: Model file, as `asr train` writes it.
+        output: Folder for one file a format, named as the sound file. Without it: standard output.
+    """
+    from asr.alignment import align_recording
+    from asr.formats import Outputs
+    from asr.recognizer import Recognizer
+
+    options = validate(options, "options")
+    name = str(sound)
+    outputs = Outputs([name], options.format, output, str(model), {"decoder": "forced alignment"})
+    recognizer = Recognizer.load(model, options.device, DecoderConfig(decoder="greedy"))
+    found = align_recording(recognizer, sound, text, options)
+    for note in found.notes:
+        tell(f"{name}: {note}")
+    if output:
+        for path in outputs.write(name, found.transcript):
+            print(one_line(str(path)))
+    else:
+        print(outputs.text(name, found.transcript), end="")
+    return 0 if found.complete else 1
 
 
 def evaluate(
@@ -381,6 +416,7 @@ def run(arguments: list[str]) -> int:
     app.command(with_options(train, recipe))
     app.command(with_options(augment, AuditionConfig(augment=recipe.augment)))
     app.command(with_options(transcribe, TranscribeConfig(search=search)))
+    app.command(align)
     app.command(with_options(inspect_sound, InspectConfig(search=search)), name="inspect")
     app.command(with_options(evaluate, EvaluateConfig(search=search)))
     app.command(score)

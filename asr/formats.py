@@ -41,6 +41,9 @@ def to_json(document: Document) -> str:
         record["notes"] = document.transcript.notes
     if len(document.transcript.alternatives) > 1:
         record["alternatives"] = document.transcript.alternatives
+    for name in ("characters", "doubtful"):
+        if getattr(document.transcript, name):
+            record[name] = getattr(document.transcript, name)
     record["segments"] = [
         {"start": words[0].start, "end": words[-1].end, "text": document.transcript.join(words)}
         for words in (subtitle.words for subtitle in make_subtitles(document.transcript))
@@ -91,9 +94,13 @@ def to_tsv(document: Document) -> str:
 
 
 def to_textgrid(document: Document) -> str:
-    """Praat's long TextGrid with a tier of words."""
-    tiers = {"words": [(*span, word.text) for word, span in _spans(document.transcript.words)]}
-    duration = max([document.transcript.duration, LEAST_SECONDS, *(tier[-1][1] for tier in tiers.values() if tier)])
+    """Praat's long TextGrid with a tier of words and, after forced alignment, of characters and of doubtful words."""
+    transcript = document.transcript
+    rows = {"words": transcript.words}
+    if transcript.characters:
+        rows |= {"characters": transcript.characters, "doubtful": transcript.doubtful}
+    tiers = {name: [(*span, word.text) for word, span in _spans(words)] for name, words in rows.items()}
+    duration = max([transcript.duration, LEAST_SECONDS, *(tier[-1][1] for tier in tiers.values() if tier)])
     bounds = {"xmin": 0.0, "xmax": duration}
     grid = {
         **bounds,

@@ -205,6 +205,18 @@ class TranscribeConfig:
 
 
 @dataclass(frozen=True)
+class AlignConfig:
+    """When the words of a known text were said."""
+
+    #: One format or several, as of `asr transcribe`. 'TextGrid' and 'json' have words, characters and doubtful words.
+    format: tuple[Format, ...] = ("TextGrid",)
+    #: Words less certain than this, of 0 to 1, are doubtful: the text may be another there, or the model weak.
+    doubtful: Share = 0.3
+    #: Where to compute. 'auto' takes a GPU if there is one.
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+@dataclass(frozen=True)
 class InspectConfig:
     """One recognition from the inside."""
 

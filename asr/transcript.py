@@ -42,6 +42,8 @@ class Transcript:
     duration: float  # seconds of audio
     notes: tuple[str, ...] = ()  # what was done to the audio: "2 channels mixed to one"
     alternatives: tuple[Alternative, ...] = ()  # of beam search, the best (which is `text`) first
+    characters: tuple[Word, ...] = ()  # of forced alignment: each character as a word
+    doubtful: tuple[Word, ...] = ()  # of forced alignment: words that the model hardly believes in
 
     @property
     def separator(self) -> str:
