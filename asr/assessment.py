@@ -10,7 +10,8 @@ from pathlib import Path
 
 from asr.audio import load_utterance
 from asr.distributed import joined
-from asr.evaluation import Evaluation, Scored, evaluate, summary_text
+from asr.evaluation import Evaluation, Scored, evaluate
+from asr.evaluation_text import summary_text
 from asr.files import make_folder
 from asr.manifest import read_manifest
 from asr.options import EvaluateConfig

@@ -224,7 +224,7 @@ def score(
         hypothesis: What was heard, likewise.
         output: Folder for report.json, report.md and report.html. Without it: only standard output.
     """
-    from asr.evaluation import summary_text
+    from asr.evaluation_text import summary_text
     from asr.report import write_report
     from asr.scoring import score_files
 

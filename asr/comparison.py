@@ -12,7 +12,8 @@ from rich.text import Text
 
 from asr.config import TextConfig
 from asr.errors import ScoreError
-from asr.evaluation import STYLES, AlignedWord, ErrorCounts, Interval, Scored, columns_text, percent, redraw, score
+from asr.evaluation import AlignedWord, ErrorCounts, Interval, Scored, redraw, score
+from asr.evaluation_text import STYLES, columns_text, percent
 from asr.manifest import Utterance
 from asr.pages import render
 from asr.transcript import Transcript

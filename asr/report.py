@@ -17,7 +17,6 @@ import numpy as np
 
 from asr.evaluation import (
     KINDS,
-    MARKS,
     UNKNOWN_SPEAKER,
     Calibration,
     ErrorCounts,
@@ -25,9 +24,8 @@ from asr.evaluation import (
     Group,
     Interval,
     Scored,
-    clock,
-    percent,
 )
+from asr.evaluation_text import MARKS, clock, percent
 from asr.files import write_atomically
 from asr.text import BLANK
 from asr.transcript import Word

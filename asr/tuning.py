@@ -14,7 +14,7 @@ import numpy as np
 
 from asr.decoding.decoder import GreedyDecoder
 from asr.errors import ConfigError, ManifestError
-from asr.evaluation import percent
+from asr.evaluation_text import percent
 from asr.files import write_atomically
 from asr.manifest import read_manifest
 from asr.options import BeamConfig, DecoderConfig, TuneConfig, decoder_file

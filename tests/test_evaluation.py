@@ -14,15 +14,12 @@ from asr.config import TextConfig
 from asr.evaluation import (
     AlignedWord,
     ErrorCounts,
-    alignment_text,
     bootstrap,
-    clock,
     count_confusions,
     evaluate,
-    percent,
     score,
-    summary_text,
 )
+from asr.evaluation_text import alignment_text, clock, percent, summary_text
 from asr.manifest import Utterance
 from asr.transcript import Transcript, Word
 

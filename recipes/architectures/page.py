@@ -13,7 +13,7 @@ from findings import NAMES, contests
 from parallelism import growth
 from results import Results
 
-from asr.evaluation import percent
+from asr.evaluation_text import percent
 from asr.files import write_atomically
 
 Row = Sequence[object]
