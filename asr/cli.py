@@ -23,6 +23,7 @@ from asr.options import (
     DecoderConfig,
     EvaluateConfig,
     InspectConfig,
+    ListenConfig,
     LmConfig,
     LmTextConfig,
     PrepareConfig,
@@ -185,6 +186,29 @@ def align(
     else:
         print(outputs.text(name, found.transcript), end="")
     return 0 if found.complete else 1
+
+
+def listen(
+    model: ModelPath,
+    options: Annotated[ListenConfig, Options],
+    source: Annotated[Literal["microphone", "-"], tyro.conf.Positional, arg(metavar="SOURCE")] = "microphone",
+) -> int:
+    """Words while someone speaks: partial ones as they come, and those that stay. Ctrl-C ends it.
+
+    Args:
+        model: Model file, as `asr train` writes it.
+        source: 'microphone', or - for raw samples from standard input: `ffmpeg -i x -f s16le -ac 1 -ar 16000 - |`.
+    """
+    from asr.listening import microphone, raw_samples, show
+    from asr.live import listen
+    from asr.recognizer import Recognizer
+
+    options = validate(options, "options")
+    recognizer = Recognizer.load(model, options.run.device, options.search)
+    rate = recognizer.sample_rate
+    pieces = microphone(rate) if source == "microphone" else raw_samples(sys.stdin.buffer, options.rate, rate)
+    tell(show(listen(recognizer, pieces, options), sys.stdout).to_text())
+    return 0
 
 
 def evaluate(
@@ -392,7 +416,7 @@ def decoder_of(arguments: list[str]) -> DecoderConfig:
         named = None
     return (
         load_decoder(Path(named))
-        if named and arguments[0] in ("transcribe", "inspect", "evaluate", "tune")
+        if named and arguments[0] in ("transcribe", "listen", "inspect", "evaluate", "tune")
         else DecoderConfig()
     )
 
@@ -416,6 +440,7 @@ def run(arguments: list[str]) -> int:
     app.command(with_options(train, recipe))
     app.command(with_options(augment, AuditionConfig(augment=recipe.augment)))
     app.command(with_options(transcribe, TranscribeConfig(search=search)))
+    app.command(with_options(listen, ListenConfig(search=search)))
     app.command(align)
     app.command(with_options(inspect_sound, InspectConfig(search=search)), name="inspect")
     app.command(with_options(evaluate, EvaluateConfig(search=search)))

@@ -229,6 +229,23 @@ class InspectConfig:
 
 
 @dataclass(frozen=True)
+class ListenConfig:
+    """Words while someone speaks."""
+
+    #: Seconds that a network that looks both ways hears beyond a frame before what it says of it is final. More is
+    #: surer and later.
+    look_ahead: NotNegativeReal = 1.0
+    #: Seconds of the past that it hears again in each step.
+    history: PositiveReal = 8.0
+    #: Seconds between steps. Each takes a computation over history and look_ahead.
+    step: PositiveReal = 0.32
+    #: Hertz of raw samples from standard input (16-bit little-endian, one channel).
+    rate: Annotated[int, msgspec.Meta(ge=2000, le=192000)] = 16000
+    run: Annotated[RunConfig, FLAT] = RunConfig()
+    search: Annotated[DecoderConfig, FLAT] = DecoderConfig()
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """Measuring on recordings with known transcripts."""
 
