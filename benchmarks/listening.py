@@ -1,0 +1,71 @@
+"""What limited look-ahead costs: WER and lateness of `asr listen` on recordings, played to it as if they were live.
+
+    python benchmarks/listening.py MANIFEST --model MODEL
+
+prints a Markdown table. The first row has heard each recording whole before it says anything.
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import jiwer
+import numpy as np
+import tyro
+from contest import tell
+from report import processor, table
+
+from asr.audio import load_utterance
+from asr.live import listen
+from asr.manifest import read_manifest
+from asr.options import ListenConfig, load_decoder
+from asr.recognizer import Recognizer
+from asr.text import normalize
+
+
+@dataclass(frozen=True)
+class Options:
+    """WER against look-ahead."""
+
+    #: Utterances to play.
+    manifest: Annotated[Path, tyro.conf.Positional]
+    #: Model file.
+    model: Path
+    #: Seconds of look-ahead.
+    look_aheads: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0)
+    #: Only each so-manieth utterance.
+    every: int = 1
+    #: 'greedy', or the model's own decoder.
+    decoder: str = "greedy"
+
+
+def main(options: Options) -> None:
+    """Measure and print."""
+    decoder = replace(load_decoder(options.model), decoder=options.decoder)
+    recognizer = Recognizer.load(options.model, "cpu", decoder)
+    utterances = read_manifest(options.manifest)[:: options.every]
+    sounds = [load_utterance(utterance, recognizer.sample_rate).samples for utterance in utterances]
+    references = [normalize(utterance.text, recognizer.file.text) for utterance in utterances]
+    whole = jiwer.wer(references, [recognizer.transcribe(sound).text for sound in sounds])
+    rows = [("whole", f"{whole:.2%}", "", "", "")]
+    for look_ahead in options.look_aheads:
+        tell(f"{look_ahead:g} s")
+        config, texts, delays, computing = ListenConfig(look_ahead=look_ahead), [], [], 0.0
+        for sound in sounds:
+            updates = list(listen(recognizer, [sound], config))
+            words = [(word, update) for update in updates for word in update.committed]
+            texts.append(" ".join(word.text for word, _ in words))
+            delays += [update.heard - word.end + update.computing for word, update in words]
+            computing += sum(update.computing for update in updates)
+        median, most = np.percentile(delays, [50, 95])
+        share = computing / (sum(map(len, sounds)) / recognizer.sample_rate)
+        row = (f"{look_ahead:g} s", f"{jiwer.wer(references, texts):.2%}", f"{median:.2f} s", f"{most:.2f} s")
+        rows.append((*row, f"{share:.0%}"))
+    hours = sum(map(len, sounds)) / recognizer.sample_rate / 3600
+    print(f"{processor()}; {len(sounds)} utterances, {hours:.2f} h; decoder {decoder.describe()}\n")
+    print(table(("look-ahead", "WER", "a word is final after", "95% within", "computing, of the time"), rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options)))
