@@ -66,7 +66,6 @@ class Bench:
         from asr.model import AcousticModel
 
         torch.manual_seed(0)
-        torch.set_flush_denormal(True)
         self.recipe, self.rounds = recipe, rounds
         self.dtype, _ = choose_precision(recipe.training.precision, torch.device("cpu"))
         self.model = AcousticModel(recipe.model, recipe.features.mels, tokens)
@@ -85,6 +84,8 @@ class Bench:
         all families."""
         import torch
 
+        from asr.learning import denormals_flushed
+
         features, lengths = self._noise(batch, seconds)
 
         def learn() -> None:
@@ -94,7 +95,8 @@ class Bench:
             output[..., 0].mean().backward()
             self.optimizer.step()
 
-        return fastest(learn, self.rounds)
+        with denormals_flushed():
+            return fastest(learn, self.rounds)
 
     def _noise(self, batch: int, seconds: float):
         import torch
