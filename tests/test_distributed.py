@@ -36,6 +36,7 @@ width = 16
 dropout = {dropout}
 [training]
 epochs = {epochs}
+patience = {epochs}
 batch_seconds = 4
 learning_rate = 1e-2
 average = 1
@@ -111,7 +112,7 @@ def test_two_processes_give_the_same_weights_as_one(corpus, alone):
 
 @pytest.mark.slow
 def test_a_killed_process_ends_the_run_with_a_message_and_the_run_can_go_on(corpus):
-    recipe, folder = write_recipe(corpus, "killed", epochs=300), corpus / "killed"
+    recipe, folder = write_recipe(corpus, "killed", epochs=3000), corpus / "killed"
     process = subprocess.Popen(torchrun(recipe), stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 120
     while not (folder / "checkpoint.safetensors").exists() or len(children(process.pid)) < 2:
