@@ -17,11 +17,11 @@ from asr.files import write_atomically
 class RunLog:
     """Records of one run. A resumed run continues the same files from the step of its checkpoint."""
 
-    def __init__(self, folder: Path, step: int, total_steps: int):
+    def __init__(self, folder: Path, step: int, epochs: int, total_steps: int):
         from torch.utils.tensorboard import SummaryWriter
 
         self._path = folder / "metrics.jsonl"
-        self._forget_after(step)
+        self._forget_after(step, epochs)
         self._stream = self._path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         self.console = Console(stderr=True, highlight=False)
@@ -63,17 +63,19 @@ class RunLog:
         eta = clock(pace * (self._total - step)) if step > self._first_step else "?"
         self._bar.update(self._task, completed=step, description=description, eta=eta)
 
-    def rewind(self, step: int) -> None:
-        """Drop the records of steps after this one: they will be done again."""
+    def rewind(self, step: int, epochs: int) -> None:
+        """Drop the records of steps after this one, and of epochs after so many: they will be done again."""
         self._stream.close()
-        self._forget_after(step)
+        self._forget_after(step, epochs)
         self._stream = self._path.open("a", encoding="utf-8")
 
-    def _forget_after(self, step: int) -> None:
+    def _forget_after(self, step: int, epochs: int) -> None:
         """Drop records that a crashed run wrote after its last checkpoint: their steps will be done again."""
         if self._path.exists():
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            records = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
+            # The last checkpoint may be of an epoch's last step, before the epoch was measured and its record written.
+            kept = [line for line, each in records if each["step"] <= step and each.get("epoch", 0) <= epochs]
             write_atomically(self._path, "".join(kept))
 
 
@@ -95,7 +97,7 @@ class NoLog:
     def progress(self, step: int, description: str) -> None:
         """Nothing."""
 
-    def rewind(self, step: int) -> None:
+    def rewind(self, step: int, epochs: int) -> None:
         """Nothing."""
 
 

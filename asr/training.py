@@ -104,7 +104,9 @@ class Trainer:
         self.progress = Progress(data_digest=train_corpus.digest() + dev_corpus.digest())
         origin = self._begin()
         self.learner.connect()
-        self.log = RunLog(folder.path, self.progress.step, self.total_steps) if group.leads else NoLog()
+        self.log = NoLog()
+        if group.leads:
+            self.log = RunLog(folder.path, self.progress.step, self.progress.epoch, self.total_steps)
         self.pace = Pace()
         self._last_save = time.monotonic()
         self._introduce(origin)
@@ -219,7 +221,7 @@ class Trainer:
         self._restore()
         self.group.wait()
         self.progress.left_out = left_out
-        self.log.rewind(self.progress.step)
+        self.log.rewind(self.progress.step, self.progress.epoch)
         self.log.say(f"warning: {trouble}; going back to step {self.progress.step}, and on without this batch")
         self._save()
 
