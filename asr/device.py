@@ -24,10 +24,13 @@ def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype, str]
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return torch.bfloat16, "this GPU multiplies bfloat16 natively"
         return torch.float32, "this GPU has no native bfloat16"
-    if device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16"):
-        return torch.bfloat16, "this processor multiplies bfloat16 in AMX tiles"
     if device.type == "cpu":
-        return torch.float32, "this processor has no AMX tiles, without which bfloat16 is slower"
+        capabilities = torch.cpu.get_capabilities()
+        if capabilities.get("amx_bf16"):
+            return torch.bfloat16, "this processor multiplies bfloat16 in AMX tiles"
+        if capabilities.get("avx512_bf16"):
+            return torch.bfloat16, "this processor multiplies bfloat16 in AVX-512 registers"
+        return torch.float32, "this processor has no bfloat16 products, without which bfloat16 is slower"
     return torch.float32, f"bfloat16 on {device.type} has not been shown to help"
 
 

@@ -191,8 +191,9 @@ def test_a_recipe_without_data_is_refused(tmp_path):
 
 def test_precision_comes_with_its_reason():
     dtype, reason = choose_precision("auto", torch.device("cpu"))
-    has_tiles = torch.cpu.get_capabilities().get("amx_bf16")
-    assert (dtype == torch.bfloat16) == bool(has_tiles) and "AMX" in reason
+    capabilities = torch.cpu.get_capabilities()
+    native = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
+    assert (dtype == torch.bfloat16) == bool(native) and "bfloat16" in reason
     assert choose_precision("bfloat16", torch.device("cpu"))[0] == torch.bfloat16
 
 
