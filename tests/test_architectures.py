@@ -139,7 +139,7 @@ def test_every_family_has_as_many_parameters_and_steps(recipes):
 
 
 def test_each_run_has_a_folder_of_its_own(recipes):
-    runs = [Run("gru"), Run("gru", 0.5), Run("gru", small=True), Run("lstm")]
+    runs = [Run("gru"), Run("gru", 0.5), Run("gru", small=True), Run("gru", rate_share=0.3), Run("lstm")]
     outputs = [recipes.recipe(run).output for run in runs]
     assert len(set(outputs)) == len(outputs)
     assert outputs[0].name == "gru"  # the folder that `asr train` of the recipe would use
@@ -198,7 +198,9 @@ def test_gradients_explode_unless_they_are_clipped(recipes):
 def accuracy(errors: int, hours: float = 1.0) -> Accuracy:
     """So many errors in each of ten utterances of ten words, by ten speakers."""
     wer, speakers = errors / 10, [f"s{i}" for i in range(10)]
-    return Accuracy(wer, wer, wer, wer / 2, wer, [errors] * 10, [10] * 10, speakers, 2, 96, 430000, 1.7, hours, 100)
+    return Accuracy(
+        wer, wer, wer, wer / 2, wer, [errors] * 10, [10] * 10, speakers, 2, 96, 430000, 1.7, hours, 100, 3e-3
+    )
 
 
 def results(**errors: int) -> Results:

@@ -28,6 +28,7 @@ class Accuracy:
     megabytes: float  # of the model file
     hours: float  # of speech to learn from
     steps: int
+    learning_rate: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def train_and_score(recipe: Recipe, test: Path) -> Accuracy:
         path.stat().st_size / 1e6,
         file.training["hours"],
         file.training["steps"],
+        recipe.training.learning_rate,
     )
 
 

@@ -47,8 +47,9 @@ def sections(results: Results, draw: bool = True) -> Iterator[Section]:
     yield Section(
         "Accuracy, size and speed",
         "Every family has about the same number of parameters and learned from the same speech for the same number of "
-        "steps. WER on unseen speakers, greedy, no language model; bars show the 95% interval over speakers of one "
-        "training run. Speeds are seconds of audio for each second of one processor thread.",
+        "steps, at whichever of the learning rates tried gave it the lowest dev WER. WER on unseen speakers, greedy, "
+        "no language model; bars show the 95% interval over speakers of one training run. Speeds are seconds of "
+        "audio for each second of one processor thread.",
         findings.accuracy(results),
         plot(charts.accuracy),
         families(results),
@@ -118,6 +119,7 @@ def families(results: Results) -> Table:
                 percent(own.cer),
                 f"{own.layers} x {own.width}",
                 f"{own.parameters:,}",
+                f"{own.learning_rate:g}",
                 f"{own.megabytes:.1f}",
                 f"{speed.training_rate:,.0f}",
                 f"{speed.recognition_rate:,.0f}",
@@ -125,7 +127,18 @@ def families(results: Results) -> Table:
             )
         )
     longest = f"{max(speed.seconds):g} s"
-    head = ("family", "WER", "95% interval", "CER", "layers", "parameters", "MB", "training, s/s", "recognition, s/s")
+    head = (
+        "family",
+        "WER",
+        "95% interval",
+        "CER",
+        "layers",
+        "parameters",
+        "rate",
+        "MB",
+        "training, s/s",
+        "recognition, s/s",
+    )
     return Table((*head, f"peak MB, learning from {longest}"), rows)
 
 

@@ -10,7 +10,7 @@ where a stopped one was. Everything runs on the processor, each run on one threa
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ class Options:
     test: Path = ROOT / "data/digits/corpus/test.jsonl"
     #: Folder for models, measurements and the report; with --quick its subfolder quick.
     output: Path = ROOT / "data/architectures"
-    #: A small version, in minutes, to see that all of it works; its WERs mean nothing.
+    plan: Plan = field(default_factory=Plan)
+    #: A small version, in minutes, to see that all of it works; its WERs mean nothing. It has a plan of its own.
     quick: bool = False
     #: Runs at a time, each on one thread.
     processes: Positive = 2
@@ -60,17 +61,24 @@ def study(options: Options) -> list[Path]:
     """Train, measure and write the report; returns its files."""
     from page import write_report  # here, not above: processes that only train need no plots
 
-    plan, output = (QUICK, options.output / "quick") if options.quick else (Plan(), options.output)
+    plan, output = (QUICK, options.output / "quick") if options.quick else (options.plan, options.output)
     recipe = load_recipe(options.recipe)
     data = replace(recipe.data, train=options.train or recipe.data.train, dev=options.dev or recipe.data.dev)
     recipes = Recipes(replace(recipe, data=data), plan, output)
     tested = read_manifest(options.test, check_audio=True)
-    amounts = {minutes: [Run(family, minutes) for family in FAMILIES] for minutes in (None, *plan.minutes)}
-    small = [Run(family, small=True) for family in FAMILIES if plan.small_share]
-    runs = [*(run for group in amounts.values() for run in group), *small]
-    tell(f"{len(runs)} runs of {recipes.parameters:,} parameters and about {recipes.steps:,} steps")
-    trained = run_all([training_job(recipes, run, options.test) for run in runs], options.processes)
-    accuracy = dict(zip(runs, trained, strict=True))
+    tried = [Run(family, rate_share=share) for family in FAMILIES for share in plan.rate_shares]
+    further = len(FAMILIES) * (len(plan.minutes) + bool(plan.small_share))
+    tell(f"{len(tried) + further} runs of {recipes.parameters:,} parameters and about {recipes.steps:,} steps")
+
+    def train(runs: list[Run]) -> dict[Run, Accuracy]:
+        jobs = [training_job(recipes, run, options.test) for run in runs]
+        return dict(zip(runs, run_all(jobs, options.processes), strict=True))
+
+    accuracy = train(tried)
+    best = {family: _best(family, accuracy) for family in FAMILIES}
+    less = {minutes: [replace(run, minutes=minutes) for run in best.values()] for minutes in plan.minutes}
+    small = [replace(run, small=True) for run in best.values() if plan.small_share]
+    accuracy |= train([*(run for group in less.values() for run in group), *small])
     return write_report(
         output,
         Results(
@@ -83,12 +91,17 @@ def study(options: Options) -> list[Path]:
             dev_manifest=os.path.relpath(data.dev[0], ROOT / "data"),
             frame_seconds=recipe.frame_seconds,
             test_minutes=60 * total_hours(tested),
-            accuracy={run.family: accuracy[run] for run in amounts.pop(None)},
-            less={minutes: {run.family: accuracy[run] for run in group} for minutes, group in amounts.items()},
+            accuracy={run.family: accuracy[run] for run in best.values()},
+            less={minutes: {run.family: accuracy[run] for run in group} for minutes, group in less.items()},
             small={run.family: accuracy[run] for run in small},
-            **measure(recipes, options),
+            **measure(recipes, options, best),
         ),
     )
+
+
+def _best(family: str, accuracy: dict[Run, Accuracy]) -> Run:
+    """The run of the family with the lowest dev WER."""
+    return min((run for run in accuracy if run.family == family), key=lambda run: accuracy[run].dev_wer)
 
 
 def training_job(recipes: Recipes, run: Run, test: Path) -> Job:
@@ -97,23 +110,23 @@ def training_job(recipes: Recipes, run: Run, test: Path) -> Job:
     return Job(f"trained {run.name}", recipe.output / "accuracy.json", Accuracy, train_and_score, (recipe, test))
 
 
-def measure(recipes: Recipes, options: Options) -> dict[str, dict[str, Any]]:
+def measure(recipes: Recipes, options: Options, best: dict[str, Run]) -> dict[str, dict[str, Any]]:
     """Everything but the WER, by its name in the results and by family."""
-    jobs = {family: measuring_jobs(recipes, family, options.test) for family in FAMILIES}
+    jobs = {family: measuring_jobs(recipes, best[family], options.test) for family in FAMILIES}
     done = iter(run_all([job for own in jobs.values() for job in own.values()], options.processes))
     measured = {family: {name: next(done) for name in own} for family, own in jobs.items()}
     return {name: {family: measured[family][name] for family in FAMILIES} for name in jobs[FAMILIES[0]]}
 
 
-def measuring_jobs(recipes: Recipes, family: str, test: Path) -> dict[str, Job]:
+def measuring_jobs(recipes: Recipes, run: Run, test: Path) -> dict[str, Job]:
     """What is measured of a family, beside its WER."""
-    plan, recipe = recipes.plan, recipes.recipe(Run(family))
+    plan, recipe = recipes.plan, recipes.recipe(run)
     model, folder = recipe.output / "model.safetensors", recipe.output
-    little = recipes.recipe(Run(family, plan.minutes[0]))
+    little = recipes.recipe(replace(run, minutes=plan.minutes[0]))
     mean_seconds = 3600 * recipes.hours / len(recipes.utterances)
 
     def job(name: str, kind: type, work: Callable, *arguments: object) -> Job:
-        return Job(f"measured {family}: {name}", folder / f"{name}.json", kind, work, arguments)
+        return Job(f"measured {run.family}: {name}", folder / f"{name}.json", kind, work, arguments)
 
     return {
         "speed": job("speed", Speed, measure_speed, recipe, recipes.tokens, plan.seconds, plan.rounds, mean_seconds),
