@@ -9,6 +9,7 @@ follows from the seed and the utterance's number; train, dev and test share no v
 
 import ctypes
 import functools
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from asr.acoustics import coloured_noise, reverberate
 from asr.audio import resample
 from asr.corpora.base import Candidate
 from asr.errors import ManifestError
-from asr.files import make_folder
+from asr.files import make_folder, write_atomically
 from asr.options import SyntheticConfig
 
 SAMPLE_RATE = 16000  # hertz, of the files written
@@ -103,7 +104,9 @@ def _speak(
     name = f"{subset}-{number:05d}"
     path = folder / subset / f"{name}.flac"
     samples = record(resample(clean, speaker.sample_rate, SAMPLE_RATE), config, random)
-    soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
+    encoded = io.BytesIO()
+    soundfile.write(encoded, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    write_atomically(path, encoded.getvalue())
     return Candidate(name, path, text, voice, subset, extra={"synthetic": True, "accent": accent})
 
 
