@@ -40,8 +40,7 @@ class Tally:
         counts = ", ".join([*parts, f"{len(self.failures)} failed"])
         if not self.audio:
             return counts
-        hours, factor = self.audio / 3600, self.seconds / self.audio
-        return f"{counts}: {hours:.2f} h of audio in {clock(self.seconds)}, RTF {factor:.3f}"
+        return f"{counts}: {clock(self.audio)} of audio in {clock(self.seconds)}, RTF {self.seconds / self.audio:.3f}"
 
 
 def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: TranscribeConfig) -> Tally:
@@ -82,7 +81,7 @@ def _run(
 ) -> None:
     if outputs.folder:
         make_folder(outputs.folder)
-    labelled = outputs.formats == ("txt",) and tally.inputs > 1
+    labelled = outputs.formats == ("txt",) and len(names) > 1
 
     def deliver(item: tuple[str, Transcript | Failure]) -> tuple[str, Transcript | Failure]:
         name, result = item
