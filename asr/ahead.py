@@ -11,12 +11,13 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def mapped_ahead(function: Callable[[S], T], items: Iterable[S], pool: Executor, count: int) -> Iterator[T]:
+def mapped_ahead(function: Callable[[S], T], items: Iterable[S | None], pool: Executor, count: int) -> Iterator[T]:
     """The function of each item, computed by the pool, in the items' order; up to `count` results wait for an earlier
-    one. What is known is given when the next item has come."""
+    one. What is known is given when the next item comes, or a None, which is no item."""
     waiting: deque = deque()
     for item in items:
-        waiting.append(pool.submit(function, item))
+        if item is not None:
+            waiting.append(pool.submit(function, item))
         while waiting and (waiting[0].done() or len(waiting) > count):
             yield waiting.popleft().result()
     while waiting:

@@ -74,7 +74,7 @@ def recognize(
 
     found: list[tuple[int, Decoding]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        heard = segments(recognizer, sources, batch_seconds, advance)
+        heard = _segments_or_none(recognizer, sources, batch_seconds, advance)
         for segment, decoding in mapped_ahead(decode, heard, pool, MOST_WAITING):
             found.append((segment.start, decoding))
             if segment.ending:
@@ -87,6 +87,13 @@ def segments(
     recognizer: Recognizer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
 ) -> Iterator[Segment]:
     """The sources' log-probabilities, cut where there is a pause."""
+    return filter(None, _segments_or_none(recognizer, sources, batch_seconds, advance))
+
+
+def _segments_or_none(
+    recognizer: Recognizer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
+) -> Iterator[Segment | None]:
+    """None for each window that ends no segment: a long recording must not keep back what is known of those before."""
     longest = round(LONGEST_SEGMENT / recognizer.file.frame_seconds)
     held: list[np.ndarray] = []
     start = 0
@@ -95,9 +102,11 @@ def segments(
     for part in (part for pool in pools for part in _hear(recognizer, pool, batch_seconds, advance)):
         held.append(part.values)
         frames = sum(map(len, held))
-        if part.ending or part.window.pause or frames > longest:
-            yield Segment(part.key, np.concatenate(held), start, part.ending)
-            held, start = [], 0 if part.ending else start + frames
+        if not (part.ending or part.window.pause or frames > longest):
+            yield None
+            continue
+        yield Segment(part.key, np.concatenate(held), start, part.ending)
+        held, start = [], 0 if part.ending else start + frames
 
 
 def _pools(recognizer: Recognizer, sources: Iterable[Source], most_seconds: float) -> Iterator[list[Part]]:

@@ -1,4 +1,4 @@
-"""`kill -9` in the middle of what takes long: the next run ends as if nothing had happened, and leaves nothing behind."""
+"""`kill -9` in the middle: the next run ends as if nothing had happened, and leaves nothing behind."""
 
 import signal
 import subprocess
