@@ -21,6 +21,7 @@ from asr.corpora.base import Candidate
 from asr.errors import AudioError, ConfigError, ManifestError
 from asr.files import make_folder, write_together
 from asr.manifest import Utterance, encode_manifest, relative_path, split_by_speaker, total_hours
+from asr.messages import one_line
 from asr.options import PrepareConfig, SplitConfig
 from asr.text import count_unknown, frames_needed, name_characters, normalize
 
@@ -64,7 +65,7 @@ class Summary:
         for name, subset in self.subsets.items():
             counts = (subset.utterances, subset.speakers or "unknown", subset.words, subset.characters)
             rows.append((name, f"{subset.hours:.3f}", *map(str, counts)))
-        return "\n".join([*_align(rows), *self._remarks()])
+        return "\n".join(map(one_line, [*_align(rows), *self._remarks()]))
 
     def _remarks(self) -> Iterator[str]:
         if self.synthetic:
