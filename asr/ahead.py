@@ -2,10 +2,26 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
+
+
+def mapped_ahead(function: Callable[[S], T], items: Iterable[S | None], pool: Executor, count: int) -> Iterator[T]:
+    """The function of each item, computed by the pool, in the items' order; up to `count` results wait for an earlier
+    one. What is known is given when the next item comes, or a None, which is no item."""
+    waiting: deque = deque()
+    for item in items:
+        if item is not None:
+            waiting.append(pool.submit(function, item))
+        while waiting and (waiting[0].done() or len(waiting) > count):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def made_ahead(items: Iterable[T], count: int) -> Iterator[T]:

@@ -123,7 +123,7 @@ def _listen(recognizer: Recognizer, sound: Path) -> tuple[np.ndarray, float]:
     """Log-probabilities `(frames, tokens)` of a whole recording, heard in windows, and its seconds."""
     source = (str(sound), lambda: read_audio(sound, recognizer.sample_rate))
     parts, samples = [], 0
-    with progress_bar("network", probe(sound).duration) as advance:
+    with progress_bar("network", probe(sound).duration, audio=True) as advance:
         for segment in segments(recognizer, [source], 120.0, advance):
             if segment.ending and segment.ending.error:
                 raise segment.ending.error

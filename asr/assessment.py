@@ -14,6 +14,7 @@ from asr.evaluation import Evaluation, Scored, evaluate
 from asr.evaluation_text import summary_text
 from asr.files import make_folder
 from asr.manifest import read_manifest
+from asr.messages import one_line
 from asr.options import EvaluateConfig
 from asr.recognizer import Recognizer
 from asr.report import Emission, write_report
@@ -34,7 +35,7 @@ class Assessment:
     def to_text(self) -> str:
         """The result for a terminal: figures, one sample, where the files are, and what to try next."""
         sample = self.evaluation.scored[0] if self.evaluation.scored else None
-        lines = [summary_text(self.evaluation), ""]
+        lines = []
         if sample:
             lines += [
                 f"sample       {sample.utterance.id}",
@@ -44,16 +45,17 @@ class Assessment:
         lines += [f"model        {_shown(self.model)}"]
         if self.report:
             lines += [f"report       {_shown(self.report)}"]
-        return "\n".join([*lines, "", "next:", *(f"  {command}" for command in self._next(sample))])
+        following = ["", "next:", *(f"  {command}" for command in self._next(sample))]
+        return "\n".join([summary_text(self.evaluation), "", *map(one_line, lines), *following])
 
     def _next(self, sample: Scored | None) -> list[str]:
-        model = shlex.quote(_shown(self.model))
-        sound = shlex.quote(_shown(sample.utterance.audio_filepath)) if sample else "talk.wav"
+        model = _quoted(_shown(self.model))
+        sound = _quoted(_shown(sample.utterance.audio_filepath)) if sample else "talk.wav"
         asr = _program()
         commands = [f"{asr} transcribe {sound} --model {model} --format json", f"{asr} info {model}"]
         if self.report:
-            return [*commands, f"python3 -m webbrowser {shlex.quote(_shown(self.report))}"]
-        return [*commands, f"{asr} evaluate {shlex.quote(_shown(self.manifest))} --model {model} -o report"]
+            return [*commands, f"python3 -m webbrowser {_quoted(_shown(self.report))}"]
+        return [*commands, f"{asr} evaluate {_quoted(_shown(self.manifest))} --model {model} -o report"]
 
 
 def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateConfig) -> Assessment:
@@ -108,7 +110,16 @@ def _emission(recognizer: Recognizer, item: Scored) -> Emission:
 def _program() -> str:
     """The `asr` command as it can be typed here: by its name, or by its path when that is not on PATH."""
     beside = Path(sys.executable).with_name("asr")
-    return "asr" if shutil.which("asr") or not beside.exists() else shlex.quote(_shown(beside))
+    return "asr" if shutil.which("asr") or not beside.exists() else _quoted(_shown(beside))
+
+
+def _quoted(text: str) -> str:
+    """A file as a word of a command line: no option by its dash, and on one line also where its name is on two."""
+    text = f"./{text}" if text.startswith("-") else text
+    if one_line(text) == text:
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{one_line(escaped)}'"
 
 
 def _shown(path: Path) -> str:

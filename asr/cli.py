@@ -1,12 +1,8 @@
 """The `asr` command: one short function for each subcommand; nothing is computed here."""
 
-import argparse
-import functools
-import inspect
 import io
 import os
 import sys
-import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +11,9 @@ from tyro.conf import Positional, arg
 
 from asr.config import Recipe, load_recipe
 from asr.corpora import LAYOUTS
+from asr.defaults import decoder_of, recipe_of, with_options
 from asr.errors import AsrError, ConfigError
+from asr.messages import one_line, tell
 from asr.options import (
     AlignConfig,
     AuditionConfig,
@@ -30,9 +28,8 @@ from asr.options import (
     ScoreConfig,
     TranscribeConfig,
     TuneConfig,
-    load_decoder,
 )
-from asr.values import to_values, validate
+from asr.values import validate
 
 Options = arg(name="")
 ModelPath = Annotated[Path, arg(aliases=["-m"], metavar="MODEL")]
@@ -113,45 +110,16 @@ def transcribe(
     options: Annotated[TranscribeConfig, Options],
     output: OutputFolder = None,
 ) -> int:
-    """Sound files -> words. Every input is tried; the status says whether all of them could be read.
+    """Sound files -> words. Every input is tried; the status is 0 only if all of them could be read.
 
     Args:
         inputs: Sound files, folders (walked), globs, or - for standard input.
         model: Model file, as `asr train` writes it.
         output: Folder for one file an input and format; names never collide. Without it: standard output.
     """
-    from asr.distributed import is_leading, joined
-    from asr.files import make_folder
-    from asr.formats import Outputs
-    from asr.recognizer import Recognizer
-    from asr.transcription import Failure, expand_inputs, transcribe_files
+    from asr.job import transcribe
 
-    options = validate(options, "options")
-    if not inputs:
-        raise AsrError("no INPUT: name sound files, folders, globs, or - for standard input")
-    names, failures = expand_inputs(inputs)
-    outputs = Outputs(names, options.format, output, str(model), to_values(options.search))
-    try:
-        with joined(options.run.device) as group:
-            recognizer = Recognizer.load(model, options.run.device, options.search)
-            if output:
-                make_folder(output)
-            for name, result in transcribe_files(recognizer, names, options.run.batch_seconds, group):
-                if isinstance(result, Failure):
-                    failures.append(result)
-                    continue
-                for note in result.notes:
-                    tell(f"{name}: {note}")
-                if output:
-                    for path in outputs.write(name, result):
-                        print(one_line(str(path)))
-                else:
-                    label = f"{one_line(name)}: " if outputs.formats == ("txt",) and len(names) > 1 else ""
-                    print(label + outputs.text(name, result), end="", flush=True)
-    finally:
-        for failure in failures if is_leading() else ():
-            tell(failure.reason)
-    return 1 if failures else 0
+    return 1 if transcribe(inputs, model, output, validate(options, "options")).failures else 0
 
 
 def align(
@@ -175,7 +143,7 @@ def align(
 
     options = validate(options, "options")
     name = str(sound)
-    outputs = Outputs([name], options.format, output, str(model), {"decoder": "forced alignment"})
+    outputs = Outputs([name], options.format, output, str(model), {"decoder": "forced alignment"}, [model, text])
     recognizer = Recognizer.load(model, options.device, DecoderConfig(decoder="greedy"))
     found = align_recording(recognizer, sound, text, options)
     for note in found.notes:
@@ -388,47 +356,6 @@ def info(path: Annotated[Path, tyro.conf.Positional, arg(metavar="FILE")]) -> in
 
     print(describe(path))
     return 0
-
-
-def one_line(text: str) -> str:
-    """Text with line ends and other control characters, which file names may hold, written as escapes."""
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
-
-
-def tell(message: str) -> None:
-    """A message for a person, on one line."""
-    print(f"asr: {one_line(message)}", file=sys.stderr)
-
-
-def recipe_of(arguments: list[str]) -> Recipe:
-    """The recipe that a command line names, for its defaults; the built-in ones when it names none."""
-    named = [name for name in arguments[1:] if name.endswith(".toml")]
-    return load_recipe(Path(named[0])) if named and arguments[0] in ("train", "augment") else Recipe()
-
-
-def decoder_of(arguments: list[str]) -> DecoderConfig:
-    """The decoder's defaults for the model that a command line names."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("-m", "--model")
-    try:
-        named = parser.parse_known_args(arguments)[0].model
-    except argparse.ArgumentError:  # which tyro will tell better
-        named = None
-    return (
-        load_decoder(Path(named))
-        if named and arguments[0] in ("transcribe", "listen", "inspect", "evaluate", "tune")
-        else DecoderConfig()
-    )
-
-
-def with_options(command, options):
-    """The command with these values as the defaults of its `options`."""
-    signature = inspect.signature(command)
-    default = signature.parameters["options"].replace(default=options, kind=inspect.Parameter.KEYWORD_ONLY)
-    others = [parameter for name, parameter in signature.parameters.items() if name != "options"]
-    wrapped = functools.wraps(command)(lambda *values, **named: command(*values, **named))
-    wrapped.__signature__ = signature.replace(parameters=[*others, default])
-    return wrapped
 
 
 def run(arguments: list[str]) -> int:

@@ -15,6 +15,7 @@ from asr.errors import ScoreError
 from asr.evaluation import AlignedWord, ErrorCounts, Interval, Scored, redraw, score
 from asr.evaluation_text import STYLES, columns_text, percent
 from asr.manifest import Utterance
+from asr.messages import one_line
 from asr.pages import render
 from asr.transcript import Transcript
 
@@ -243,7 +244,7 @@ def comparison_text(comparison: Comparison, examples: int, width: int = 100) -> 
     text = Text("\n".join(lines) + "\n")
     for title, items in (("better in B", comparison.better), ("worse in B", comparison.worse)):
         for item in items[:examples]:
-            text.append(f"\n{title}: {item.id}, {item.errors[0]} -> {item.errors[1]} errors\n", "bold")
+            text.append(f"\n{title}: {one_line(item.id)}, {item.errors[0]} -> {item.errors[1]} errors\n", "bold")
             text.append_text(columns_text(("reference", "A", "B", "wrong"), map(_cells, item.columns), width))
     return text
 

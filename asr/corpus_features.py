@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from asr.ahead import mapped_ahead
 from asr.audio import load_utterance
 from asr.augment import Changes, WaveformAugmenter, draw_changes
 from asr.config import AugmentConfig, FeatureConfig
 from asr.features import LogMel
-from asr.files import replacing
+from asr.files import identity, replacing
 from asr.manifest import Utterance
 from asr.progress import progress_bar
 from asr.values import to_values
@@ -150,19 +151,13 @@ class CorpusFeatures:
 
     def _key(self) -> str:
         """A name for exactly these features: other sound, other options, another name."""
-        sound = [[*_identity(u.audio_filepath), u.offset, u.duration] for u in self._utterances]
+        sound = [[*identity(u.audio_filepath), u.offset, u.duration] for u in self._utterances]
         options = [to_values(self.config)]
         if self._augment:
             changes = {name: value for name, value in to_values(self._augment).items() if name not in LATER}
-            noises = [_identity(path) for path in self._augmenter.noise_paths]
+            noises = [identity(path) for path in self._augmenter.noise_paths]
             options += [changes, self._seed, self.versions, noises]
         return hashlib.sha256(json.dumps([sound, options], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _identity(path: str | os.PathLike) -> list:
-    """What tells a file from another, or from itself before it was changed."""
-    file = os.stat(path)
-    return [str(path), file.st_size, file.st_mtime_ns]
 
 
 def _ordered(make, jobs: Iterable) -> Iterator:
@@ -170,14 +165,9 @@ def _ordered(make, jobs: Iterable) -> Iterator:
     threads = torch.get_num_threads()
     # Each of the pool's threads computes by itself: threads below it would only wait for one another.
     torch.set_num_threads(1)
-    pool, waiting = ThreadPoolExecutor(os.cpu_count()), []
+    pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        for job in jobs:
-            waiting.append(pool.submit(make, job))
-            if len(waiting) > MADE_AHEAD:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+        yield from mapped_ahead(make, jobs, pool, MADE_AHEAD)
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C and a damaged file must not wait for the rest
         torch.set_num_threads(threads)

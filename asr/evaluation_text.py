@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from asr.evaluation import Evaluation, Scored
+from asr.messages import one_line
 
 MARKS = {"equal": " ", "substitution": "S", "deletion": "D", "insertion": "I"}
 ROW_HEAD = 13  # columns before the words of an alignment
@@ -38,7 +39,7 @@ def summary_text(evaluation: Evaluation) -> str:
     lines += [f"             {id}: {reason}" for id, reason in evaluation.failures[:5]]
     if len(evaluation.failures) > 5:
         lines.append(f"             and {len(evaluation.failures) - 5} more")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def alignment_text(scored: Scored, width: int = 100) -> Text:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchaudio.transforms import MelSpectrogram
+from torchaudio.transforms import MelScale, Spectrogram
 
 from asr.config import AugmentConfig, FeatureConfig
 
@@ -24,17 +24,9 @@ class LogMel(nn.Module):
         self.config = config
         self.hop = round(config.hop_seconds * config.sample_rate)
         window = round(config.window_seconds * config.sample_rate)
-        self._mel = MelSpectrogram(
-            sample_rate=config.sample_rate,
-            n_fft=2 ** (window - 1).bit_length(),
-            win_length=window,
-            hop_length=self.hop,
-            f_min=config.lowest_hertz,
-            n_mels=config.mels,
-            center=True,
-            pad_mode="constant",
-            power=2.0,
-        )
+        size = 2 ** (window - 1).bit_length()
+        self._spectrum = Spectrogram(size, window, self.hop, center=True, pad_mode="constant", power=None)
+        self._mel = MelScale(config.mels, config.sample_rate, config.lowest_hertz, n_stft=size // 2 + 1)
 
     def forward(self, samples: Tensor) -> Tensor:
         return normalize_bands(self.log_energies(samples), self.config.normalization)
@@ -44,7 +36,10 @@ class LogMel(nn.Module):
         if len(samples) == 0:
             # The Fourier transform refuses an empty signal; one sample of silence makes the one frame promised.
             samples = samples.new_zeros(1)
-        return self._mel(samples).clamp_min(LOG_FLOOR).log().T.contiguous()
+        spectrum = self._spectrum(samples)
+        # Not by way of the magnitude, whose square root takes as long as all the rest.
+        power = spectrum.real.square() + spectrum.imag.square()
+        return self._mel(power).clamp_min(LOG_FLOOR).log().T.contiguous()
 
 
 def normalize_bands(features: Tensor, kind: str) -> Tensor:

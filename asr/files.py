@@ -2,11 +2,15 @@
 
 import contextlib
 import errno
+import fcntl
+import functools
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+PREFIX, SUFFIX = ".asr-", ".part"  # of files that are being written
 
 
 def make_folder(path: str | os.PathLike) -> Path:
@@ -26,33 +30,85 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
     return Path(path)
 
 
+def write_together(contents: dict[Path, bytes | str]) -> None:
+    """Write several files, all or none: nothing is renamed before all of them are on the disk."""
+    with contextlib.ExitStack() as stack:
+        for path, data in contents.items():
+            stream = stack.enter_context(replacing(path))
+            with _names(path):
+                stream.write(data.encode() if isinstance(data, str) else data)
+                _to_disk(stream)
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A stream that writes beside `path` and is renamed at the end: a reader, or a crash, sees the old file or the
     new one.
 
     Folders on the way are made. Raises `OSError`, with the final file's name in it, when the folder is not writable
-    or the disk is full; nothing is left behind then, nor after any other error inside the block.
+    or the disk is full; nothing is left behind then, nor after any other error inside the block. What a killed process
+    leaves behind goes when another one first writes into the folder.
     """
     path = Path(path)
-    temporary = None
-    try:
+    with _names(path):
         make_folder(path.parent)
-        # A fixed prefix rather than the file's name: a name near the length limit must still work.
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".asr-", suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            os.fchmod(stream.fileno(), 0o666 & ~_umask())
+        _sweep(path.parent.absolute())
+        handle, temporary = _make_temporary(path.parent)
+    try:
+        with _names(path, temporary), os.fdopen(handle, "wb") as stream:
+            os.fchmod(handle, 0o666 & ~_umask())
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-        if isinstance(error, OSError):
-            raise type(error)(error.errno, error.strerror, str(path)) from error
+            _to_disk(stream)
+            os.replace(temporary, path)  # before the lock goes with the handle
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
+
+
+def identity(path: str | os.PathLike) -> list:
+    """What tells a file from another, or from itself before it was changed: path, bytes, time of change."""
+    file = os.stat(path)
+    return [str(path), file.st_size, file.st_mtime_ns]
+
+
+def _make_temporary(folder: Path) -> tuple[int, str]:
+    """An open file that is locked, which tells `_sweep` that its process lives: the lock ends with it, however it ends.
+    Where the file system has no locks, nothing is swept."""
+    while True:
+        # A fixed prefix rather than the file's name: a name near the length limit must still work.
+        handle, name = tempfile.mkstemp(dir=folder, prefix=PREFIX, suffix=SUFFIX)
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # another process swept it away before it was locked
+
+
+@functools.cache
+def _sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder; once in each process, as a folder may be
+    large."""
+    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+        with contextlib.suppress(OSError), path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def _to_disk(stream: BinaryIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+@contextlib.contextmanager
+def _names(path: Path, temporary: str | None = None) -> Iterator[None]:
+    """Errors of the disk name the file that the user knows; those that name another one keep it."""
+    try:
+        yield
+    except OSError as error:
+        if temporary and error.filename not in (None, temporary):
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
 
 
 def _umask() -> int:

@@ -11,7 +11,8 @@ import msgspec
 from praatio.utilities.textgrid_io import getTextgridAsStr
 
 from asr.errors import ConfigError
-from asr.files import write_atomically
+from asr.files import write_together
+from asr.ledger import Ledger
 from asr.subtitles import make_subtitles
 from asr.transcript import Transcript, Word
 
@@ -127,8 +128,8 @@ STACKABLE = ("txt", "jsonl", "ctm")  # of several recordings, one behind the oth
 class Outputs:
     """Where the transcripts of some inputs go: to a folder, in several formats, or as text to standard output.
 
-    `model` and `settings` are told in JSON. Raises `ConfigError` when standard output cannot hold all that is asked
-    for.
+    `model` and `settings` are told in JSON; the folder's ledger has them, and whether the files `made_with` are as
+    they were. Raises `ConfigError` when standard output cannot hold all that is asked for.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class Outputs:
         folder: Path | None,
         model: str = "",
         settings: dict[str, Any] | None = None,
+        made_with: Sequence[Path] = (),
     ):
         self.formats = tuple(dict.fromkeys(formats))
         if not self.formats:
@@ -152,6 +154,7 @@ class Outputs:
         self.folder = folder
         self._names = dict(zip(inputs, recording_names(inputs), strict=True))
         self._origin = {"model": model, "settings": settings or {}}
+        self._ledger = Ledger(folder, inputs, made_with, self._origin["settings"]) if folder else None
 
     def text(self, source: str, transcript: Transcript) -> str:
         """What standard output gets for an input."""
@@ -161,11 +164,18 @@ class Outputs:
         """The files of an input, one a format."""
         return [self.folder / f"{self._names[source]}.{kind}" for kind in self.formats]
 
+    def are_written(self, source: str) -> bool:
+        """Whether the folder has all files of an input, written from it as it is now, in the way of now."""
+        return all(self._ledger.has(path, source) for path in self.paths(source))
+
     def write(self, source: str, transcript: Transcript) -> list[Path]:
-        """Write the files of an input, each whole or not at all."""
-        document = self._document(source, transcript)
+        """Write the files of an input, all or none."""
+        document, paths = self._document(source, transcript), self.paths(source)
         texts = [WRITERS[kind](document) for kind in self.formats]
-        return [write_atomically(path, text) for path, text in zip(self.paths(source), texts, strict=True)]
+        self._ledger.revoke(paths)
+        write_together(dict(zip(paths, texts, strict=True)))
+        self._ledger.enter(paths, source)
+        return paths
 
     def _document(self, source: str, transcript: Transcript) -> Document:
         return Document(self._names[source], source, transcript, **self._origin)

@@ -7,6 +7,7 @@ from pathlib import Path
 from asr.audio import probe
 from asr.errors import AsrError, ModelFileError
 from asr.manifest import read_manifest
+from asr.messages import one_line
 
 
 def describe(path: Path) -> str:
@@ -129,4 +130,4 @@ def _model(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:
-    return "\n".join(f"{name:<16} {value}" for name, value in rows)
+    return "\n".join(f"{name:<16} {one_line(value)}" for name, value in rows)

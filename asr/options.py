@@ -2,6 +2,7 @@
 fields are the `--help` texts."""
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -130,7 +131,8 @@ class DecoderConfig:
     #: model, a lexicon or hotwords, else greedy.
     decoder: Literal["auto", "greedy", "beam"] = "auto"
     #: N-gram language model: an ARPA file of any tool (.arpa, .arpa.gz, .arpa.xz) or a compiled one (.asrlm); 'none'
-    #: leaves out the one that decoder.toml names.
+    #: leaves out the one that decoder.toml names. With another one than decoder.toml's, or none, the options of its
+    #: section [beam] do not hold: they were tuned with that one.
     lm: str = "none"
     #: Word list, or words and their tokens as in CMUdict: nothing else can be recognised, unless open_vocabulary.
     lexicon: Path | None = None
@@ -145,6 +147,12 @@ class DecoderConfig:
         """Whether there is no search."""
         plain = self.lm == "none" and self.lexicon is None and self.hotwords is None
         return self.decoder == "greedy" or (self.decoder == "auto" and plain)
+
+    @property
+    def files(self) -> list[Path]:
+        """What the decoder reads."""
+        names = (None if self.lm == "none" else self.lm, self.lexicon, self.hotwords)
+        return [Path(name) for name in names if name]
 
     def describe(self) -> str:
         """The decoder for a report: its files by name, and the weights that it has."""
@@ -200,6 +208,10 @@ class TranscribeConfig:
     #: one line a recording, for many of them. 'srt', 'vtt': subtitles. 'ctm': NIST's word times. 'tsv': a table of
     #: words. 'TextGrid': for Praat.
     format: tuple[Format, ...] = ("txt",)
+    #: Leave out what is done: inputs whose files, in every format asked for, are in the output folder, written by
+    #: this command from the same sound file with the same model, language model and decoder options. None of these
+    #: files may have changed since, by size and time; the transcripts may. Needs -o.
+    resume: bool = False
     run: Annotated[RunConfig, FLAT] = RunConfig()
     search: Annotated[DecoderConfig, FLAT] = DecoderConfig()
 
@@ -304,14 +316,21 @@ def decoder_file(model: Path) -> Path:
     return Path(model).with_name("decoder.toml")
 
 
-def load_decoder(model: Path) -> DecoderConfig:
+def load_decoder(model: Path, lm: str | None = None, decoder: str | None = None) -> DecoderConfig:
     """The decoder's defaults for a model file: those of its decoder.toml, paths against its folder, or the built-in
-    ones. Raises `ConfigError` naming the file."""
+    ones. Raises `ConfigError` naming the file.
+
+    What a user has chosen may leave parts of decoder.toml without a use: weights hold for the language model that they
+    were tuned with, not for another `lm`, and a greedy `decoder` reads no files.
+    """
     path = decoder_file(model)
     if not path.exists():
         return DecoderConfig()
     config = from_values(DecoderConfig, read_toml(path, "decoder's defaults"), str(path))
+    if (decoder or config.decoder) == "greedy":
+        return dataclasses.replace(config, lm="none", lexicon=None, hotwords=None, beam=BeamConfig())
     names = {key: getattr(config, key) for key in ("lexicon", "hotwords") if getattr(config, key)}
     paths = {key: below(path.parent, name) for key, name in names.items()}
-    lm = config.lm if config.lm == "none" else str(below(path.parent, Path(config.lm)))
-    return dataclasses.replace(config, lm=lm, **paths)
+    tuned_with = config.lm if config.lm == "none" else str(below(path.parent, Path(config.lm)))
+    other = lm is not None and os.path.realpath(lm) != os.path.realpath(tuned_with)
+    return dataclasses.replace(config, lm=tuned_with, beam=BeamConfig() if other else config.beam, **paths)

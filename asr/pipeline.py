@@ -5,16 +5,15 @@ they are from; other threads decode. What comes out is in the order of what went
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from asr.ahead import made_ahead
+from asr.ahead import made_ahead, mapped_ahead
 from asr.audio import AudioPieces
 from asr.batching import plan_in_order
 from asr.decoding.decoder import Decoding, join_decodings
@@ -69,40 +68,57 @@ def recognize(
 
     `advance` is told of seconds of audio when the network has heard them.
     """
+
+    def decode(segment: Segment) -> tuple[Segment, Decoding]:
+        return segment, recognizer.decoder.decode_batch([segment.emission])[0]
+
+    found: list[tuple[int, Decoding]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[tuple[Segment, Future]] = deque()
-        found: list[tuple[int, Decoding]] = []
-
-        def take() -> Iterator[tuple[Hashable, Transcript | AudioError]]:
-            segment, future = waiting.popleft()
-            found.append((segment.start, future.result()[0]))
+        heard = _segments_or_none(recognizer, sources, batch_seconds, advance)
+        for segment, decoding in mapped_ahead(decode, heard, pool, MOST_WAITING):
+            found.append((segment.start, decoding))
             if segment.ending:
-                ending, decoding = segment.ending, join_decodings(found)
+                transcript = recognizer.to_transcript(join_decodings(found), segment.ending.samples)
                 found.clear()
-                transcript = recognizer.to_transcript(decoding, ending.samples)
-                yield segment.key, ending.error or replace(transcript, notes=ending.notes)
-
-        for segment in segments(recognizer, sources, batch_seconds, advance):
-            waiting.append((segment, pool.submit(recognizer.decoder.decode_batch, [segment.emission])))
-            while waiting and (waiting[0][1].done() or len(waiting) > MOST_WAITING):
-                yield from take()
-        while waiting:
-            yield from take()
+                yield segment.key, segment.ending.error or replace(transcript, notes=segment.ending.notes)
 
 
 def segments(
     recognizer: Recognizer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
 ) -> Iterator[Segment]:
     """The sources' log-probabilities, cut where there is a pause."""
+    return filter(None, _segments_or_none(recognizer, sources, batch_seconds, advance))
+
+
+def _segments_or_none(
+    recognizer: Recognizer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
+) -> Iterator[Segment | None]:
+    """None for each window that ends no segment: a long recording must not keep back what is known of those before."""
     longest = round(LONGEST_SEGMENT / recognizer.file.frame_seconds)
     held: list[np.ndarray] = []
     start = 0
-    for part in _heard(recognizer, made_ahead(_parts(recognizer, sources), POOL_BATCHES), batch_seconds, advance):
+    # Whole pools are made ahead: reading must go on while the network is at work on one.
+    pools = made_ahead(_pools(recognizer, sources, POOL_BATCHES * batch_seconds), 1)
+    for part in (part for pool in pools for part in _hear(recognizer, pool, batch_seconds, advance)):
         held.append(part.values)
         frames = sum(map(len, held))
-        if part.ending or part.window.pause or frames > longest:
-            yield Segment(part.key, np.concatenate(held), start, part.ending)
-            held, start = [], 0 if part.ending else start + frames
+        if not (part.ending or part.window.pause or frames > longest):
+            yield None
+            continue
+        yield Segment(part.key, np.concatenate(held), start, part.ending)
+        held, start = [], 0 if part.ending else start + frames
+
+
+def _pools(recognizer: Recognizer, sources: Iterable[Source], most_seconds: float) -> Iterator[list[Part]]:
+    """Windows with their features, so many seconds of them together."""
+    pool, seconds = [], 0.0
+    for part in _parts(recognizer, sources):
+        pool.append(part)
+        seconds += _seconds(recognizer, part)
+        if seconds >= most_seconds:
+            yield pool
+            pool, seconds = [], 0.0
+    yield pool
 
 
 def _parts(recognizer: Recognizer, sources: Iterable[Source]) -> Iterator[Part]:
@@ -127,24 +143,11 @@ def _parts(recognizer: Recognizer, sources: Iterable[Source]) -> Iterator[Part]:
             yield Part(key, recognizer.log_mel(last.samples).numpy(), last, Ending(samples, notes))
 
 
-def _heard(
-    recognizer: Recognizer, parts: Iterator[Part], batch_seconds: float, advance: Callable[[float], None]
-) -> Iterator[Part]:
-    """The same parts with log-probabilities for features."""
-    pool, seconds = [], 0.0
-    for part in parts:
-        pool.append(part)
-        seconds += len(part.window.samples) / recognizer.sample_rate
-        if seconds >= POOL_BATCHES * batch_seconds:
-            yield from _hear(recognizer, pool, batch_seconds, advance)
-            pool, seconds = [], 0.0
-    yield from _hear(recognizer, pool, batch_seconds, advance)
-
-
 def _hear(
     recognizer: Recognizer, pool: list[Part], batch_seconds: float, advance: Callable[[float], None]
 ) -> Iterator[Part]:
-    durations = [len(part.window.samples) / recognizer.sample_rate for part in pool]
+    """The same parts with log-probabilities for features."""
+    durations = [_seconds(recognizer, part) for part in pool]
     emissions: dict[int, np.ndarray] = {}
     for batch in plan_in_order(durations, batch_seconds):
         heard = recognizer.log_probabilities([pool[index].values for index in batch])
@@ -152,3 +155,7 @@ def _hear(
         advance(sum(durations[index] for index in batch))
     for index, part in enumerate(pool):
         yield replace(part, values=part.window.core(emissions[index]))
+
+
+def _seconds(recognizer: Recognizer, part: Part) -> float:
+    return len(part.window.samples) / recognizer.sample_rate

@@ -6,7 +6,6 @@ import difflib
 import functools
 import os
 import re
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from asr.config import Recipe, TextConfig, load_recipe
 from asr.corpora import LAYOUTS, librispeech
 from asr.corpora.base import Candidate
 from asr.errors import AudioError, ConfigError, ManifestError
-from asr.files import make_folder, write_atomically
+from asr.files import make_folder, write_together
 from asr.manifest import Utterance, encode_manifest, relative_path, split_by_speaker, total_hours
+from asr.messages import one_line
 from asr.options import PrepareConfig, SplitConfig
 from asr.text import count_unknown, frames_needed, name_characters, normalize
 
@@ -65,7 +65,7 @@ class Summary:
         for name, subset in self.subsets.items():
             counts = (subset.utterances, subset.speakers or "unknown", subset.words, subset.characters)
             rows.append((name, f"{subset.hours:.3f}", *map(str, counts)))
-        return "\n".join([*_align(rows), *self._remarks()])
+        return "\n".join(map(one_line, [*_align(rows), *self._remarks()]))
 
     def _remarks(self) -> Iterator[str]:
         if self.synthetic:
@@ -117,7 +117,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     with _errors_of(output):
         contents = [encode_manifest(utterances, output) for utterances in subsets.values()]
         contents += [_encode_rejects(intake.rejects, output), _encode_summary(summary)]
-        _write_set(output, dict(zip(names, contents, strict=True)))
+        write_together(dict(zip(summary.written, contents, strict=True)))
     return summary
 
 
@@ -327,22 +327,15 @@ def _encode_summary(summary: Summary) -> bytes:
     return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"
 
 
-def _write_set(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write several files into `folder`, all or none: first aside, then renamed into place."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".asr-") as aside:
-        for name, data in contents.items():
-            write_atomically(Path(aside, name), data)
-        for name in contents:
-            os.replace(Path(aside, name), folder / name)
-
-
 @contextlib.contextmanager
 def _errors_of(output: Path) -> Iterator[None]:
-    """Tell of what the disk refuses as an error that names the output folder."""
+    """Tell of what the disk refuses as an error that names the file, or else the output folder."""
     try:
         yield
     except OSError as error:
-        raise ManifestError(f"{output}: {error.strerror}; give a folder that can be written to") from error
+        raise ManifestError(
+            f"{error.filename or output}: {error.strerror}; give a folder that can be written to, on a disk with room"
+        ) from error
 
 
 def _align(rows: list[tuple[str, ...]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -9,24 +10,36 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, total: float) -> Iterator[Callable[[float], None]]:
-    """A progress bar on the terminal (stderr; none when that is a file): a context that gives `advance(amount)`."""
+def progress_bar(what: str, total: float, audio: bool = False) -> Iterator[Callable[[float], None]]:
+    """A progress bar on the terminal (stderr; none when that is a file): a context that gives `advance(amount)`.
+
+    `audio`: amounts are seconds of audio, and the bar has the speed, too.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
         TextColumn(what),
         BarColumn(),
-        TextColumn("{task.percentage:.0f}%"),
+        TextColumn("{task.percentage:.0f}%{task.fields[speed]}"),
         TimeRemainingColumn(),
         TextColumn("to go"),
         console=Console(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
+        redirect_stdout=sys.stdout.isatty(),  # else rich would take the results from their file to the terminal
     )
-    task = bar.add_task(what, total=total)
+    task = bar.add_task(what, total=total, speed="")
+    started = time.monotonic()
+
+    def advance(amount: float) -> None:
+        bar.advance(task, amount)
+        if audio:
+            pace = bar.tasks[0].completed / max(1e-9, time.monotonic() - started)
+            bar.update(task, speed=f"  {pace:.0f} times real time ")
+
     with bar:
-        yield lambda amount: bar.advance(task, amount)
+        yield advance
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:

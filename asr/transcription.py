@@ -64,7 +64,7 @@ def transcribe_files(
     """
     own = names[group.rank :: group.size]
     sources = [(name, lambda name=name: _read(name, recognizer.sample_rate)) for name in own]
-    with progress_bar("transcribing", sum(map(_seconds, own))) as advance:
+    with progress_bar("transcribing", sum(map(_seconds, own)), audio=True) as advance:
         results = _results(recognizer, sources, batch_seconds, advance)
         if group.size == 1:
             yield from results
@@ -92,7 +92,7 @@ def recognize_utterances(
     plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)[group.rank :: group.size]
     own = [index for indices in plan for index in indices]
     sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in own]
-    with progress_bar("recognising", sum(utterances[index].duration for index in own)) as advance:
+    with progress_bar("recognising", sum(utterances[index].duration for index in own), audio=True) as advance:
         results = group.merge(dict(_results(recognizer, sources, batch_seconds, advance)))
     pairs = [(utterances[i], results[i]) for i in sorted(results) if isinstance(results[i], Transcript)]
     failures = [(utterances[i].id, results[i].reason) for i in sorted(results) if isinstance(results[i], Failure)]
@@ -107,7 +107,7 @@ def utterance_emissions(
     order = [index for indices in plan for index in indices]
     sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in order]
     emissions: dict[int, list[np.ndarray]] = {index: [] for index in order}
-    with progress_bar("network", sum(utterance.duration for utterance in utterances)) as advance:
+    with progress_bar("network", sum(utterance.duration for utterance in utterances), audio=True) as advance:
         for segment in segments(recognizer, sources, batch_seconds, advance):
             if segment.ending and segment.ending.error:
                 raise segment.ending.error

@@ -76,9 +76,9 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
 
     Raises `ConfigError` without anything to weigh, `ManifestError` when an utterance cannot be read.
     """
+    recognizer = Recognizer.load(model, config.run.device, config.search)
     if config.search.is_greedy:
         raise ConfigError("nothing to tune for greedy decoding: give a language model with --lm, or a --lexicon")
-    recognizer = Recognizer.load(model, config.run.device, config.search)
     utterances = read_manifest(manifest)
     references = [normalize(utterance.text, recognizer.file.text) for utterance in utterances]
     if not any(references):

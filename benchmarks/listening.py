@@ -42,7 +42,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Measure and print."""
-    decoder = replace(load_decoder(options.model), decoder=options.decoder)
+    decoder = replace(load_decoder(options.model, decoder=options.decoder), decoder=options.decoder)
     recognizer = Recognizer.load(options.model, "cpu", decoder)
     utterances = read_manifest(options.manifest)[:: options.every]
     sounds = [load_utterance(utterance, recognizer.sample_rate).samples for utterance in utterances]

@@ -35,6 +35,19 @@ def assert_told(result, status, *parts):
     assert result.returncode == status
 
 
+def summarised(result, counts):
+    """The same result without the last line on stderr, which sums up a run over several inputs and has these counts."""
+    lines = result.stderr.splitlines(keepends=True)
+    assert lines[-1].startswith(f"asr: {counts}")
+    return subprocess.CompletedProcess(result.args, result.returncode, result.stdout, "".join(lines[:-1]))
+
+
+def files(folder):
+    """The files below a folder but for the ledger of what was written."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return sorted(name for name in names if name != ".asr-written.jsonl")
+
+
 @pytest.fixture
 def manifest(tmp_path):
     """Write a manifest of (id, recording) pairs, all with the text 'a b'."""

@@ -2,12 +2,13 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.ahead import made_ahead
+from asr.ahead import made_ahead, mapped_ahead
 
 
 @given(items=st.lists(st.integers() | st.none()), count=st.integers(1, 4))
@@ -42,3 +43,28 @@ def test_leaving_early_ends_the_thread():
     next(got)
     got.close()
     assert threading.active_count() == before
+
+
+@given(items=st.lists(st.integers() | st.none(), max_size=30), count=st.integers(1, 4))
+def test_results_are_in_the_order_of_the_items(items, count):
+    with ThreadPoolExecutor(3) as pool:
+        assert list(mapped_ahead(str, items, pool, count)) == [str(item) for item in items if item is not None]
+
+
+def test_none_gives_what_is_known_and_an_error_comes_in_its_turn():
+    asked, allowed = [], threading.Event()
+
+    def items():
+        yield 1
+        asked.append("more")
+        allowed.set()
+        time.sleep(0.2)  # the first result is known by then
+        yield None
+        asked.append("too much")
+        yield 0
+
+    with ThreadPoolExecutor(1) as pool:
+        got = mapped_ahead(lambda item: allowed.wait(10) and 1 / item, items(), pool, 5)
+        assert next(got) == 1.0 and asked == ["more"]
+        with pytest.raises(ZeroDivisionError):
+            next(got)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import safetensors.numpy
-from command_line import COMPLETE, ERROR, PARTLY, assert_told
+from command_line import COMPLETE, ERROR, PARTLY, assert_told, files, summarised
 
 
 def process(*arguments, **options) -> subprocess.CompletedProcess:
@@ -19,10 +19,6 @@ def process(*arguments, **options) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "", "PYTHONIOENCODING": "utf-8:strict"}
     command = [sys.executable, "-m", "asr", *map(str, arguments)]
     return subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=120, **options)
-
-
-def files(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def words(text):
@@ -143,6 +139,7 @@ def test_output_folder_has_one_file_an_input(asr, model_path, noise_file, tmp_pa
     for name in ("in/monday/talk.wav", "in/friday/talk.wav", "in/talk.wav", "in/talk.flac"):
         noise_file(name, 0.3)
     result = asr("transcribe", tmp_path / "in", "-m", model_path, "-o", tmp_path / "out/deep", "--format", format)
+    result = summarised(result, "4 done, 0 failed: 1.2 s of audio in ")
     assert (result.returncode, result.stderr) == (COMPLETE, "")
     expected = [f"friday/talk.{format}", f"monday/talk.{format}", f"talk.flac.{format}", f"talk.wav.{format}"]
     assert files(tmp_path / "out/deep") == expected
@@ -175,21 +172,30 @@ def test_as_a_process_with_a_pipe_and_a_missing_file(model_path, noise_file, tmp
     with path.open("rb") as stream:
         arguments = ("transcribe", "-", tmp_path / "gone.wav", path, "-m", model_path)
         result = process(*arguments, stdin=stream, stdout=subprocess.PIPE)
-    assert_told(result, PARTLY, tmp_path / "gone.wav")
+    assert_told(summarised(result, "2 done, 1 failed"), PARTLY, tmp_path / "gone.wav")
     from_pipe, from_file = result.stdout.splitlines()
     assert from_pipe.partition(": ")[0] == "-"
     assert from_file.partition(": ")[0] == str(path)
     assert from_pipe.partition(": ")[2] == from_file.partition(": ")[2] != ""
 
 
-ODD_NAMES = ["two words.wav", 'it\'s "quoted".wav', "-dash.wav", "two\nlines.wav", "größe.wav", "$HOME;*.wav"]
+ODD_NAMES = [
+    "two words.wav",
+    'it\'s "quoted".wav',
+    "-dash.wav",
+    "two\nlines.wav",
+    "größe.wav",
+    "音声.wav",
+    "هذا صوت.wav",
+    "$HOME;*.wav",
+]
 
 
 def test_odd_names(asr, model_path, noise_file, tmp_path, monkeypatch):
     for name in ODD_NAMES:
         noise_file(name, 0.3)
     monkeypatch.chdir(tmp_path)
-    result = asr("transcribe", "-m", model_path, "--", *ODD_NAMES)
+    result = summarised(asr("transcribe", "-m", model_path, "--", *ODD_NAMES), f"{len(ODD_NAMES)} done, 0 failed")
     assert (result.returncode, result.stderr) == (COMPLETE, "")
     shown = [name.replace("\n", "\\n") for name in ODD_NAMES]
     assert [line.partition(": ")[0] for line in result.stdout.splitlines()] == shown
@@ -202,7 +208,7 @@ def test_odd_names_that_are_missing(asr, model_path, noise_file, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     result = asr("transcribe", "-m", model_path, "--", "-gone.wav", "two\nlines.wav", noise_file("a.wav", 0.3))
     assert result.returncode == PARTLY
-    assert result.stderr.splitlines() == [
+    assert summarised(result, "1 done, 2 failed").stderr.splitlines() == [
         "asr: -gone.wav: no such file or folder",
         "asr: two\\nlines.wav: no such file or folder",
     ]
@@ -215,7 +221,7 @@ def test_name_that_is_not_utf_8(asr, model_path, noise_file, tmp_path):
     noise_file("a.wav", 0.3).rename(path)
     noise_file("z.wav", 0.3)
     for format in ("txt", "jsonl"):
-        result = asr("transcribe", tmp_path, "-m", model_path, "--format", format)
+        result = summarised(asr("transcribe", tmp_path, "-m", model_path, "--format", format), "2 done, 0 failed")
         assert (result.returncode, result.stderr, len(result.stdout.splitlines())) == (COMPLETE, "", 2)
         asr("transcribe", tmp_path, "-m", model_path, "--format", format, "-o", tmp_path / format)
         assert files(tmp_path / format) == [os.fsdecode(b"caf\xe9.") + format, f"z.{format}"]
@@ -323,7 +329,7 @@ def test_bad_recording_among_good_ones(asr, model_path, noise_file, tmp_path, sp
     spoil(bad)
     good = [noise_file("a.wav", 0.3), noise_file("z.wav", 0.3)]
     result = asr("transcribe", good[0], bad, good[1], "-m", model_path, "-o", tmp_path / "out")
-    assert_told(result, PARTLY, bad, reason)
+    assert_told(summarised(result, "2 done, 1 failed"), PARTLY, bad, reason)
     assert files(tmp_path / "out") == ["a.txt", "z.txt"]
     if not bad.is_dir():
         assert_told(asr("info", bad), ERROR, bad, reason)

@@ -1,11 +1,12 @@
 """asr.files: a file is written whole or not at all."""
 
 import errno
+import fcntl
 import os
 
 import pytest
 
-from asr.files import make_folder, write_atomically
+from asr.files import make_folder, replacing, write_atomically, write_together
 
 
 def contents(folder):
@@ -99,3 +100,30 @@ def test_make_folder(tmp_path):
     with pytest.raises(NotADirectoryError) as error:
         make_folder(tmp_path / "plain")
     assert error.value.filename == str(tmp_path / "plain")
+
+
+def test_several_files_or_none(tmp_path, full_disk):
+    paths = [tmp_path / name for name in ("a.txt", "b.txt", "deep/c.txt")]
+    write_together(dict.fromkeys(paths, "old"))
+    with full_disk(100), pytest.raises(OSError) as error:
+        write_together({paths[0]: "new", paths[1]: "x" * 101, paths[2]: "new"})
+    assert error.value.filename == str(paths[1])
+    assert contents(tmp_path) == {"a.txt": b"old", "b.txt": b"old", "deep": None, "deep/c.txt": b"old"}
+    write_together(dict.fromkeys(paths, b"new"))
+    assert {path.read_text() for path in paths} == {"new"}
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+    for name in (".asr-killed.part", ".asr-writes.part", ".asr-written.jsonl", "mine.part"):
+        (tmp_path / name).touch()
+    with (tmp_path / ".asr-writes.part").open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as a process does that lives
+        write_atomically(tmp_path / "a.txt", "x")
+    assert set(contents(tmp_path)) == {".asr-writes.part", ".asr-written.jsonl", "mine.part", "a.txt"}
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as error, replacing(tmp_path / "a.txt"):
+        (tmp_path / "gone.txt").read_text()
+    assert error.value.filename == str(tmp_path / "gone.txt")
+    assert contents(tmp_path) == {}

@@ -315,7 +315,7 @@ def test_a_full_disk_leaves_the_old_set(corpus, output, monkeypatch):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ManifestError, match=f"{output}: No space left on device; give a folder"):
+    with pytest.raises(ManifestError, match=f"{output}/rejects.jsonl: No space left on device; give a folder"):
         prepare("table", source, output, PrepareConfig())
     assert len(calls) == 2
     assert {path.name: path.read_text() for path in output.iterdir()} == before

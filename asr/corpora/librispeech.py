@@ -6,7 +6,7 @@ SUBSET/SPEAKER/CHAPTER/ID.flac                      or another sound suffix
 
 import dataclasses
 import os
-import tempfile
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,9 +64,14 @@ def download(source: Path) -> Path:
     try:
         subset.parent.mkdir(parents=True, exist_ok=True)
         # Unpacked aside, so that an interrupted run does not leave a part that looks like the whole subset.
-        with tempfile.TemporaryDirectory(dir=source.parent, prefix=".asr-") as root:
-            _fetch(root, source.name)
-            os.replace(Path(root) / "LibriSpeech" / source.name, subset)
+        aside = source.parent / f".asr-{source.name}"
+        shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
+        try:
+            aside.mkdir()
+            _fetch(aside, source.name)
+            os.replace(aside / "LibriSpeech" / source.name, subset)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ManifestError(
@@ -76,7 +81,7 @@ def download(source: Path) -> Path:
     return subset
 
 
-def _fetch(root: str, subset: str) -> None:
+def _fetch(root: Path, subset: str) -> None:
     from torchaudio.datasets import LIBRISPEECH
 
     LIBRISPEECH(root, url=subset, download=True)

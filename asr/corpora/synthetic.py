@@ -9,10 +9,11 @@ follows from the seed and the utterance's number; train, dev and test share no v
 
 import ctypes
 import functools
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,14 +21,16 @@ import numpy as np
 import soundfile
 
 from asr.acoustics import coloured_noise, reverberate
+from asr.ahead import mapped_ahead
 from asr.audio import resample
 from asr.corpora.base import Candidate
 from asr.errors import ManifestError
-from asr.files import make_folder
+from asr.files import make_folder, write_atomically
 from asr.options import SyntheticConfig
 
 SAMPLE_RATE = 16000  # hertz, of the files written
 BLOCK = 500  # utterances that one process speaks
+WRITERS = 8  # threads: each waits for the disk
 ACCENTS = (
     "en-us",
     "en-us-nyc",
@@ -83,7 +86,9 @@ def speak_block(source: str, folder: Path, config: SyntheticConfig, subset: str,
     """Write utterances `numbers` of a subset, in a process that has not spoken yet."""
     speaker = Espeak()
     voices = split_voices(speaker.voices(), config.seed)[subset]
-    return [_speak(speaker, source, folder, config, subset, number, voices) for number in numbers]
+    spoken = (_speak(speaker, source, folder, config, subset, number, voices) for number in numbers)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return list(mapped_ahead(_write, spoken, pool, WRITERS))
 
 
 def _speak(
@@ -94,7 +99,7 @@ def _speak(
     subset: str,
     number: int,
     voices: list[str],
-) -> Candidate:
+) -> tuple[Candidate, np.ndarray]:
     random = np.random.default_rng((config.seed, *subset.encode(), number))
     text = sentence(str(random.choice(SOURCES[source])), random)
     voice, accent = str(random.choice(voices)), str(random.choice(ACCENTS))
@@ -102,9 +107,16 @@ def _speak(
     clean = speaker.say(text, f"{accent}+{voice}", words_per_minute=rate, pitch=pitch)
     name = f"{subset}-{number:05d}"
     path = folder / subset / f"{name}.flac"
-    samples = record(resample(clean, speaker.sample_rate, SAMPLE_RATE), config, random)
-    soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
-    return Candidate(name, path, text, voice, subset, extra={"synthetic": True, "accent": accent})
+    candidate = Candidate(name, path, text, voice, subset, extra={"synthetic": True, "accent": accent})
+    return candidate, record(resample(clean, speaker.sample_rate, SAMPLE_RATE), config, random)
+
+
+def _write(spoken: tuple[Candidate, np.ndarray]) -> Candidate:
+    candidate, samples = spoken
+    encoded = io.BytesIO()
+    soundfile.write(encoded, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    write_atomically(candidate.audio, encoded.getvalue())
+    return candidate
 
 
 def sentence(kind: str, random: np.random.Generator) -> str:

@@ -15,7 +15,7 @@ from asr.decoding.beam import BeamDecoder, Hypothesis
 from asr.decoding.greedy import Tokens, greedy
 from asr.decoding.hotwords import read_hotwords
 from asr.decoding.lexicon import Lexicon
-from asr.errors import DecoderError
+from asr.errors import ConfigError, DecoderError
 from asr.lm.ngram import NgramModel
 from asr.options import DecoderConfig
 from asr.text import Tokenizer, normalize
@@ -101,8 +101,14 @@ class WordDecoder:
 
 
 def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig) -> Decoder:
-    """The decoder for a model's tokenizer; raises an `AsrError` naming the file that cannot be used."""
+    """The decoder for a model's tokenizer; raises an `AsrError` naming the file that cannot be used, or options that
+    exclude each other."""
     if config.is_greedy:
+        unread = [name for name in ("lm", "lexicon", "hotwords") if getattr(config, name) not in (None, "none")]
+        if unread:
+            raise ConfigError(
+                f"--decoder greedy has no use for --{unread[0]} {getattr(config, unread[0])}: leave out one of them"
+            )
         return GreedyDecoder(tokenizer)
     pieces = tokenizer.pieces
     lm = NgramModel.load(config.lm) if config.lm != "none" else None
