@@ -9,7 +9,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.audio import Audio, find_audio, load_audio, probe
+from asr.audio import Audio, find_audio, load_audio, probe, read_audio
 from asr.errors import AudioError
 
 
@@ -202,11 +202,23 @@ def loads_or_says_why(data):
         assert np.isfinite(audio.samples).all()
 
 
-def test_a_header_that_claims_more_than_memory_holds():
+def test_a_header_that_claims_more_than_the_file_can_hold():
     data = bytearray(VALID["flac"])
     data[21:26] = b"\xff" * 5  # STREAMINFO: 4 bits of the sample width, then the number of samples
-    with pytest.raises(AudioError, match=r"memory|cut short"):
+    with pytest.raises(AudioError, match=r"bytes hold no such time"):
         load_audio(io.BytesIO(bytes(data)))
+
+
+@pytest.mark.parametrize("rate", [1, 1999, 10_000_000])
+def test_sample_rates_that_no_recorder_has(rate):
+    with pytest.raises(AudioError, match=f"says it has {rate} samples a second"):
+        load_audio(io.BytesIO(encode(tone(), rate)))
+
+
+def test_the_highest_rate_and_many_channels_come_in_small_pieces(tmp_path):
+    path = write(tmp_path / "a.wav", np.zeros((20_000, 1000)), 1_000_000, subtype="PCM_U8")
+    with read_audio(path) as audio:
+        assert sum(map(len, audio.pieces)) == pytest.approx(320, abs=2)
 
 
 @given(st.sampled_from([b"", b"RIFF\xff\xff\xff\xffWAVE", b"OggS", b"fLaC", b"ID3", b"FORM"]), st.binary(max_size=300))
