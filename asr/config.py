@@ -143,7 +143,7 @@ class ModelConfig:
     #: Channels of the convolutions that subsample.
     channels: Size = 32
     #: Layers of the encoder.
-    layers: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+    layers: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     #: Size of a layer: cells for each direction of the recurrent families, features of a frame of the others.
     width: Size = 256
     #: Share of activations set to zero between layers while training.

@@ -18,7 +18,7 @@ import numpy as np
 
 from asr.audio import probe, read_audio
 from asr.decoding.decoder import make_decoder
-from asr.errors import AsrError
+from asr.errors import AsrError, AudioError
 from asr.info import describe
 from asr.lm.ngram import NgramModel
 from asr.manifest import read_manifest
@@ -30,10 +30,6 @@ ALLOWED = 3 << 30  # bytes of address space beyond the start: what asks for more
 NOISE = (0.1 * np.random.default_rng(0).standard_normal(4000)).astype(np.float32)
 
 
-class Refused(AsrError):
-    """A recording that the pipeline reports as a failure."""
-
-
 def read_sound(recognizer: Recognizer, path: Path) -> str:
     with contextlib.suppress(AsrError):  # what it says, the pipeline says as well
         probe(path)
@@ -42,7 +38,7 @@ def read_sound(recognizer: Recognizer, path: Path) -> str:
         with contextlib.suppress(AsrError), read_audio(path) as audio:
             sum(map(len, audio.pieces))
             raise AssertionError(f"{path}: read_audio takes what the pipeline refuses")
-        raise Refused(result.reason)
+        raise AudioError(result.reason)
     assert np.isfinite([(word.start, word.end, word.confidence) for word in result.words]).all()
     return f"{result.duration:.2f} s, {len(result.words)} words"
 

@@ -19,7 +19,7 @@ ABSURD = (
     "9" * 400, "9" * 6000, "0x10", '"\\ud800"', '"\\u0000"', '"a\\nb"', '"' + "x" * 300_000 + '"', "[" * 100_000,
     '{"a":' * 50_000, "[" * 900 + "]" * 900, '"\\', "'a'", "1_000", "[1,", '["a"]', "12345678901234567890123", "0.5",
 )  # fmt: skip
-COUNTS = {"manifest": 600, "model": 700, "decoder": 250, "lm": 500}
+COUNTS = {"manifest": 400, "model": 600, "decoder": 250, "lm": 400}
 
 
 def damaged_manifest(number: int) -> tuple[str, bytes]:
@@ -52,8 +52,8 @@ def damaged_model(number: int, good: bytes) -> tuple[str, bytes]:
     size = int.from_bytes(good[:8], "little")
     header, data = json.loads(good[8 : 8 + size]), good[8 + size :]
     changes = _model_changes(header)
-    if number < len(changes):
-        name, change = changes[number]
+    if number < len(changes) // 3:
+        name, change = changes[3 * number + number % 3]
         return f"{name}.safetensors", change(header, data)
     if number % 4 == 0:  # weights alone
         content = bytearray(good)
