@@ -28,9 +28,18 @@ UNKNOWN_WAV_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
 # Full scale is 1. Float files scaled to 32768 are sound; what lies beyond this only overflows in later sums.
 LARGEST = 1e12
 
+# Hertz. No recorder writes others, and from 1 Hz to 16000 Hz a small file would become days of sound.
+LOWEST_RATE, HIGHEST_RATE = 2000, 1_000_000
+
+# FLAC packs silence in its longest usual blocks, of 16384 samples, to 14 bytes, Opus in frames of 60 ms at 48000 Hz to
+# 2; what claims, or unpacks to, more than either is a damaged header or made to do harm.
+MOST_SAMPLES_PER_BYTE = 1600
+
 GRACE = 4096  # samples that a header may promise and a file lack: a decoder's delay
 QUALITY = "HQ"  # of resampling
 PIECE_SECONDS = 10.0
+PIECE_VALUES = 1 << 22  # samples of all channels: what many channels or a high rate leave of `PIECE_SECONDS`
+MOST_CHUNKS = 10_000  # of a WAV file: real ones have a few dozen
 
 
 @dataclass(frozen=True)
@@ -92,9 +101,7 @@ def load_audio(
             mono = np.concatenate(list(_mono(_decode(stream, name, start, count, info))))
         except MemoryError as error:
             hours = info.duration / 3600
-            raise AudioError(
-                f"{name}: {hours:.1f} hours, more than fit into memory; copy it again or cut it into parts"
-            ) from error
+            raise AudioError(f"{name}: {hours:.1f} hours, more than fit into memory; cut it into parts") from error
     mono -= mono.mean(dtype=np.float64).astype(np.float32)
     if info.sample_rate != sample_rate:
         mono = resample(mono, info.sample_rate, sample_rate)
@@ -156,9 +163,11 @@ def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[BinaryIO, st
         with _open(source) as stream:
             yield stream, str(source)
         return
-    with tempfile.TemporaryFile() as stream:
-        shutil.copyfileobj(source, stream)
-        yield stream, str(getattr(source, "name", None) or "<stdin>")
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(source, copy)
+        copy.flush()
+        with open(copy.fileno(), "rb", buffering=0, closefd=False) as stream:
+            yield stream, str(getattr(source, "name", None) or "<stdin>")
 
 
 def _part(info: AudioInfo, offset: float, duration: float | None) -> tuple[int, int]:
@@ -175,7 +184,7 @@ def _part(info: AudioInfo, offset: float, duration: float | None) -> tuple[int, 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
     try:
-        return open(path, "rb")
+        return open(path, "rb", buffering=0)  # libsndfile moves the same descriptor
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", error)
         raise AudioError(f"{path}: {reason}; give the path of a sound file") from error
@@ -186,14 +195,29 @@ def _probe(stream: BinaryIO, name: str) -> AudioInfo:
     if size == 0:
         raise AudioError(f"{name}: the file is empty (0 bytes); record or copy it again")
     _check_whole(stream, size, name)
-    stream.seek(0)
     try:
-        info = soundfile.info(stream)
+        with _decoder(stream) as sound:
+            info = AudioInfo(name, sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise AudioError(f"{name}: not a sound file that can be read (wav, flac, ogg, opus, mp3, aiff)") from error
     if info.frames <= 0:
         raise AudioError(f"{name}: holds no samples; record or copy it again")
-    return AudioInfo(name, info.samplerate, info.channels, info.frames, info.format, info.subtype)
+    if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
+        raise AudioError(
+            f"{name}: says it has {info.sample_rate} samples a second, but from {LOWEST_RATE} to {HIGHEST_RATE} can be "
+            "read; copy it again"
+        )
+    if info.frames > MOST_SAMPLES_PER_BYTE * size:
+        raise AudioError(
+            f"{name}: says it has {info.duration:.0f} s, but {size} bytes hold no such time; copy it again"
+        )
+    return info
+
+
+def _decoder(stream: BinaryIO) -> soundfile.SoundFile:
+    # By descriptor: what fails in a Python stream's methods below libsndfile is printed as a traceback, not raised.
+    os.lseek(stream.fileno(), 0, os.SEEK_SET)
+    return soundfile.SoundFile(stream.fileno(), closefd=False)
 
 
 def _check_whole(stream: BinaryIO, size: int, name: str) -> None:
@@ -214,7 +238,9 @@ def _check_whole(stream: BinaryIO, size: int, name: str) -> None:
 def _wav_chunks(stream: BinaryIO, size: int):
     """Yield (name, position of the content, length) of each RIFF chunk up to the data chunk."""
     position = 12
-    while position + 8 <= size:
+    for _ in range(MOST_CHUNKS):
+        if position + 8 > size:
+            return
         stream.seek(position)
         chunk, length = struct.unpack("<4sI", stream.read(8))
         yield chunk, position + 8, length
@@ -239,10 +265,9 @@ def _ogg_end(stream: BinaryIO, size: int) -> int:
 def _decode(stream: BinaryIO, name: str, start: int, count: int, info: AudioInfo) -> Iterator[np.ndarray]:
     """`(samples, channels)` float32 of a part, in pieces; raises `AudioError` when it is not all there."""
     wanted = info.frames - start if count < 0 else min(count, info.frames - start)
-    size, done = max(1, round(PIECE_SECONDS * info.sample_rate)), 0
-    stream.seek(0)
+    size, done = min(round(PIECE_SECONDS * info.sample_rate), PIECE_VALUES // info.channels), 0
     try:
-        with soundfile.SoundFile(stream) as sound:
+        with _decoder(stream) as sound:
             if start:
                 sound.seek(start)
             while done < wanted and len(samples := sound.read(min(size, wanted - done), "float32", always_2d=True)):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from asr.config import FeatureConfig, ModelConfig, TextConfig
-from asr.errors import ConfigError, ModelFileError
+from asr.errors import AsrError, ModelFileError
 from asr.files import write_atomically
 from asr.model import AcousticModel
 from asr.text import Tokenizer, load_tokenizer
@@ -67,12 +67,24 @@ def load_model(path: str | os.PathLike) -> ModelFile:
         text = from_values(TextConfig, metadata["text"], str(path))
         architecture = from_values(ModelConfig, metadata["model"], str(path))
         tokenizer = load_tokenizer(metadata["tokenizer"])
-        model = AcousticModel(architecture, features.mels, len(tokenizer.pieces))
-        model.load_state_dict(tensors)
-    except (KeyError, RuntimeError, ConfigError, ModelFileError) as error:
+        with torch.device("meta"):  # where a size that is a lie takes no memory
+            model = AcousticModel(architecture, features.mels, len(tokenizer.pieces))
+        _check_shapes(model, tensors)
+        model.to_empty(device="cpu").load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError, AsrError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(f"{path}: damaged, or not made by this program ({reason}); copy it again") from error
+    if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
+        raise ModelFileError(f"{path}: damaged, it has weights that are no numbers; copy it again")
     return ModelFile(model.eval(), features, text, architecture, tokenizer, metadata.get("training", {}))
+
+
+def _check_shapes(model: AcousticModel, tensors: dict[str, Tensor]) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            raise ModelFileError(f"{name}: the shape is {found.get(name)}, but the settings ask for {wanted.get(name)}")
 
 
 def save_weights(path: str | os.PathLike, model: AcousticModel) -> None:
@@ -163,13 +175,14 @@ def _read(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor], dict[s
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["asr"])
+            json.dumps(metadata, ensure_ascii=False).encode()  # no lone surrogates, which nobody could print
             version = int(metadata["format_version"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
         raise ModelFileError(f"{path}: cut short, damaged or not a {kind} ({error}); copy it again") from error
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ModelFileError(f"{path}: a safetensors file, but not a {kind} of this program") from error
     if version > FORMAT_VERSION:
         raise ModelFileError(

@@ -14,6 +14,8 @@ import msgspec
 from asr.values import NotNegative, NotNegativeReal, Positive, PositiveReal, Share, below, from_values, read_toml
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+FrameSeconds = Annotated[float, msgspec.Meta(ge=0.001, le=0.2)]  # two samples at the lowest sample rate, and more
 Speed = Annotated[float, msgspec.Meta(ge=0.5, le=2)]
 
 
@@ -55,16 +57,20 @@ class FeatureConfig:
     #: Hertz. Other recordings are resampled to it. 8000 for telephone speech.
     sample_rate: Annotated[int, msgspec.Meta(ge=2000, le=192000)] = 16000
     #: Mel bands.
-    mels: Positive = 80
+    mels: Size = 80
     #: Seconds of the analysis window: long enough for pitch, short enough for plosives.
-    window_seconds: PositiveReal = 0.025
+    window_seconds: FrameSeconds = 0.025
     #: Seconds from one frame to the next.
-    hop_seconds: PositiveReal = 0.010
+    hop_seconds: FrameSeconds = 0.010
     #: Hertz. Lower edge of the lowest band; it leaves out hum and direct current.
     lowest_hertz: NotNegativeReal = 20.0
     #: How each band is brought to zero mean and unit variance: over the whole utterance, or over what has been
     #: heard so far (for input that is still arriving).
     normalization: Literal["utterance", "running", "none"] = "utterance"
+
+    def __post_init__(self):
+        if not self.lowest_hertz < self.sample_rate / 2:
+            raise ValueError(f"lowest_hertz: must be below half of the sample rate, so not {self.lowest_hertz:g}")
 
 
 @dataclass(frozen=True)
@@ -135,11 +141,11 @@ class ModelConfig:
     #: and still more frames than characters in fast speech. 3 suits letters better, 6 and 8 larger units.
     subsampling: Literal[1, 2, 3, 4, 6, 8] = 4
     #: Channels of the convolutions that subsample.
-    channels: Positive = 32
+    channels: Size = 32
     #: Layers of the encoder.
-    layers: Positive = 3
+    layers: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     #: Size of a layer: cells for each direction of the recurrent families, features of a frame of the others.
-    width: Positive = 256
+    width: Size = 256
     #: Share of activations set to zero between layers while training.
     dropout: Share = 0.2
 

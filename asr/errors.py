@@ -1,10 +1,27 @@
 """The errors a user can cause and mend; the command line prints them as one line and exits with status 2."""
 
+import unicodedata
+
+LONGEST_MESSAGE = 2000  # characters
+
 
 class AsrError(Exception):
-    """Something the user can mend: the message says what is wrong, where, and what to do, in one line."""
+    """Something the user can mend: the message says what is wrong, where, and what to do, in one line.
+
+    Messages quote files, and what a damaged one holds may be a line end, or a word of a megabyte.
+    """
 
     exit_status = 2
+
+    def __init__(self, message: str):
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[: LONGEST_MESSAGE * 3 // 4]} ... {message[-LONGEST_MESSAGE // 5 :]}"
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """Text with line ends and other control characters written as escapes."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
 
 
 class AudioError(AsrError):

@@ -1,6 +1,7 @@
 """What is in a model file, a language model, a manifest or a sound file, as text for a person."""
 
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def describe(path: Path) -> str:
             return _table(_model(path))
         except KeyError as error:
             raise ModelFileError(f"{path}: its training summary lacks {error}; was it made by this program?") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ModelFileError(f"{path}: its training summary is damaged ({error}); copy it again") from error
     if path.suffix in (".jsonl", ".json"):
         return _table(_manifest(path))
     if path.suffix == ".asrlm":
@@ -69,7 +72,8 @@ def _sound(path: Path) -> Iterable[tuple[str, str]]:
 def _manifest(path: Path) -> Iterable[tuple[str, str]]:
     utterances = read_manifest(path)
     durations = sorted(utterance.duration for utterance in utterances)
-    missing = sum(not utterance.audio_filepath.is_file() for utterance in utterances)
+    # Path.is_file raises for a name that is too long.
+    missing = sum(not os.path.isfile(utterance.audio_filepath) for utterance in utterances)
     synthetic = sum(utterance.synthetic for utterance in utterances)
     yield "manifest", str(path)
     yield "utterances", str(len(utterances))

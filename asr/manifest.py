@@ -14,6 +14,7 @@ from asr.errors import ManifestError
 from asr.files import write_atomically
 
 FIELDS = ("id", "audio_filepath", "duration", "text", "speaker", "offset")
+LONGEST = 1e7  # seconds: four months. Sums of more, and their samples, overflow elsewhere.
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read_manifest(path: str | os.PathLike, check_audio: bool = False) -> list[Ut
             continue
         if utterance.id in first_line:
             problems.append(f"{path}:{number}: duplicate id '{utterance.id}', first on line {first_line[utterance.id]}")
-        elif check_audio and not utterance.audio_filepath.is_file():
+        elif check_audio and not os.path.isfile(utterance.audio_filepath):
             problems.append(f"{path}:{number}: no such recording: {utterance.audio_filepath}")
         first_line.setdefault(utterance.id, number)
         utterances.append(utterance)
@@ -156,6 +157,8 @@ def decode_record(line: str | bytes) -> dict[str, Any]:
         record = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise ValueError(f"not JSON: {error}") from error
+    except RecursionError as error:
+        raise ValueError("not JSON of an utterance: nested too deeply") from error
     if not isinstance(record, dict):
         raise ValueError("not a JSON object; each line holds one utterance")
     return record
@@ -166,11 +169,13 @@ def _parse(line: bytes, folder: Path) -> Utterance:
     for name, kind in (("audio_filepath", str), ("duration", (int, float)), ("text", str)):
         if not isinstance(record.get(name), kind) or isinstance(record[name], bool):
             raise ValueError(f"'{name}' is missing or of the wrong type")
-    if not 0 < record["duration"] < float("inf"):
-        raise ValueError(f"'duration' is {record['duration']}, not a positive number of seconds")
+    if not 0 < record["duration"] <= LONGEST:
+        raise ValueError(f"'duration' is {record['duration']}, not a positive number of seconds up to {LONGEST:.0f}")
     offset = record.get("offset")
-    if offset is not None and (not isinstance(offset, (int, float)) or isinstance(offset, bool) or offset < 0):
-        raise ValueError(f"'offset' is {offset!r}, not a number of seconds")
+    if offset is not None and (
+        not isinstance(offset, (int, float)) or isinstance(offset, bool) or not 0 <= offset <= LONGEST
+    ):
+        raise ValueError(f"'offset' is {offset!r}, not a number of seconds up to {LONGEST:.0f}")
     return Utterance(
         id=utterance_id(record.get("id"), record["audio_filepath"], offset),
         audio_filepath=folder / record["audio_filepath"],

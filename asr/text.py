@@ -162,8 +162,10 @@ def load_tokenizer(text: str) -> Tokenizer:
     """A tokenizer from its `to_json` text."""
     try:
         values = json.loads(text)
-        return BpeTokenizer(values["model"]) if values["units"] == "bpe" else CharacterTokenizer(values["alphabet"])
-    except (ValueError, KeyError, TypeError) as error:
+        if values["units"] == "bpe":
+            return BpeTokenizer(values["model"])
+        return CharacterTokenizer("".join(values["alphabet"]))
+    except Exception as error:  # the tokenizers library raises nothing narrower
         raise ModelFileError(f"unreadable tokenizer: {error!r}; is the model file damaged?") from error
 
 

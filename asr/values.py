@@ -29,8 +29,10 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give the path of a {kind} (TOML)") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # TOMLDecodeError, not UTF-8, or a number of thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not a {kind}: nested too deeply") from error
 
 
 def below(folder: Path, name: Path) -> Path:
@@ -88,5 +90,7 @@ def _check_keys(kind: type, values: dict[str, Any], origin: str, prefix: str) ->
             close = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean '{prefix}{close[0]}'? " if close else ""
             raise ConfigError(f"{origin}: unknown key '{prefix}{key}'; {hint}allowed: {', '.join(fields)}")
+        if any(isinstance(part, str) and "\0" in part for part in (value if isinstance(value, list) else [value])):
+            raise ConfigError(f"{origin}: {prefix}{key}: a null character, which no name can have")
         if dataclasses.is_dataclass(fields[key]) and isinstance(value, dict):
             _check_keys(fields[key], value, origin, f"{prefix}{key}.")

@@ -37,12 +37,39 @@ def test_alone_or_in_a_batch_gives_the_same_words(recognizer):
         assert [(w.text, w.start, w.end) for w in transcript.words] == [(w.text, w.start, w.end) for w in alone.words]
 
 
-@settings(max_examples=20, deadline=None)
-@given(samples=st.integers(0, 48000), loudness=st.floats(0, 100), seed=st.integers(0, 99))
-def test_any_sound_of_any_length_is_taken(recognizer, samples, loudness, seed):
-    noise = (loudness * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
-    transcript = recognizer.transcribe(noise)
-    assert transcript.duration == samples / 16000
+@st.composite
+def any_sound(draw):
+    """0 to 3 seconds: noise, silence, a constant, an impulse, or a few numbers again and again; from inaudible to as
+    loud as a file may be."""
+    length = draw(st.integers(0, 48000))
+    level = np.float32(draw(st.sampled_from([1e-30, 1e-6, 0.1, 1.0, 100.0, 32768.0, 1e12])))
+    kind = draw(st.sampled_from(["noise", "silence", "constant", "impulse", "any"]))
+    samples = np.zeros(length, np.float32)
+    if kind == "noise":
+        samples = np.random.default_rng(draw(st.integers(0, 99))).uniform(-1, 1, length).astype(np.float32)
+    elif kind == "constant":
+        samples[:] = draw(st.floats(-1, 1, width=32))
+    elif kind == "impulse" and length:
+        samples[draw(st.integers(0, length - 1))] = 1
+    elif kind == "any":
+        samples = np.resize(np.array(draw(st.lists(st.floats(-1, 1, width=32), min_size=1)), np.float32), length)
+    return samples * level
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples=any_sound())
+def test_any_sound_gives_words_in_order_within_it_and_the_same_in_a_batch(recognizer, samples):
+    transcript = recognizer.transcribe(samples)
+    assert transcript.duration == len(samples) / 16000
+    times = [time for word in transcript.words for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert all(0 <= time <= transcript.duration + 0.0005 for time in times)  # times are rounded to milliseconds
+    assert all(0 <= word.confidence <= 1 for word in transcript.words)
+    # As the pipeline does, which hears each window without its constant offset.
+    centred = samples - samples.mean(dtype=np.float64).astype(np.float32) if len(samples) else samples
+    together = recognizer.recognize([sound(1.3), centred, sound(0.2, 1)])[1]
+    assert [(w.text, w.start, w.end) for w in together.words] == [(w.text, w.start, w.end) for w in transcript.words]
+    assert [w.confidence for w in together.words] == pytest.approx([w.confidence for w in transcript.words], abs=1e-3)
 
 
 def test_file_stream_and_samples_agree(recognizer, noise_file):

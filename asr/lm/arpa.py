@@ -4,6 +4,7 @@ Log-probabilities are base 10 in the files and natural in memory.
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from asr.lm.trie import MISSING_UNKNOWN, UNKNOWN, Trie, build_trie
 from asr.lm.vocabulary import Vocabulary
 
 LONGEST_ORDER = 5
+_NOT_BLANK = re.compile(rb"[^\s\0][^\n]*\n")
 
 
 @dataclass
@@ -99,9 +101,11 @@ class _Reader:
         """The next line that is not blank."""
         line, self.again = self.again, ""
         while not line and self._refill():
-            end = self.block.index(b"\n", self.position)
-            line = self.block[self.position : end].strip().decode(errors="replace")
-            self.position = end + 1
+            # A file may be nothing but blank lines, gigabytes of them in a small compressed file.
+            found = _NOT_BLANK.search(self.block, self.position)
+            self.position = len(self.block)
+            if found:
+                line, self.position = found[0].strip().decode(errors="replace"), found.end()
         if line:
             return line
         raise LanguageModelError(f"{self.path}: cut short at line {self.line_number}; get the file again")
@@ -116,7 +120,7 @@ class _Reader:
         while True:
             line = self._line()
             name, _, number = line.replace(" ", "").partition("=")
-            if name != f"ngram{len(counts) + 1}" or not number.isdigit():
+            if name != f"ngram{len(counts) + 1}" or not re.fullmatch(r"[0-9]{1,18}", number):
                 break
             counts.append(int(number))
         if not counts:

@@ -7,6 +7,7 @@ from asr.lm.trie import search
 from asr.lm.vocabulary import intern, slot_of
 
 LN10 = float(np.log(10))
+_LARGEST = 1e9  # of numbers in a file: sums of more than that say nothing, and end in infinity
 
 # How the parser of lines ends.
 MORE, HEADING, GROW, LOST, _DUPLICATE = range(5)
@@ -126,7 +127,8 @@ def _number(buffer, position):
             position += 1
         exponent += -power if minus else power
     value = np.float64(mantissa) * 10.0 ** np.float64(exponent)
-    return -value if negative else value, position, digits > 0 and buffer[position] <= 32
+    fine = digits > 0 and buffer[position] <= 32 and value < _LARGEST  # which NaN, 0 times infinity, is not
+    return -value if negative else value, position, fine
 
 
 @compiled

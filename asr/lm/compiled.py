@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import zlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,25 +66,41 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         header = json.loads(content)
         names = header.pop("__metadata__", None) or {}
-    except (ValueError, AttributeError) as error:
+        kind = names.get("kind")
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise LanguageModelError(damaged) from error
-    if names.get("kind") != KIND:
+    if kind != KIND:
         raise LanguageModelError(f"{path}: a safetensors file, but not a language model; `asr lm compile` makes them")
     try:
         metadata = json.loads(names["asr"])
         version = int(metadata["format_version"])
-        if version <= FORMAT_VERSION:
-            size = 8 + length + max(entry["data_offsets"][1] for entry in header.values())
-            starts, nodes = metadata["starts"], header["word"]["shape"][0]
-            if size != path.stat().st_size or {*_ARRAYS, "words"} - set(header) or starts[-1] != nodes:
-                raise LanguageModelError(damaged)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        whole = version > FORMAT_VERSION or _fits(header, metadata["starts"], path.stat().st_size - 8 - length)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise LanguageModelError(damaged) from error
+    if not whole:
+        raise LanguageModelError(damaged)
     if version > FORMAT_VERSION:
         raise LanguageModelError(
             f"{path}: format version {version} is newer than this program knows ({FORMAT_VERSION}); upgrade asr"
         )
     return metadata | {"arrays": header, "data": 8 + length}
+
+
+def _fits(header: dict[str, Any], starts: list[int], size: int) -> bool:
+    """Whether the arrays follow one another, are as long as the n-grams of each order ask for, and fill the file.
+
+    The checksum covers the arrays alone: an array of the wrong length would lead queries outside of it.
+    """
+    nodes, contexts = starts[-1], starts[-2]
+    lengths = {"word": nodes, "logp": nodes, "backoff": contexts, "children": contexts + 1}
+    lengths |= {"suffix": contexts, "next": nodes}
+    place = 0
+    for name, length in lengths.items():
+        if header[name]["data_offsets"] != [place, place + 4 * length]:
+            return False
+        place += 4 * length
+    rising = all(type(one) is int and one < other for one, other in pairwise(starts))
+    return rising and starts[:2] == [0, 1] and header["words"]["data_offsets"] == [place, size]
 
 
 def load_compiled(path: str | os.PathLike) -> NgramModel:
@@ -93,12 +110,14 @@ def load_compiled(path: str | os.PathLike) -> NgramModel:
     data = np.memmap(path, np.uint8, "r").view(np.ndarray)[metadata["data"] :]
     if _checksum(path, metadata["data"]) != metadata["crc32"]:
         raise LanguageModelError(f"{path}: damaged, its checksum is wrong; compile the model again")
-    arrays = {}
+    arrays, starts = {}, metadata["starts"]
     for name, kind in _ARRAYS.items():
         first, last = metadata["arrays"][name]["data_offsets"]
         arrays[name] = data[first:last].view(_TYPES[kind])
+    if [int(arrays["children"][start]) for start in starts[:-2]] != starts[1:-1]:
+        raise LanguageModelError(f"{path}: damaged, its orders are not where the header says; compile the model again")
     first, last = metadata["arrays"]["words"]["data_offsets"]
-    return NgramModel(freeze(NgramArrays(**arrays)), metadata["starts"], data[first:last].tobytes())
+    return NgramModel(freeze(NgramArrays(**arrays)), starts, data[first:last].tobytes())
 
 
 def _checksum(path: Path, start: int) -> int:

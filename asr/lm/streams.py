@@ -13,6 +13,7 @@ from asr.errors import LanguageModelError
 from asr.files import replacing
 
 BLOCK = 1 << 24  # bytes: large enough that what is done once a block costs nothing
+LONGEST_LINE = 1 << 25  # bytes, or a block more: a small compressed file can hold gigabytes without a line end
 
 
 def read_blocks(path: Path, advance: Callable[[int], object] | None = None) -> Iterator[bytes]:
@@ -38,6 +39,8 @@ def read_blocks(path: Path, advance: Callable[[int], object] | None = None) -> I
                 if whole:
                     yield rest + block[:whole]
                     rest = block[whole:]
+                elif len(rest) > LONGEST_LINE:
+                    raise LanguageModelError(f"{path}: a line of more than {LONGEST_LINE >> 20} MB; is it text?")
                 else:
                     rest += block
                 if advance:
