@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.config import ModelConfig
+from asr.dropout import Dropout
 from asr.encoders import FAMILIES, Span
 
 # Strides in time of the convolutions for each factor; each convolution halves the mel axis as well, which is why a
@@ -69,7 +70,7 @@ class AcousticModel(nn.Module):
             size = self.layers[-1].size
             bare = family.residual and index < config.layers - 1
             self.norms.append(nn.Identity() if bare else nn.LayerNorm(size))
-        self.dropout = nn.Dropout(0.0 if family.residual else config.dropout)
+        self.dropout = Dropout(0.0 if family.residual else config.dropout)
         self.head = nn.Linear(size, tokens)
 
     @property
