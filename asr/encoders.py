@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from asr.dropout import Dropout
+
 HEADS = 4  # of attention
 KERNEL = 21  # frames that a convolution layer mixes: the size of Hannun et al. 2019
 EXPANSION = 4  # hidden units of a feed-forward branch for each of its width (Vaswani et al. 2017)
@@ -160,7 +162,7 @@ class ResidualLayer(Layer):
             self.mix_norm = nn.LayerNorm(width)
         self.feed_norm = nn.LayerNorm(width)
         self.feed = nn.Sequential(nn.Linear(width, EXPANSION * width), nn.ReLU(), nn.Linear(EXPANSION * width, width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, span: Span) -> Tensor:
         x = self.resize(x)

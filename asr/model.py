@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.config import ModelConfig
+from asr.dropout import Dropout
 from asr.encoders import FAMILIES, Span
 
 # Strides in time of the convolutions for each factor; each convolution halves the mel axis as well, which is why a
@@ -43,12 +44,36 @@ class ConvSubsampling(nn.Module):
         return (lengths + self.factor - 1) // self.factor
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        x = _silence_padding(features, lengths).unsqueeze(1)
+        inside = torch.arange(features.shape[1], device=features.device) < lengths.unsqueeze(1)
+        x = features.masked_fill(~inside.unsqueeze(2), 0.0)
+        # Channels last in memory, as oneDNN and cuDNN have them: otherwise every convolution rearranges its input.
+        x = x.unsqueeze(3).permute(0, 3, 1, 2)
         for convolution in self.convolutions:
             stride = convolution.stride[0]
             lengths = (lengths + stride - 1) // stride
-            x = _silence_padding(torch.relu(convolution(x)), lengths, dim=2)
+            x = SilentRelu.apply(convolution(x), lengths)
         return x.transpose(1, 2).flatten(2), lengths
+
+
+class SilentRelu(torch.autograd.Function):
+    """`(batch, channels, frames, bands)`, overwritten by its positive part, zero behind each length `(batch,)`.
+
+    What it made zero has no gradient, the padding included: so the result tells where, and no mask is kept.
+    """
+
+    @staticmethod
+    def forward(context, x: Tensor, lengths: Tensor) -> Tensor:
+        inside = torch.arange(x.shape[2], device=x.device) < lengths.unsqueeze(1)
+        context.mark_dirty(x.relu_().mul_(inside[:, None, :, None].to(x.dtype)))
+        context.save_for_backward(x)
+        return x
+
+    @staticmethod
+    def backward(context, above: Tensor) -> tuple[Tensor, None]:
+        (x,) = context.saved_tensors
+        # In the memory layout of `x`: two layouts in one operation are many times slower.
+        above = torch.empty_like(x).copy_(above)
+        return torch.ops.aten.threshold_backward(above, x, 0), None
 
 
 class AcousticModel(nn.Module):
@@ -69,7 +94,7 @@ class AcousticModel(nn.Module):
             size = self.layers[-1].size
             bare = family.residual and index < config.layers - 1
             self.norms.append(nn.Identity() if bare else nn.LayerNorm(size))
-        self.dropout = nn.Dropout(0.0 if family.residual else config.dropout)
+        self.dropout = Dropout(0.0 if family.residual else config.dropout)
         self.head = nn.Linear(size, tokens)
 
     @property
@@ -125,10 +150,3 @@ def match_width(config: ModelConfig, mels: int, tokens: int, parameters: int) ->
         below, above = (middle, above) if excess(middle) < 0 else (below, middle)
     return dataclasses.replace(config, width=min(below, above, key=lambda width: abs(excess(width))))
 
-
-def _silence_padding(x: Tensor, lengths: Tensor, dim: int = 1) -> Tensor:
-    """`x` with zeros behind each row's length; time is `dim`."""
-    outside = torch.arange(x.shape[dim], device=x.device) >= lengths.unsqueeze(1)
-    shape = [1] * x.dim()
-    shape[0], shape[dim] = outside.shape
-    return x.masked_fill(outside.view(shape), 0.0)

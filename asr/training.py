@@ -30,7 +30,7 @@ from asr.corpus_features import CorpusFeatures
 from asr.curves import write_curves
 from asr.dataset import Corpus, load_corpora
 from asr.decoding.greedy import blank_rate, greedy
-from asr.device import peak_gigabytes
+from asr.device import keep_memory, peak_gigabytes
 from asr.distributed import ConnectionLostError, Group, joined
 from asr.errors import Interrupted, TrainingError
 from asr.learning import Learner, NotFiniteError, Part, StepResult, denormals_flushed, learning_rate
@@ -65,6 +65,7 @@ def train(recipe: Recipe) -> Path:
     folder.check_recipe()
     if folder.model.exists():
         return folder.model
+    keep_memory()
     try:
         with joined(recipe.training.device) as group, denormals_flushed():
             corpora = load_corpora(recipe)

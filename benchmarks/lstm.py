@@ -23,6 +23,7 @@ from report import processor, table
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from asr.device import keep_memory
 from asr.encoders import BiLstmLayer, Span, reverse
 
 FRAMES_PER_SECOND = 25  # of the LSTM's input: what subsampling by 4 leaves
@@ -201,6 +202,7 @@ def main(options: Options) -> None:
     """Run everything and print it."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    keep_memory()
     rows, seconds, rounds = options.rows, options.seconds, options.rounds
     print(f"{processor()}\n\n### {rows} utterances of {seconds:g} s\n")
     tell("ways")

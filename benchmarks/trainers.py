@@ -21,7 +21,7 @@ from asr.batching import pad, plan_epoch
 from asr.config import Recipe
 from asr.corpus_features import CorpusFeatures
 from asr.dataset import load_corpora
-from asr.device import choose_precision
+from asr.device import choose_precision, keep_memory
 from asr.distributed import Group
 from asr.encoders import Span
 from asr.errors import Interrupted
@@ -67,6 +67,7 @@ class Asr:
     needs = ()
 
     def __init__(self, recipe: Recipe):
+        prepare()
         corpora = load_corpora(recipe)
         folder, training = RunFolder(recipe), recipe.training
         features = CorpusFeatures(
@@ -100,7 +101,7 @@ class LstmAlone:
     feature_cost = 0.0
 
     def __init__(self, recipe: Recipe):
-        torch.set_flush_denormal(True)
+        prepare()
         corpus, _, tokenizer = load_corpora(recipe)
         features = CorpusFeatures(
             corpus.utterances, recipe.features, recipe.augment, recipe.training.seed, recipe.training.epochs
@@ -322,6 +323,12 @@ class TutorialNetwork(nn.Module):
 
 OURS, CEILING = "asr", "LSTM alone"
 KINDS = {OURS: Asr, "speechbrain": SpeechBrain, "torchaudio": Torchaudio, CEILING: LstmAlone}
+
+
+def prepare() -> None:
+    """What `asr train` does for its process."""
+    torch.set_flush_denormal(True)
+    keep_memory()
 
 
 def our_plan(recipe: Recipe, features: CorpusFeatures) -> list[list[int]]:
