@@ -10,11 +10,11 @@ from pathlib import Path
 
 from asr.audio import load_utterance
 from asr.distributed import joined
+from asr.errors import one_line
 from asr.evaluation import Evaluation, Scored, evaluate
 from asr.evaluation_text import summary_text
 from asr.files import make_folder
 from asr.manifest import read_manifest
-from asr.messages import one_line
 from asr.options import EvaluateConfig
 from asr.recognizer import Recognizer
 from asr.report import Emission, write_report

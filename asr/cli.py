@@ -12,8 +12,8 @@ from tyro.conf import Positional, arg
 from asr.config import Recipe, load_recipe
 from asr.corpora import LAYOUTS
 from asr.defaults import decoder_of, recipe_of, with_options
-from asr.errors import AsrError, ConfigError
-from asr.messages import one_line, tell
+from asr.errors import AsrError, ConfigError, one_line
+from asr.messages import tell
 from asr.options import (
     AlignConfig,
     AuditionConfig,

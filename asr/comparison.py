@@ -11,11 +11,10 @@ import numpy as np
 from rich.text import Text
 
 from asr.config import TextConfig
-from asr.errors import ScoreError
+from asr.errors import ScoreError, one_line
 from asr.evaluation import AlignedWord, ErrorCounts, Interval, Scored, redraw, score
 from asr.evaluation_text import STYLES, columns_text, percent
 from asr.manifest import Utterance
-from asr.messages import one_line
 from asr.pages import render
 from asr.transcript import Transcript
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
+from asr.errors import one_line
 from asr.evaluation import Evaluation, Scored
-from asr.messages import one_line
 
 MARKS = {"equal": " ", "substitution": "S", "deletion": "D", "insertion": "I"}
 ROW_HEAD = 13  # columns before the words of an alignment

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from asr.audio import probe
-from asr.errors import AsrError, ModelFileError
+from asr.errors import AsrError, ModelFileError, one_line
 from asr.manifest import read_manifest
-from asr.messages import one_line
 
 
 def describe(path: Path) -> str:

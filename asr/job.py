@@ -8,11 +8,11 @@ from pathlib import Path
 
 from asr.ahead import mapped_ahead
 from asr.distributed import Group, is_leading, joined
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError, ConfigError, one_line
 from asr.evaluation_text import clock
 from asr.files import make_folder
 from asr.formats import Outputs
-from asr.messages import one_line, tell
+from asr.messages import tell
 from asr.options import TranscribeConfig
 from asr.recognizer import Recognizer
 from asr.transcript import Transcript

@@ -1,12 +1,8 @@
 """Messages for a person, each on one line of stderr."""
 
 import sys
-import unicodedata
 
-
-def one_line(text: str) -> str:
-    """Text with line ends and other control characters, which file names may hold, written as escapes."""
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+from asr.errors import one_line
 
 
 def tell(message: str) -> None:

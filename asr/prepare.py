@@ -18,10 +18,9 @@ from asr.audio import probe
 from asr.config import Recipe, TextConfig, load_recipe
 from asr.corpora import LAYOUTS, librispeech
 from asr.corpora.base import Candidate
-from asr.errors import AudioError, ConfigError, ManifestError
+from asr.errors import AudioError, ConfigError, ManifestError, one_line
 from asr.files import make_folder, write_together
 from asr.manifest import Utterance, encode_manifest, relative_path, split_by_speaker, total_hours
-from asr.messages import one_line
 from asr.options import PrepareConfig, SplitConfig
 from asr.text import count_unknown, frames_needed, name_characters, normalize
 
