@@ -45,3 +45,4 @@ bench: setup
 	@$(PIP) --constraint constraints.txt --editable '.[bench]' && $(PIP) --no-deps pyctcdecode==0.5.0
 	@$(VENV)/bin/python benchmarks/decoders.py
 	@$(VENV)/bin/python benchmarks/training.py
+	@$(VENV)/bin/python benchmarks/transcription.py

@@ -29,6 +29,7 @@ from asr.options import (
     TranscribeConfig,
     TuneConfig,
 )
+from asr.subcommands import Subcommands
 from asr.values import validate
 
 Options = arg(name="")
@@ -360,28 +361,26 @@ def info(path: Annotated[Path, tyro.conf.Positional, arg(metavar="FILE")]) -> in
 
 def run(arguments: list[str]) -> int:
     """Run a command line; errors are the caller's."""
-    search = decoder_of(arguments)
-    app = tyro.extras.SubcommandApp()
-    app.command(prepare)
-    recipe = recipe_of(arguments)
-    app.command(with_options(train, recipe))
-    app.command(with_options(augment, AuditionConfig(augment=recipe.augment)))
-    app.command(with_options(transcribe, TranscribeConfig(search=search)))
-    app.command(with_options(listen, ListenConfig(search=search)))
-    app.command(align)
-    app.command(with_options(inspect_sound, InspectConfig(search=search)), name="inspect")
-    app.command(with_options(evaluate, EvaluateConfig(search=search)))
-    app.command(score)
-    app.command(compare)
-    app.command(with_options(tune, TuneConfig(search=search)))
-    app.command(info)
-    lm = tyro.extras.SubcommandApp()
-    for name, command in (("train", lm_train), ("compile", lm_compile), ("perplexity", lm_perplexity)):
-        lm.command(command, name=name)
-    app.command(lm, name="lm", help="N-gram language models: make, compile and measure them.")
-    description = "A small speech recogniser: a bidirectional LSTM trained with CTC."
+    search, recipe = decoder_of(arguments), recipe_of(arguments)
+    lm_commands = {"train": lm_train, "compile": lm_compile, "perplexity": lm_perplexity}
+    commands = {
+        "prepare": prepare,
+        "train": with_options(train, recipe),
+        "augment": with_options(augment, AuditionConfig(augment=recipe.augment)),
+        "transcribe": with_options(transcribe, TranscribeConfig(search=search)),
+        "listen": with_options(listen, ListenConfig(search=search)),
+        "align": align,
+        "inspect": with_options(inspect_sound, InspectConfig(search=search)),
+        "evaluate": with_options(evaluate, EvaluateConfig(search=search)),
+        "score": score,
+        "compare": compare,
+        "tune": with_options(tune, TuneConfig(search=search)),
+        "info": info,
+        "lm": Subcommands("N-gram language models: make, compile and measure them.", lm_commands),
+    }
+    about = "A small speech recogniser: a bidirectional LSTM trained with CTC."
     try:
-        return app.cli(prog="asr", description=description, args=arguments, use_underscores=True)
+        return Subcommands(about, commands).run("asr", arguments)
     finally:
         sys.stdout.flush()  # a full disk, or a reader that has left, is an error like others
 

@@ -71,14 +71,6 @@ def test_help_names_the_subcommands(asr):
         assert f"• {command} " in shown
 
 
-@pytest.mark.parametrize("code", ["import asr", "from asr.cli import main; main(['--help'])"])
-def test_torch_is_not_imported_for_nothing(code):
-    check = f"import sys\ntry:\n    {code}\nfinally:\n    sys.exit('torch' in sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    result = subprocess.run([sys.executable, "-c", check], env=environment, capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (0, "")
-
-
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -5,20 +5,18 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from asr.config import TextConfig
-from asr.decoding.alignment import align
-from asr.decoding.beam import BeamDecoder, Hypothesis
 from asr.decoding.greedy import Tokens, greedy
-from asr.decoding.hotwords import read_hotwords
-from asr.decoding.lexicon import Lexicon
 from asr.errors import ConfigError, DecoderError
-from asr.lm.ngram import NgramModel
 from asr.options import DecoderConfig
 from asr.text import Tokenizer, normalize
+
+if TYPE_CHECKING:  # greedy decoding need not wait for numba
+    from asr.decoding.beam import BeamDecoder, Hypothesis
 
 COMPILING_SECONDS = 4.0  # loading what was compiled before, and the largest lexicons, take less
 
@@ -39,7 +37,7 @@ class Decoding:
 
     text: str
     words: tuple[DecodedWord, ...]
-    hypotheses: tuple[Hypothesis, ...] = ()  # of a beam search, the best first
+    hypotheses: "tuple[Hypothesis, ...]" = ()  # of a beam search, the best first
 
 
 def join_decodings(parts: Sequence[tuple[int, Decoding]]) -> Decoding:
@@ -76,7 +74,7 @@ class WordDecoder:
     """Beam search with word times from the likeliest alignment; a word's confidence is the share of the beam that
     agreed on it times the geometric mean of its tokens' highest probabilities (see `confidence`)."""
 
-    def __init__(self, beam: BeamDecoder):
+    def __init__(self, beam: "BeamDecoder"):
         self.beam = beam
 
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
@@ -84,6 +82,8 @@ class WordDecoder:
         return self.beam.map(self._decode, emissions)
 
     def _decode(self, emission: np.ndarray) -> Decoding:
+        from asr.decoding.alignment import align
+
         emission = np.asarray(emission)
         hypotheses = self.beam.decode(emission)
         best = hypotheses[0]
@@ -110,6 +110,11 @@ def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig) 
                 f"--decoder greedy has no use for --{unread[0]} {getattr(config, unread[0])}: leave out one of them"
             )
         return GreedyDecoder(tokenizer)
+    from asr.decoding.beam import BeamDecoder
+    from asr.decoding.hotwords import read_hotwords
+    from asr.decoding.lexicon import Lexicon
+    from asr.lm.ngram import NgramModel
+
     pieces = tokenizer.pieces
     lm = NgramModel.load(config.lm) if config.lm != "none" else None
     lexicon = Lexicon.read(config.lexicon, pieces) if config.lexicon else None

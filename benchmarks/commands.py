@@ -1,0 +1,50 @@
+"""What a program costs in a process of its own: time by the clock, processor time, memory."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).parent.parent
+
+# The process tells its own peak: what the system tells of a child begins with the memory of the process it came from.
+TELL_PEAK = """
+import sys
+sys.stdout.flush()
+sys.stderr.write(open("/proc/self/status").read())
+"""
+COMMAND = "import sys; from asr.cli import main; status = main(sys.argv[1:])\nif status: sys.exit(status)"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a process, from its start to its end."""
+
+    seconds: float  # by the clock
+    processor: float  # seconds of all its threads
+    peak_bytes: int  # of memory
+
+
+def measure(code: str, arguments: Sequence[str] = (), threads: int = 1, times: int = 1) -> Cost:
+    """The median cost of a Python program that is run so many times; raises `CalledProcessError` when it fails."""
+    costs = [_measure(code, arguments, threads) for _ in range(times)]
+    return Cost(
+        median(cost.seconds for cost in costs),
+        median(cost.processor for cost in costs),
+        max(cost.peak_bytes for cost in costs),
+    )
+
+
+def _measure(code: str, arguments: Sequence[str], threads: int) -> Cost:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
+    program = [sys.executable, "-c", f"{code}\n{TELL_PEAK}", *map(str, arguments)]
+    before, started = os.times(), time.perf_counter()
+    done = subprocess.run(program, env=environment, check=True, capture_output=True, text=True)
+    seconds, after = time.perf_counter() - started, os.times()
+    processor = after.children_user + after.children_system - before.children_user - before.children_system
+    return Cost(seconds, processor, 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", done.stderr)[-1]))

@@ -1,0 +1,311 @@
+"""How fast `asr transcribe` is, what memory it takes, and where the time goes.
+
+    python benchmarks/transcription.py
+
+prints Markdown tables: time and memory against length, threads and batches, the share of the network's own speed that
+whole transcription reaches, start-up, and the arithmetic of the network. One thread unless said otherwise.
+"""
+
+import copy
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import jiwer
+import numpy as np
+import torch
+import tyro
+from clips import write_long, write_short
+from commands import COMMAND, ROOT, Cost, measure
+from contest import tell
+from report import processor, table
+from torch import Tensor, nn
+
+from asr.errors import AsrError, ConfigError
+from asr.manifest import Utterance, read_manifest
+from asr.options import DecoderConfig, RunConfig
+from asr.recognizer import Recognizer
+from asr.text import normalize
+from asr.transcription import recognize_utterances, transcribe_files
+
+BATCH_SECONDS = RunConfig().batch_seconds
+REPEATED = 600.0  # seconds of audio: up to here a command is run several times
+NETWORK_SECONDS = 600.0  # of audio for the arithmetic, of each kind of batches
+
+
+@dataclass(frozen=True)
+class Options:
+    """Speed and memory of `asr transcribe`."""
+
+    #: Model file.
+    model: Path = ROOT / "data/digits/run/model.safetensors"
+    #: Utterances that recordings are joined and cut from; the arithmetic's WER is of these, too.
+    manifest: Path = ROOT / "data/digits/corpus/test.jsonl"
+    #: Language model: beam search beside greedy decoding.
+    lm: Path | None = None
+    #: Seconds of the recordings.
+    lengths: tuple[float, ...] = (1, 5, 30, 120, 600, 3600, 7200)
+    #: Short files, of 1 to 5 seconds, and one as long as all of them.
+    files: int = 1000
+    #: Times that each speed is measured.
+    rounds: int = 3
+    #: A look in some minutes: nothing longer than two minutes, 50 short files, two rounds.
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A round of transcription and of the network alone on the same batches: seconds by the clock, of processor."""
+
+    whole: tuple[float, float]
+    network: tuple[float, float]
+
+
+def choose(options: Options) -> Options:
+    """The options, smaller if they should be quick; what must be there is."""
+    for path, name in ((options.model, "--model"), (options.manifest, "--manifest")):
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file; give {name}, or run `make train` first")
+    if not options.quick:
+        return options
+    return replace(options, lengths=tuple(x for x in options.lengths if x <= 120), files=50, rounds=2)
+
+
+def transcribing(sound: Path, model: Path, *arguments: object, threads: int = 1, times: int = 1) -> Cost:
+    """What the command costs for one recording. Greedy unless `arguments` say otherwise."""
+    decoder = () if "--lm" in arguments else ("--decoder", "greedy", "--lm", "none")
+    return measure(COMMAND, ["transcribe", sound, "-m", model, "--device", "cpu", *decoder, *arguments], threads, times)
+
+
+def against_length(options: Options, sounds: dict[float, Path]) -> str:
+    """Real-time factor and memory for each length."""
+    rows = []
+    for decoder, arguments in {"greedy": (), "beam": ("--lm", options.lm)}.items():
+        if decoder == "beam" and not options.lm:
+            continue
+        for seconds, sound in sounds.items():
+            tell(f"{decoder}: {duration(seconds)}")
+            times = options.rounds if seconds <= REPEATED else 1
+            cost = transcribing(sound, options.model, *arguments, times=times)
+            rows.append((decoder, duration(seconds), *figures(cost, seconds)))
+    return table(("decoder", "length", "seconds", "processor seconds", "RTF", "peak GB"), rows)
+
+
+def settings(options: Options, sound: Path, seconds: float) -> str:
+    """Threads and seconds of audio in a batch."""
+    rows = []
+    for threads in (1, 2):
+        for batch in (BATCH_SECONDS / 2, BATCH_SECONDS, 2 * BATCH_SECONDS, 4 * BATCH_SECONDS):
+            tell(f"{threads} threads, batches of {batch:g} s")
+            cost = transcribing(sound, options.model, "--batch_seconds", batch, threads=threads, times=options.rounds)
+            rows.append((threads, f"{batch:g}", *figures(cost, seconds)))
+    return table(("threads", "batch_seconds", "seconds", "processor seconds", "RTF", "peak GB"), rows)
+
+
+def start_up(options: Options, sound: Path) -> str:
+    """From Python alone to the first words, each row with what the rows of its kind before it have."""
+    load = f"from asr.recognizer import Recognizer; Recognizer.load({str(options.model)!r}, 'cpu')"
+    stages = {
+        "Python alone": "pass",
+        "`import asr`": "import asr",
+        "the options of all commands": "import asr.cli",
+        "`asr --help`": "from asr.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "PyTorch alone": "import torch",
+        "PyTorch and torchaudio's features": "import torch, torchaudio.transforms",
+        "all that recognition needs": "import asr.transcription",
+        "the model loaded": f"import asr.transcription; {load}",
+    }
+    rows = []
+    for name, code in stages.items():
+        tell(f"start-up: {name}")
+        rows.append((name, *figures(measure(code, times=options.rounds))))
+    tell("start-up: first words")
+    cost = transcribing(sound, options.model, times=options.rounds)
+    rows.append((f"`asr transcribe`, {duration(5)}", *figures(cost)))
+    return table(("up to", "seconds", "processor seconds", "peak GB"), rows)
+
+
+def take_turns(recognizer: Recognizer, names: Sequence[str], rounds: int) -> tuple[list[Turn], list[list[np.ndarray]]]:
+    """Whole transcription and the network alone in turn; and the network's batches."""
+    batches = heard_batches(recognizer, names)
+
+    def whole() -> None:
+        list(transcribe_files(recognizer, names, BATCH_SECONDS))
+
+    def network() -> None:
+        hear(recognizer, batches)
+
+    network()
+    return [Turn(timed(whole), timed(network)) for _ in range(rounds)], batches
+
+
+def heard_batches(recognizer: Recognizer, names: Sequence[str]) -> list[list[np.ndarray]]:
+    """The features `(frames, mels)` of each batch that transcribing these files gives to the network."""
+    listening, batches = copy.copy(recognizer), []
+
+    def hear_and_keep(features: Sequence[np.ndarray]) -> list[np.ndarray]:
+        batches.append(list(features))
+        return recognizer.log_probabilities(features)
+
+    listening.log_probabilities = hear_and_keep
+    list(transcribe_files(listening, names, BATCH_SECONDS))
+    return batches
+
+
+def hear(recognizer: Recognizer, batches: Sequence[Sequence[np.ndarray]]) -> None:
+    """The network alone."""
+    for features in batches:
+        recognizer.log_probabilities(features)
+
+
+def shares(turns: dict[str, list[Turn]], seconds: float) -> str:
+    """How near whole transcription comes to the network's own speed."""
+    rows = []
+    for kind, own in turns.items():
+        speeds = [seconds / median(getattr(turn, part)[0] for turn in own) for part in ("network", "whole")]
+        clock, processor_time = (share(own, index) for index in (0, 1))
+        rows.append((kind, *(f"{speed:.0f}" for speed in speeds), f"**{clock:.0%}**", f"{processor_time:.0%}"))
+    return table(("sound", "network alone, s/s", "whole, s/s", "share", "share of processor time"), rows)
+
+
+def share(turns: Sequence[Turn], index: int) -> float:
+    """The network's seconds among all, the median of the rounds; 0: by the clock, 1: of processor time."""
+    return median(turn.network[index] / turn.whole[index] for turn in turns)
+
+
+def arithmetic(
+    recognizer: Recognizer, batches: dict[str, list[list[np.ndarray]]], utterances: Sequence[Utterance], rounds: int
+) -> str:
+    """The network in other number formats: speed on the same batches, in turn, and WER."""
+    variants = {
+        name: Recognizer(replace(recognizer.file, model=make(recognizer.file.model)), "cpu", DecoderConfig("greedy"))
+        for name, make in ARITHMETIC.items()
+    }
+    seconds = {(name, kind): [] for name in variants for kind in batches}
+    for number in range(rounds + 1):
+        tell(f"arithmetic: round {number} of {rounds}")
+        for kind, own in batches.items():
+            for name, variant in variants.items():
+                spent = timed(lambda variant=variant, own=own: hear(variant, own))
+                if number:  # the first one warms up
+                    seconds[name, kind].append(spent[1])
+    exact, *_ = wers = [error_rate(variant, utterances) for variant in variants.values()]
+    rows = []
+    for name, wer in zip(variants, wers, strict=True):
+        ratios = (zip(seconds["float32", kind], seconds[name, kind], strict=True) for kind in batches)
+        gains = [f"{median(first / own for first, own in pairs):.2f}" for pairs in ratios]
+        rows.append((name, *gains, f"{100 * wer:.2f}", f"{100 * (wer - exact):+.2f}"))
+    return table(("arithmetic", *(f"times as fast, {kind}" for kind in batches), "WER %", "change"), rows)
+
+
+class InBfloat16(nn.Module):
+    """A network in bfloat16 where PyTorch takes that for safe, otherwise in float32."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.model(features, lengths)
+
+
+def in_8_bits(model: nn.Module) -> nn.Module:
+    """LSTMs and linear layers with weights of 8 bits, and inputs rounded to as many as they come."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is to move to another package
+        return torch.ao.quantization.quantize_dynamic(copy.deepcopy(model), {nn.LSTM, nn.Linear}, torch.qint8)
+
+
+ARITHMETIC: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "float32": lambda model: model,
+    "bfloat16": InBfloat16,
+    "8-bit weights": in_8_bits,
+}
+
+
+def error_rate(recognizer: Recognizer, utterances: Sequence[Utterance]) -> float:
+    """Word error rate, 0 to 1 and more."""
+    pairs = recognize_utterances(recognizer, utterances, BATCH_SECONDS).pairs
+    texts = [(normalize(said.text, recognizer.file.text), heard.text) for said, heard in pairs]
+    return jiwer.wer(*map(list, zip(*texts, strict=True)))
+
+
+def beginning(batches: Sequence[list[np.ndarray]], seconds: float, hop_seconds: float) -> list[list[np.ndarray]]:
+    """The first batches, as many as have so many seconds of audio."""
+    kept, total = [], 0.0
+    for batch in batches:
+        kept.append(batch)
+        total += sum(map(len, batch)) * hop_seconds
+        if total >= seconds:
+            break
+    return kept
+
+
+def timed(work: Callable[[], None]) -> tuple[float, float]:
+    """Seconds by the clock, and of processor time of all threads."""
+    before = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - before[0], time.process_time() - before[1]
+
+
+def figures(cost: Cost, seconds: float | None = None) -> tuple[str, ...]:
+    """A cost for a table, with the real-time factor of so many seconds of audio."""
+    factor = (f"{cost.seconds / seconds:.4f}",) if seconds else ()
+    return f"{cost.seconds:.2f}", f"{cost.processor:.2f}", *factor, f"{cost.peak_bytes / 1e9:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """As people say it: '30 s', '2 min', '1 h'."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def main(options: Options) -> None:
+    """Run everything and print it, each table as soon as known."""
+    options = choose(options)
+    utterances = read_manifest(options.manifest)
+    recognizer = Recognizer.load(options.model, "cpu", DecoderConfig("greedy"))
+    rate = recognizer.sample_rate
+    print(f"{processor()}; {recognizer.file.model.parameter_count():,} parameters\n")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tell("writing recordings")
+        lengths = sorted({*options.lengths, 5.0})
+        sounds = {length: write_long(folder / f"{length:g}.flac", length, utterances, rate) for length in lengths}
+        short = write_short(folder, options.files, utterances, rate)
+        total = 3.0 * options.files
+        kinds = {
+            f"{options.files} files of 1 to 5 s": short,
+            f"one of {duration(total)}": [write_long(folder / "long.flac", total, utterances, rate)],
+        }
+        print(f"### Start-up\n\n{start_up(options, sounds[5.0])}\n", flush=True)
+        print(f"### Length\n\n{against_length(options, sounds)}\n", flush=True)
+        middle = max(length for length in lengths if length <= REPEATED)
+        chosen = settings(options, sounds[middle], middle)
+        print(f"### Threads and batches, {duration(middle)}\n\n{chosen}\n", flush=True)
+        turns, batches = {}, {}
+        for kind, paths in kinds.items():
+            tell(f"network alone and all of it: {kind}")
+            turns[kind], heard = take_turns(recognizer, list(map(str, paths)), options.rounds)
+            batches[kind] = beginning(heard, NETWORK_SECONDS, recognizer.file.features.hop_seconds)
+        print(f"### Share of the network's speed\n\n{shares(turns, total)}\n", flush=True)
+    print(f"### Arithmetic\n\n{arithmetic(recognizer, batches, utterances, options.rounds)}")
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Options, description=__doc__))
+    except AsrError as error:
+        tell(f"error: {error}")
+        sys.exit(error.exit_status)

@@ -1,0 +1,121 @@
+"""benchmarks/transcription.py on noise, with an untrained model."""
+
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+
+from clips import cut, write_long, write_short
+from commands import measure
+from transcription import (
+    Options,
+    Turn,
+    arithmetic,
+    beginning,
+    choose,
+    duration,
+    heard_batches,
+    share,
+    shares,
+    take_turns,
+    transcribing,
+)
+
+from asr.errors import ConfigError
+from asr.manifest import read_manifest
+from asr.recognizer import Recognizer
+
+
+@pytest.fixture
+def utterances(noise_file, tmp_path):
+    """Three recordings of noise."""
+    records = [
+        {"id": f"{i}", "audio_filepath": str(noise_file(f"{i}.wav", 1.5, seed=i)), "duration": 1.5, "text": "ab ba"}
+        for i in range(3)
+    ]
+    manifest = tmp_path / "all.jsonl"
+    manifest.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return read_manifest(manifest)
+
+
+@pytest.fixture
+def recognizer(model_path):
+    return Recognizer.load(model_path, "cpu")
+
+
+def test_recordings_have_the_lengths_that_were_asked_for(utterances, tmp_path):
+    assert soundfile.info(write_long(tmp_path / "long.flac", 61.5, utterances, 16000)).duration == 61.5
+    short = write_short(tmp_path, 6, utterances, 16000)
+    assert [soundfile.info(path).duration for path in short] == [1, 2, 3, 4, 5, 1]
+
+
+def test_cutting_loses_and_repeats_nothing():
+    pieces = (np.full(3, value) for value in itertools.count())
+    assert np.concatenate(list(cut(pieces, [1, 4, 0, 5]))).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
+
+
+def test_the_network_alone_hears_what_transcription_gives_it(recognizer, utterances):
+    names = [str(utterance.audio_filepath) for utterance in utterances]
+    turns, batches = take_turns(recognizer, names, 2)
+    heard = sorted(len(features) for batch in batches for features in batch)
+    assert heard == [151, 151, 151]  # 1.5 s in frames of 10 ms
+    assert len(turns) == 2 and all(turn.whole > (0, 0) and turn.network > (0, 0) for turn in turns)
+    assert len(heard_batches(recognizer, names[:1])) == 1
+
+
+def test_a_beginning_has_as_many_batches_as_it_needs():
+    batches = [[np.zeros((50, 2))] * 2] * 3  # of a second each
+    assert [len(beginning(batches, seconds, 0.01)) for seconds in (0.5, 1.0, 1.5, 99.0)] == [1, 1, 2, 3]
+
+
+def test_a_share_is_the_median_of_the_rounds():
+    turns = [Turn((2.0, 4.0), (1.0, 1.0)), Turn((4.0, 4.0), (3.0, 2.0)), Turn((1.0, 1.0), (0.9, 1.0))]
+    assert (share(turns, 0), share(turns, 1)) == (0.75, 0.5)
+    cells = [cell.strip() for cell in shares({"short": turns}, 10.0).splitlines()[-1].split("|")[1:-1]]
+    assert cells == ["short", "10", "5", "**75%**", "50%"]
+
+
+@pytest.mark.slow
+def test_other_arithmetics_hear_nearly_the_same(recognizer, utterances):
+    batches = {"noise": [features_of(recognizer, utterances)]}
+    rows = [line.split("|")[1:-1] for line in arithmetic(recognizer, batches, utterances, 1).splitlines()[2:]]
+    assert [row[0].strip() for row in rows] == ["float32", "bfloat16", "8-bit weights"]
+    assert [float(rows[0][column]) for column in (1, 3)] == [1.0, 0.0]
+    assert all(float(row[1]) > 0 for row in rows)
+
+
+def features_of(recognizer, utterances) -> list[np.ndarray]:
+    names = [str(utterance.audio_filepath) for utterance in utterances]
+    (batch,) = heard_batches(recognizer, names)
+    return batch
+
+
+def test_a_process_tells_its_own_peak_and_not_that_of_its_parent():
+    ballast = np.ones(100_000_000 // 8)
+    small, large = measure("pass"), measure("x = bytearray(200_000_000)")
+    assert small.peak_bytes < 50_000_000 < 200_000_000 < large.peak_bytes
+    assert large.seconds > 0 and ballast.all()
+
+
+@pytest.mark.slow
+def test_a_transcription_is_measured_whole(model_path, noise_file):
+    cost = transcribing(noise_file("x.wav"), model_path)
+    assert cost.peak_bytes > 100_000_000 and cost.processor > 0.1
+
+
+def test_quick_leaves_out_what_is_long_and_a_missing_model_is_told(model_path, tmp_path):
+    options = choose(Options(model=model_path, manifest=model_path, quick=True))
+    assert max(options.lengths) == 120 and options.files == 50
+    with pytest.raises(ConfigError, match=r"none\.safetensors: no such file; give --model"):
+        choose(Options(model=tmp_path / "none.safetensors"))
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(1.0, "1 s"), (120, "2 min"), (7200, "2 h")])
+def test_durations_are_as_people_say_them(seconds, shown):
+    assert duration(seconds) == shown

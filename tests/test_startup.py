@@ -1,0 +1,59 @@
+"""What the command loads before it answers: nothing slow that it has no use for. Times are in benchmarks/README.md."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SLOW = {"torch", "torchaudio", "numpy", "numba", "matplotlib", "jiwer", "tensorboard", "rich", "soundfile", "typeguard"}
+UNUSED_BY_GREEDY = {"numba", "matplotlib", "jiwer", "tensorboard", "jinja2", "tokenizers"}
+MOST_SECONDS = 1.5  # of processor time for a list of commands: five times what it should take on an idle machine
+
+
+def run(code: str) -> subprocess.CompletedProcess:
+    """Run a program with this package; what it prints last on stdout are the names of the packages it has loaded."""
+    program = f"import sys\ntry:\n    {code}\nfinally:\n    print(*{{name.partition('.')[0] for name in sys.modules}})"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+
+
+def loaded(result: subprocess.CompletedProcess) -> set[str]:
+    return set(result.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import asr", *(f"from asr.cli import main; main({arguments})" for arguments in (["--help"], [], ["lm", "-h"]))],
+)
+def test_a_list_of_commands_loads_nothing_slow(code):
+    result = run(code)
+    assert "asr" in loaded(result)
+    assert loaded(result) & SLOW == set()
+
+
+def test_help_of_a_command_needs_no_network():
+    result = run("from asr.cli import main; main(['transcribe', '--help'])")
+    assert "--batch_seconds" in result.stdout
+    assert loaded(result) & (SLOW - {"typeguard"}) == set()
+
+
+def test_greedy_transcription_does_not_wait_for_the_search_or_for_reports(model_path, noise_file):
+    sound = noise_file("x.wav")
+    result = run(f"from asr.cli import main; main(['transcribe', {str(sound)!r}, '-m', {str(model_path)!r}])")
+    words, _ = result.stdout.splitlines()
+    assert words
+    assert loaded(result) & {"torch", "numpy"} == {"torch", "numpy"}
+    assert loaded(result) & UNUSED_BY_GREEDY == set()
+
+
+def test_a_list_of_commands_is_quick():
+    def seconds() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = seconds()
+    assert "transcribe" in run("from asr.cli import main; main(['--help'])").stdout
+    assert seconds() - before < MOST_SECONDS
