@@ -50,7 +50,7 @@ def cache_folder() -> Path:
 
 
 def _digest() -> str:
-    files = [PACKAGE / name for name in ("kernel.py", "lstm.py", "text.py")]
+    files = [PACKAGE / name for name in ("ctc.py", "kernel.py", "lstm.py", "text.py")]
     sources = [*files, *PACKAGE.glob("decoding/*.py"), *PACKAGE.glob("lm/*.py")]
     digest = hashlib.blake2b(digest_size=8)
     for source in sorted(sources):
