@@ -149,4 +149,3 @@ def match_width(config: ModelConfig, mels: int, tokens: int, parameters: int) ->
         middle = (below + above) // 2
         below, above = (middle, above) if excess(middle) < 0 else (below, middle)
     return dataclasses.replace(config, width=min(below, above, key=lambda width: abs(excess(width))))
-
