@@ -43,15 +43,16 @@ class OwnBackward(torch.autograd.Function):
         both = torch.cat([inputs, recurrent], dim=-1)
         gates = torch.baddbmm(sum(biases).unsqueeze(1), heard, both.transpose(1, 2))
         gates = gates.view(*x.shape[:3], -1)
-        changes = _through_time(gates, above, recurrent).flatten(1, 2)
+        changes, bias = _through_time(gates, above, recurrent)
+        changes = changes.flatten(1, 2)
         matrices = torch.bmm(changes.transpose(1, 2), heard).split([x.shape[-1], outputs.shape[-1]], dim=-1)
-        bias = changes.sum(1, dtype=torch.float32)
         gradients = [gradient[index] for index in range(len(x)) for gradient in (*matrices, bias, bias)]
         return torch.bmm(changes, inputs).view_as(x), *gradients
 
 
-def _through_time(gates: Tensor, above: Tensor, recurrent: Tensor) -> Tensor:
-    """Gates before their sigmoids, and the gradient of the outputs -> the gradient of the gates, in their place."""
+def _through_time(gates: Tensor, above: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
+    """Gates before their sigmoids, and the gradient of the outputs -> the gradient of the gates, in their place, and
+    its sum over frames and rows, `(directions, 4 * width)` float32."""
     directions, steps, rows, width = above.shape
     gates[..., : 2 * width].sigmoid_()
     gates[..., 2 * width : 3 * width].tanh_()
@@ -62,14 +63,15 @@ def _through_time(gates: Tensor, above: Tensor, recurrent: Tensor) -> Tensor:
     said = torch.from_numpy(cells[1:]).tanh().numpy()
     above = above.float().contiguous().numpy()
     hidden, cell = torch.zeros(directions, rows, width), np.zeros((directions, rows, width), np.float32)
+    bias = np.zeros((directions, 4 * width), np.float32)
     upwards, product = recurrent.transpose(1, 2).contiguous(), gates.new_empty(directions, width, rows)
     frames, hidden_array = gates.transpose(2, 3).unbind(1), hidden.numpy()
     for step in reversed(range(steps)):
-        _go_back(bits, cells, said, above, hidden_array, cell, step)
+        _go_back(bits, cells, said, above, hidden_array, cell, bias, step)
         # The weights on the left: a product's right side is rearranged before it, and this one is small.
         torch.bmm(upwards, frames[step], out=product)
         hidden.copy_(product.transpose(1, 2))
-    return gates
+    return gates, torch.from_numpy(bias)
 
 
 @compiled(fastmath=True)
@@ -98,10 +100,11 @@ def _go_back(
     above: np.ndarray,
     hidden: np.ndarray,
     cell: np.ndarray,
+    bias: np.ndarray,
     step: int,
 ) -> None:
-    """One frame's gates replaced by their gradient; `cell` by that of the cells before it. `hidden` is the gradient
-    that comes from the frame after it."""
+    """One frame's gates replaced by their gradient, which is added to `bias`; `cell` by that of the cells before it.
+    `hidden` is the gradient that comes from the frame after it."""
     directions, _, rows, _ = gates.shape
     width = cells.shape[-1]
     wide, change = np.empty(4 * width, np.uint32), np.empty(4 * width, np.float32)
@@ -123,6 +126,9 @@ def _go_back(
                 change[2 * width + i] = kept * enter * (np.float32(1) - candidate * candidate)
                 change[3 * width + i] = output * mouth[i] * leave * (np.float32(1) - leave)
                 memory[i] = kept * forget
+            total = bias[direction]
+            for i in range(4 * width):
+                total[i] += change[i]
             for i in range(4 * width):
                 # To the nearest, ties to even, as bfloat16 is rounded everywhere.
                 own[i] = (rounded[i] + np.uint32(0x7FFF) + ((rounded[i] >> 16) & np.uint32(1))) >> 16

@@ -115,10 +115,11 @@ def test_a_killed_process_ends_the_run_with_a_message_and_the_run_can_go_on(corp
     recipe, folder = write_recipe(corpus, "killed", epochs=3000), corpus / "killed"
     process = subprocess.Popen(torchrun(recipe), stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 120
-    while not (folder / "checkpoint.safetensors").exists() or len(children(process.pid)) < 2:
+    saved = set()  # a checkpoint before the first step, and one after each
+    while len(saved) < 3 or len(children(process.pid)) < 2:
         assert process.poll() is None and time.monotonic() < limit, process.stderr.read()
+        saved |= {path.stat().st_mtime_ns for path in folder.glob("checkpoint.safetensors")}
         time.sleep(0.05)
-    time.sleep(0.5)
     os.kill(children(process.pid)[-1], signal.SIGKILL)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode != 0

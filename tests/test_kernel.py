@@ -9,7 +9,7 @@ from asr import kernel
 def package(tmp_path, monkeypatch):
     """A package with one compiled file, whose cache is asked for anew each time."""
     (tmp_path / "lm").mkdir()
-    for name in ("kernel.py", "lstm.py", "text.py", "lm/ngram.py"):
+    for name in ("ctc.py", "kernel.py", "lstm.py", "text.py", "lm/ngram.py"):
         (tmp_path / name).write_text("# first\n")
     monkeypatch.setattr(kernel, "PACKAGE", tmp_path)
     monkeypatch.setattr(kernel.numba.config, "CACHE_DIR", "")
