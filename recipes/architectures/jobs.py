@@ -7,22 +7,16 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from asr.errors import AsrError
 from asr.files import make_folder, write_atomically
 from asr.progress import progress_bar
 from asr.runlog import clock
-
-
-class StudyError(AsrError):
-    """A part of the study that failed."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +51,17 @@ class Job:
 
 
 def run_all(jobs: Sequence[Job], processes: int) -> list[Any]:
-    """The result of each job. Each has a fresh process: its memory is measured from there.
-
-    Raises `StudyError` naming the first one that failed.
-    """
+    """The result of each job. Each has a fresh process: its memory is measured from there."""
     missing = [job for job in jobs if job.load() is None]
     started = time.monotonic()
     if missing:
         # Processes are copies of one that has loaded the libraries and done nothing with them.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["asr.training", "asr.assessment"])
-        # Threads that wait for one process after another: Python 3.11's pool of processes that each do one task can
-        # wait for ever (https://github.com/python/cpython/issues/115634).
-        pool = ThreadPoolExecutor(processes)
+        pool = ProcessPoolExecutor(min(processes, len(missing)), context, max_tasks_per_child=1)
         try:
             with progress_bar("study", len(missing)) as advance:
-                futures = {pool.submit(_run_apart, job, context): job for job in missing}
+                futures = {pool.submit(job.run): job for job in missing}
                 for count, future in enumerate(as_completed(futures), start=1):
                     future.result()
                     advance(1)
@@ -81,11 +70,3 @@ def run_all(jobs: Sequence[Job], processes: int) -> list[Any]:
         finally:
             pool.shutdown(cancel_futures=True)
     return [job.load() for job in jobs]
-
-
-def _run_apart(job: Job, context: BaseContext) -> None:
-    process = context.Process(target=job.run)
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise StudyError(f"failed, status {process.exitcode}: {job.title}; {job.path.with_suffix('.log')} says more")
