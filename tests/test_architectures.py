@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).parent.parent / "recipes/architectures"))
 import findings
 from accuracy import Accuracy, LengthCurve, difference, wer_by_length
 from exploding import Excursion, learn_too_fast
-from jobs import Job
+from jobs import Job, run_all
 from page import figures, markdown, write_report
 from parallelism import Speed, growth, measure_speed
 from partial import Partial, Shown, hear_in_parts, measure_partial, settle, taken_back
@@ -273,3 +273,10 @@ def test_report_is_one_page_with_plots_and_a_table_in_markdown(tmp_path):
 
 def test_a_quick_study_says_so():
     assert "Made with --quick" in markdown(dataclasses.replace(results(), quick=True))
+
+
+@pytest.mark.slow
+def test_more_work_than_processes(tmp_path):
+    """Each job has a process of its own, and none is left over."""
+    jobs = [Job("part", tmp_path / f"{n}.json", LengthCurve, LengthCurve, ([1.0], [float(n)])) for n in range(5)]
+    assert [curve.wer for curve in run_all(jobs, 2)] == [[float(number)] for number in range(5)]
