@@ -65,7 +65,7 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
     """
     utterances = read_manifest(manifest)
     with joined(config.run.device) as group:
-        recognizer = Recognizer.load(model, config.run.device, config.search)
+        recognizer = Recognizer.load(model, config.run.device, config.search, config.run.precision)
         if output:
             make_folder(output)  # now: it would be a pity to fail after the work
         recognition = recognize_utterances(recognizer, utterances, config.run.batch_seconds, group)

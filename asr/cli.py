@@ -173,7 +173,7 @@ def listen(
     from asr.recognizer import Recognizer
 
     options = validate(options, "options")
-    recognizer = Recognizer.load(model, options.run.device, options.search)
+    recognizer = Recognizer.load(model, options.run.device, options.search, options.run.precision)
     rate = recognizer.sample_rate
     pieces = microphone(rate) if source == "microphone" else raw_samples(sys.stdin.buffer, options.rate, rate)
     tell(show(listen(recognizer, pieces, options), sys.stdout).to_text())

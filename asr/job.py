@@ -61,8 +61,10 @@ def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: 
     tally = Tally(len(names) + len(failures), len(names) - len(missing), failures=failures)
     try:
         if missing:
-            with joined(config.run.device) as group:
-                _run(missing, outputs, Recognizer.load(model, config.run.device, config.search), config, group, tally)
+            run = config.run
+            with joined(run.device) as group:
+                recognizer = Recognizer.load(model, run.device, config.search, run.precision)
+                _run(missing, outputs, recognizer, config, group, tally)
     finally:
         for failure in failures if is_leading() else ():
             tell(failure.reason)

@@ -13,7 +13,7 @@ from asr.audio import AudioPieces, read_audio
 from asr.batching import pad
 from asr.checkpoint import ModelFile, load_model
 from asr.decoding.decoder import Decoding, make_decoder
-from asr.device import choose_device
+from asr.device import choose_device, choose_precision
 from asr.errors import AudioError
 from asr.features import LogMel
 from asr.options import DecoderConfig, load_decoder
@@ -30,20 +30,34 @@ class Recognizer:
     'seven three'
     """
 
-    def __init__(self, file: ModelFile, device: str = "auto", decoder: DecoderConfig | None = None):
+    def __init__(
+        self,
+        file: ModelFile,
+        device: str = "auto",
+        decoder: DecoderConfig | None = None,
+        precision: str = "float32",
+    ):
         self.file = file
         self.decoder = make_decoder(decoder or DecoderConfig(), file.tokenizer, file.text)
         self.device = choose_device(device)
+        self._dtype, _ = choose_precision(precision, self.device)
         self._model = file.model.to(self.device).eval()
         self._log_mel = LogMel(file.features)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, device: str = "auto", decoder: DecoderConfig | None = None) -> "Recognizer":
+    def load(
+        cls,
+        path: str | os.PathLike,
+        device: str = "auto",
+        decoder: DecoderConfig | None = None,
+        precision: str = "float32",
+    ) -> "Recognizer":
         """Read a model file; raises `asr.errors.ModelFileError` when it cannot be used.
 
         Without `decoder` the one of the decoder.toml beside the model is used if there is one, else greedy decoding.
+        `device` and `precision` are those of `asr.options.RunConfig`.
         """
-        return cls(load_model(path), device, decoder or load_decoder(Path(path)))
+        return cls(load_model(path), device, decoder or load_decoder(Path(path)), precision)
 
     @property
     def sample_rate(self) -> int:
@@ -90,7 +104,8 @@ class Recognizer:
     def log_probabilities(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What the network says of several recordings at once: `(frames, mels)` each -> `(output frames, tokens)`."""
         padded, lengths = pad(features, self.file.features.hop_seconds)
-        log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))
         rows = zip(log_probabilities.cpu().numpy(), lengths.tolist(), strict=True)
         return [row[:length] for row, length in rows]
 

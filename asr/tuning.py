@@ -76,7 +76,7 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
 
     Raises `ConfigError` without anything to weigh, `ManifestError` when an utterance cannot be read.
     """
-    recognizer = Recognizer.load(model, config.run.device, config.search)
+    recognizer = Recognizer.load(model, config.run.device, config.search, config.run.precision)
     if config.search.is_greedy:
         raise ConfigError("nothing to tune for greedy decoding: give a language model with --lm, or a --lexicon")
     utterances = read_manifest(manifest)

@@ -27,7 +27,7 @@ from clips import write_long, write_short
 from commands import COMMAND, ROOT, Cost, measure
 from contest import tell
 from report import processor, table
-from torch import Tensor, nn
+from torch import nn
 
 from asr.errors import AsrError, ConfigError
 from asr.manifest import Utterance, read_manifest
@@ -185,9 +185,10 @@ def arithmetic(
     recognizer: Recognizer, batches: dict[str, list[list[np.ndarray]]], utterances: Sequence[Utterance], rounds: int
 ) -> str:
     """The network in other number formats: speed on the same batches, in turn, and WER."""
+    greedy = DecoderConfig("greedy")
     variants = {
-        name: Recognizer(replace(recognizer.file, model=make(recognizer.file.model)), "cpu", DecoderConfig("greedy"))
-        for name, make in ARITHMETIC.items()
+        name: Recognizer(replace(recognizer.file, model=make(recognizer.file.model)), "cpu", greedy, precision)
+        for name, (make, precision) in ARITHMETIC.items()
     }
     seconds = {(name, kind): [] for name in variants for kind in batches}
     for number in range(rounds + 1):
@@ -206,18 +207,6 @@ def arithmetic(
     return table(("arithmetic", *(f"times as fast, {kind}" for kind in batches), "WER %", "change"), rows)
 
 
-class InBfloat16(nn.Module):
-    """A network in bfloat16 where PyTorch takes that for safe, otherwise in float32."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
-            return self.model(features, lengths)
-
-
 def in_8_bits(model: nn.Module) -> nn.Module:
     """LSTMs and linear layers with weights of 8 bits, and inputs rounded to as many as they come."""
     with warnings.catch_warnings():
@@ -225,10 +214,11 @@ def in_8_bits(model: nn.Module) -> nn.Module:
         return torch.ao.quantization.quantize_dynamic(copy.deepcopy(model), {nn.LSTM, nn.Linear}, torch.qint8)
 
 
-ARITHMETIC: dict[str, Callable[[nn.Module], nn.Module]] = {
-    "float32": lambda model: model,
-    "bfloat16": InBfloat16,
-    "8-bit weights": in_8_bits,
+#: The network, and the precision that it is asked to compute in.
+ARITHMETIC: dict[str, tuple[Callable[[nn.Module], nn.Module], str]] = {
+    "float32": (lambda model: model, "float32"),
+    "bfloat16": (lambda model: model, "bfloat16"),
+    "8-bit weights": (in_8_bits, "float32"),
 }
 
 

@@ -37,6 +37,13 @@ def test_alone_or_in_a_batch_gives_the_same_words(recognizer):
         assert [(w.text, w.start, w.end) for w in transcript.words] == [(w.text, w.start, w.end) for w in alone.words]
 
 
+def test_bfloat16_is_near_float32(recognizer, model_path):
+    heard = asr.Recognizer.load(model_path, precision="bfloat16").emissions([sound(2.0)])[0]
+    exact = recognizer.emissions([sound(2.0)])[0]
+    assert heard.dtype == np.float32 and not np.array_equal(heard, exact)
+    np.testing.assert_allclose(heard, exact, rtol=0.03, atol=0.03)  # bfloat16 has eight bits
+
+
 @st.composite
 def any_sound(draw):
     """0 to 3 seconds: noise, silence, a constant, an impulse, or a few numbers again and again; from inaudible to as
