@@ -165,7 +165,7 @@ def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iter
         yield from loader
     except AudioError as error:
         # From a worker process it comes with that process's traceback around it.
-        raise AudioError(str(error).rsplit("AudioError: ", 1)[-1].strip()) from None
+        raise AudioError(error.args[0].rsplit("AudioError: ", 1)[-1].strip()) from None
 
 
 def _ignore_interrupts(worker: int) -> None:

@@ -13,10 +13,11 @@ class AsrError(Exception):
 
     exit_status = 2
 
-    def __init__(self, message: str):
+    def __str__(self) -> str:
+        message = super().__str__()
         if len(message) > LONGEST_MESSAGE:
             message = f"{message[: LONGEST_MESSAGE * 3 // 4]} ... {message[-LONGEST_MESSAGE // 5 :]}"
-        super().__init__(one_line(message))
+        return one_line(message)
 
 
 def one_line(text: str) -> str:
