@@ -8,6 +8,7 @@ from rich.text import Text
 
 from asr.errors import one_line
 from asr.evaluation import Evaluation, Scored
+from asr.messages import time_text
 
 MARKS = {"equal": " ", "substitution": "S", "deletion": "D", "insertion": "I"}
 ROW_HEAD = 13  # columns before the words of an alignment
@@ -26,7 +27,7 @@ def summary_text(evaluation: Evaluation) -> str:
         f"errors       {words.substitutions} substitutions, {words.deletions} deletions, "
         f"{words.insertions} insertions in {words.reference} reference words",
     ]
-    seconds = f", {clock(evaluation.audio_seconds)}" if evaluation.audio_seconds else ""
+    seconds = f", {time_text(evaluation.audio_seconds)}" if evaluation.audio_seconds else ""
     lines.append(f"audio        {len(evaluation.scored)} utterances{seconds}")
     if not math.isnan(evaluation.real_time_factor):
         lines.append(f"RTF          {evaluation.real_time_factor:.3f} (seconds of computing for each second of audio)")
@@ -77,13 +78,6 @@ def columns_text(heads: Sequence[str], columns: Iterable[Sequence[tuple[str, str
 def percent(rate: float) -> str:
     """A rate as text: `12.34%`; `n/a` where there is none."""
     return "n/a" if math.isnan(rate) else f"{100 * rate:.2f}%"
-
-
-def clock(seconds: float) -> str:
-    """A duration as text in its natural unit: `8.1 s`, `12.0 min` or `5.4 h`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def _join(rows: Iterable[Text]) -> Text:

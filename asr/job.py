@@ -9,10 +9,9 @@ from pathlib import Path
 from asr.ahead import mapped_ahead
 from asr.distributed import Group, is_leading, joined
 from asr.errors import AsrError, ConfigError, one_line
-from asr.evaluation_text import clock
 from asr.files import make_folder
 from asr.formats import Outputs
-from asr.messages import tell
+from asr.messages import tell, time_text
 from asr.options import TranscribeConfig
 from asr.recognizer import Recognizer
 from asr.transcript import Transcript
@@ -40,7 +39,8 @@ class Tally:
         counts = ", ".join([*parts, f"{len(self.failures)} failed"])
         if not self.audio:
             return counts
-        return f"{counts}: {clock(self.audio)} of audio in {clock(self.seconds)}, RTF {self.seconds / self.audio:.3f}"
+        rtf = self.seconds / self.audio
+        return f"{counts}: {time_text(self.audio)} of audio in {time_text(self.seconds)}, RTF {rtf:.3f}"
 
 
 def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: TranscribeConfig) -> Tally:

@@ -25,8 +25,9 @@ from asr.evaluation import (
     Interval,
     Scored,
 )
-from asr.evaluation_text import MARKS, clock, percent
+from asr.evaluation_text import MARKS, percent
 from asr.files import write_atomically
+from asr.messages import time_text
 from asr.text import BLANK
 from asr.transcript import Word
 
@@ -112,7 +113,7 @@ def markdown_report(evaluation: Evaluation) -> str:
         ("reference words", words.reference),
         ("utterances", len(evaluation.scored)),
         ("speakers", evaluation.speaker_count or "not known"),
-        ("audio", clock(evaluation.audio_seconds) if evaluation.audio_seconds else "not known"),
+        ("audio", time_text(evaluation.audio_seconds) if evaluation.audio_seconds else "not known"),
         ("real-time factor (RTF)", figure(evaluation.real_time_factor, 3)),
         ("decoder", evaluation.decoder),
         ("normalizer", evaluation.text.normalizer),
@@ -126,7 +127,7 @@ def markdown_report(evaluation: Evaluation) -> str:
         _table(("figure", "value"), figures),
     ]
     for title, groups in (("speaker", evaluation.speakers), ("duration", evaluation.durations)):
-        rows = [(group.name, percent(group.words.rate), group.utterances, clock(group.seconds)) for group in groups]
+        rows = [(group.name, percent(group.words.rate), group.utterances, time_text(group.seconds)) for group in groups]
         if rows:
             blocks += [f"## WER by {title}", _table((title, "WER", "utterances", "audio"), rows[:MOST_SPEAKERS])]
         if len(rows) > MOST_SPEAKERS:
@@ -174,7 +175,8 @@ def html_report(evaluation: Evaluation, pictures: Sequence[Emission] = ()) -> st
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(percent=percent, clock=clock, tick=_tick, share=_share, span=_span, figure=figure)
+    filters = {"percent": percent, "time_text": time_text, "tick": _tick, "share": _share, "span": _span}
+    environment.filters.update(filters, figure=figure)
     template = environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
     intervals = [("speakers", evaluation.speaker_interval), ("utterances", evaluation.utterance_interval)]
     intervals = [(over, interval) for over, interval in intervals if interval]

@@ -19,8 +19,9 @@ from asr.evaluation import (
     evaluate,
     score,
 )
-from asr.evaluation_text import alignment_text, clock, percent, summary_text
+from asr.evaluation_text import alignment_text, percent, summary_text
 from asr.manifest import Utterance
+from asr.messages import time_text
 from asr.transcript import Transcript, Word
 
 TEXT = TextConfig(normalizer="basic")
@@ -260,7 +261,7 @@ def test_complete_only_when_every_utterance_was_scored():
 
 def test_small_texts():
     assert [percent(rate) for rate in (0, 0.12345, 2.5, math.nan)] == ["0.00%", "12.35%", "250.00%", "n/a"]
-    assert [clock(seconds) for seconds in (8.12, 720, 19440)] == ["8.1 s", "12.0 min", "5.4 h"]
+    assert [time_text(seconds) for seconds in (8.12, 720, 19440)] == ["8.1 s", "12.0 min", "5.4 h"]
     assert [AlignedWord(*both).kind for both in (("a", "a"), ("a", "b"), ("a", ""), ("", "b"))] == [
         "equal",
         "substitution",

@@ -23,7 +23,7 @@ RECIPE = {
     "training": {
         "epochs": 12,
         "patience": 12,
-        "batch_seconds": 40,
+        "batch_seconds": 20,
         "learning_rate": 1e-2,
         "average": 2,
         "precision": "float32",
