@@ -70,7 +70,8 @@ def load_model(path: str | os.PathLike) -> ModelFile:
         with torch.device("meta"):  # where a size that is a lie takes no memory
             model = AcousticModel(architecture, features.mels, len(tokenizer.pieces))
         _check_shapes(model, tensors)
-        model.to_empty(device="cpu").load_state_dict(tensors)
+        # Not copied: memory for the copy, without contents at first, would have PyTorch load its compiler (a second).
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     except (KeyError, TypeError, RuntimeError, AsrError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(f"{path}: damaged, or not made by this program ({reason}); copy it again") from error
