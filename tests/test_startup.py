@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-SLOW = {"torch", "torchaudio", "numpy", "numba", "matplotlib", "jiwer", "sympy", "tensorboard", "rich", "soundfile", "typeguard"}
-UNUSED_BY_GREEDY = {"numba", "matplotlib", "jiwer", "tensorboard", "jinja2", "tokenizers"}
+SLOW = {"torch", "torchaudio", "numpy", "numba", "matplotlib", "jiwer", "tensorboard", "rich", "soundfile", "typeguard"}
+UNUSED_BY_GREEDY = {"numba", "matplotlib", "jiwer", "sympy", "tensorboard", "jinja2", "tokenizers"}
 MOST_SECONDS = 1.5  # of processor time for a list of commands: five times what it should take on an idle machine
 
 
