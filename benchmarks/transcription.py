@@ -112,7 +112,8 @@ def settings(options: Options, sound: Path, seconds: float) -> str:
 
 def start_up(options: Options, sound: Path) -> str:
     """From Python alone to the first words, each row with what the rows of its kind before it have."""
-    load = f"from asr.recognizer import Recognizer; Recognizer.load({str(options.model)!r}, 'cpu')"
+    load = "from asr.options import DecoderConfig; from asr.recognizer import Recognizer; "
+    load += f"Recognizer.load({str(options.model)!r}, 'cpu', DecoderConfig('greedy'))"
     stages = {
         "Python alone": "pass",
         "`import asr`": "import asr",
