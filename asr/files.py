@@ -35,7 +35,7 @@ def write_together(contents: dict[Path, bytes | str]) -> None:
     with contextlib.ExitStack() as stack:
         for path, data in contents.items():
             stream = stack.enter_context(replacing(path))
-            with _names(path):
+            with errors_naming(path):
                 stream.write(data.encode() if isinstance(data, str) else data)
                 _to_disk(stream)
 
@@ -50,12 +50,12 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     leaves behind goes when another one first writes into the folder.
     """
     path = Path(path)
-    with _names(path):
+    with errors_naming(path):
         make_folder(path.parent)
         _sweep(path.parent.absolute())
         handle, temporary = _make_temporary(path.parent)
     try:
-        with _names(path, temporary), os.fdopen(handle, "wb") as stream:
+        with errors_naming(path, temporary), os.fdopen(handle, "wb") as stream:
             os.fchmod(handle, 0o666 & ~_umask())
             yield stream
             _to_disk(stream)
@@ -101,7 +101,7 @@ def _to_disk(stream: BinaryIO) -> None:
 
 
 @contextlib.contextmanager
-def _names(path: Path, temporary: str | None = None) -> Iterator[None]:
+def errors_naming(path: Path, temporary: str | None = None) -> Iterator[None]:
     """Errors of the disk name the file that the user knows; those that name another one keep it."""
     try:
         yield

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from asr.files import identity
+from asr.files import errors_naming, identity
 
 NAME = ".asr-written.jsonl"
 
@@ -66,15 +66,13 @@ class Ledger:
         data = b"".join(b"\n" + json.dumps(line).encode() for line in lines)
         if not data:
             return
-        try:
+        with errors_naming(self._path):
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 if os.write(handle, data) < len(data):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(handle)
-        except OSError as error:
-            raise type(error)(error.errno, error.strerror, str(self._path)) from error
 
 
 def _identity(path: str | os.PathLike) -> list | None:
