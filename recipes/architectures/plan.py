@@ -76,14 +76,9 @@ class Run:
     @property
     def name(self) -> str:
         """A folder's name; that of the recipe's own family is the one the recipe itself trains into."""
-        parts = [self.family]
-        if self.minutes:
-            parts.append(f"{self.minutes:g}min")
-        if self.small:
-            parts.append("small")
-        if self.rate_share != 1:
-            parts.append(f"rate{self.rate_share:g}")
-        return "-".join(parts)
+        minutes = f"{self.minutes:g}min" if self.minutes else ""
+        rate = f"rate{self.rate_share:g}" if self.rate_share != 1 else ""
+        return "-".join(filter(None, [self.family, minutes, "small" if self.small else "", rate]))
 
 
 class Recipes:
