@@ -1,6 +1,5 @@
 """The contest: tuning each decoder's weights, then its words and its speed, round by round."""
 
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import Any
 import jiwer
 import numpy as np
 from systems import Run, Setup, Worker, missing
+from terminal import tell
 
 EQUAL = 0.1  # percent of WER, absolute, up to which two decoders count as equally good
 SPEED_SECONDS = 2.0  # of decoding for one decoder in one round
@@ -221,8 +221,3 @@ def descend(
                 break
             best = better
     return best
-
-
-def tell(text: str) -> None:
-    """What goes on, on stderr."""
-    print(text, file=sys.stderr, flush=True)

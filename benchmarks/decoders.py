@@ -8,7 +8,6 @@ one thread, one core; rounds go round all decoders, and the median of them count
 """
 
 import os
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +16,12 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import tyro
-from contest import Bench, Contender, Data, tell
+from contest import Bench, Contender, Data
 from report import draw, markdown
 from systems import NATS, missing
+from terminal import start, tell
 
-from asr.errors import AsrError, ConfigError
+from asr.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
 VERSIONS = {"as trained": 1.0, "sharper (x 1.5)": 1.5, "flatter (x 0.67)": 0.67}  # factors of the log-probabilities
@@ -179,8 +178,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except AsrError as error:
-        tell(f"error: {error}")
-        sys.exit(error.exit_status)
+    start(main, Options, __doc__)

@@ -13,8 +13,8 @@ from typing import Annotated
 import jiwer
 import numpy as np
 import tyro
-from contest import tell
 from report import processor, table
+from terminal import tell
 
 from asr.audio import load_utterance
 from asr.live import listen

@@ -18,12 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 import tyro
-from contest import tell
 from report import processor, table
+from terminal import tell
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from trainers import prepare
 
-from asr.device import keep_memory
 from asr.encoders import BiLstmLayer, Span, reverse
 
 FRAMES_PER_SECOND = 25  # of the LSTM's input: what subsampling by 4 leaves
@@ -201,8 +201,7 @@ def _steps(options: Options) -> float:
 def main(options: Options) -> None:
     """Run everything and print it."""
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    keep_memory()
+    prepare()
     rows, seconds, rounds = options.rows, options.seconds, options.rounds
     print(f"{processor()}\n\n### {rows} utterances of {seconds:g} s\n")
     tell("ways")

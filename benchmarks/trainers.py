@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
-from contest import tell
+from terminal import tell
 from torch import Tensor, nn
 
 from asr.batching import pad, plan_epoch

@@ -7,7 +7,6 @@ median of the rounds counts. Seconds are of processor time, so that other work o
 """
 
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +15,12 @@ from statistics import median
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import tyro
-from contest import tell
 from report import processor, table
+from terminal import start, tell
 from trainers import CEILING, KINDS, OURS, Round, Worker, missing
 
 from asr.config import AugmentConfig, DataConfig, Recipe, TrainingConfig
-from asr.errors import AsrError, ConfigError
+from asr.errors import ConfigError
 from asr.manifest import read_manifest, write_manifest
 
 ROOT = Path(__file__).parent.parent
@@ -146,8 +144,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except AsrError as error:
-        tell(f"error: {error}")
-        sys.exit(error.exit_status)
+    start(main, Options, __doc__)

@@ -8,7 +8,6 @@ whole transcription reaches, start-up, and the arithmetic of the network. One th
 
 import copy
 import os
-import sys
 import tempfile
 import time
 import warnings
@@ -22,14 +21,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import jiwer
 import numpy as np
 import torch
-import tyro
 from clips import write_long, write_short
 from commands import COMMAND, ROOT, Cost, measure
-from contest import tell
 from report import processor, table
+from terminal import start, tell
 from torch import nn
 
-from asr.errors import AsrError, ConfigError
+from asr.errors import ConfigError
 from asr.manifest import Utterance, read_manifest
 from asr.options import DecoderConfig, RunConfig
 from asr.recognizer import Recognizer
@@ -295,8 +293,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except AsrError as error:
-        tell(f"error: {error}")
-        sys.exit(error.exit_status)
+    start(main, Options, __doc__)
