@@ -40,6 +40,12 @@ def measure(code: str, arguments: Sequence[str] = (), threads: int = 1, times: i
     )
 
 
+def peak_bytes() -> int:
+    """This process's largest resident memory. Not `getrusage`: that includes the parent's before the program began."""
+    with open("/proc/self/status") as stream:
+        return next(1024 * int(line.split()[1]) for line in stream if line.startswith("VmHWM"))
+
+
 def _measure(code: str, arguments: Sequence[str], threads: int) -> Cost:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     program = [sys.executable, "-c", f"{code}\n{TELL_PEAK}", *map(str, arguments)]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from commands import peak_bytes
 
 NATS = 16.0  # below the best at which a hypothesis is dropped, where a row does not say otherwise
 SPACE_LEAD = 12.0  # nats by which the space is likelier than all else in the frame that ends a sentence for flashlight
@@ -256,7 +257,7 @@ def _serve(pipe, kind: str, pieces: Sequence[str], arpa: str, versions: dict[str
         system = KINDS[kind](pieces, arpa)
         system.configure(Setup())
         system.decode(versions[next(iter(versions))][0][:10])  # what is compiled or loaded on first use
-        pipe.send((time.perf_counter() - start, _peak_bytes()))
+        pipe.send((time.perf_counter() - start, peak_bytes()))
         current = None
         while job := pipe.recv():
             version, indices, setup, limit, threads = job
@@ -271,7 +272,7 @@ def _serve(pipe, kind: str, pieces: Sequence[str], arpa: str, versions: dict[str
                 os.sched_setaffinity(0, cores[-1:])
             else:
                 texts, seconds = _decode_each(system, [versions[version][index] for index in indices], limit)
-            pipe.send(Run(texts, np.array(seconds), _peak_bytes()))
+            pipe.send(Run(texts, np.array(seconds), peak_bytes()))
     except Exception as error:
         pipe.send(RuntimeError(f"{kind}: {type(error).__name__}: {error}"))
 
@@ -286,9 +287,3 @@ def _decode_each(system, emissions: Sequence[np.ndarray], limit: float) -> tuple
         if sum(seconds) > limit:
             break
     return texts, seconds
-
-
-def _peak_bytes() -> int:
-    """The process's largest resident memory. Not `getrusage`: that includes the parent's before the program began."""
-    with open("/proc/self/status") as stream:
-        return next(1024 * int(line.split()[1]) for line in stream if line.startswith("VmHWM"))
