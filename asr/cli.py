@@ -326,6 +326,22 @@ def lm_perplexity(
     return 0
 
 
+def lexicon(
+    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, arg(metavar="SOURCE")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="LEXICON")],
+) -> int:
+    """English words -> their pronunciations, for models of phones: by CMUdict and, where it ends, by espeak-ng.
+
+    Args:
+        sources: Where the words are: language models, manifests (.jsonl) or text files, the latter two also .gz or .xz.
+        output: The lexicon: lines of a word and its phones, as in CMUdict.
+    """
+    from asr.pronunciation import make_lexicon
+
+    print(f"{make_lexicon(sources, output).to_text()}\nlexicon     {one_line(str(output))}")
+    return 0
+
+
 def inspect_sound(
     sound: Annotated[Path, tyro.conf.Positional, arg(metavar="SOUND")],
     model: ModelPath,
@@ -376,6 +392,7 @@ def run(arguments: list[str]) -> int:
         "compare": compare,
         "tune": with_options(tune, TuneConfig(search=search)),
         "info": info,
+        "lexicon": lexicon,
         "lm": Subcommands("N-gram language models: make, compile and measure them.", lm_commands),
     }
     about = "A small speech recogniser: a bidirectional LSTM trained with CTC."

@@ -49,6 +49,10 @@ class LanguageModelError(AsrError):
     """A language model file that is damaged or of another kind, or text that no model can be made from."""
 
 
+class LexiconError(AsrError):
+    """A lexicon file that cannot be read, or that lacks pronunciations."""
+
+
 class DecoderError(AsrError):
     """A decoder that cannot be set up, or log-probabilities that it cannot search."""
 

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and reading lines of text."""
 
 import contextlib
 import errno
@@ -6,9 +6,11 @@ import fcntl
 import functools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from asr.errors import AsrError
 
 PREFIX, SUFFIX = ".asr-", ".part"  # of files that are being written
 
@@ -21,6 +23,21 @@ def make_folder(path: str | os.PathLike) -> Path:
         # "File exists" would sound as if an old result were in the way.
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
     return Path(path)
+
+
+def read_lines(path: str | os.PathLike, kind: type[AsrError], remedy: str) -> list[str]:
+    """The lines of a UTF-8 text file. Raises an error of `kind` that names it and, where there is none, the remedy."""
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise kind(f"{path}: {error.strerror}; {remedy}") from error
+    except UnicodeDecodeError as error:
+        raise kind(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+
+
+def is_among(path: Path, others: Iterable[Path]) -> bool:
+    """Whether a file is there already and is one of `others`: writing it would destroy what is read."""
+    return path.exists() and any(other.exists() and other.samefile(path) for other in others)
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from asr.audio import probe
 from asr.errors import AsrError, ModelFileError, one_line
+from asr.lm import ARPA_NAMES
 from asr.manifest import read_manifest
 
 
@@ -29,7 +30,7 @@ def describe(path: Path) -> str:
         return _table(_manifest(path))
     if path.suffix == ".asrlm":
         return _table(_compiled_lm(path))
-    if path.name.endswith((".arpa", ".arpa.gz", ".arpa.xz")):
+    if path.name.endswith(ARPA_NAMES):
         return _table(_arpa(path))
     return _table(_sound(path))
 
@@ -46,7 +47,7 @@ def _compiled_lm(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def _arpa(path: Path) -> Iterable[tuple[str, str]]:
-    from asr.lm.arpa import read_counts
+    from asr.lm import read_counts
 
     counts = read_counts(path)
     yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, ARPA)"

@@ -19,8 +19,8 @@ import asr.decoding.alignment as alignment
 from asr.alignment import align_recording
 from asr.boundaries import STEP, energies, find_boundaries
 from asr.config import load_recipe
-from asr.corpora.synthetic import Espeak
 from asr.decoding.alignment import Slack, align
+from asr.espeak import Espeak
 from asr.manifest import Utterance, write_manifest
 from asr.options import AlignConfig
 from asr.recognizer import Recognizer

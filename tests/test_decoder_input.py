@@ -9,7 +9,7 @@ from asr.decoding.beam import BeamDecoder
 from asr.decoding.decoder import WordDecoder, make_decoder
 from asr.decoding.hotwords import Phrase, read_hotwords
 from asr.decoding.lexicon import Lexicon
-from asr.errors import DecoderError
+from asr.errors import DecoderError, LexiconError
 from asr.lm.ngram import NgramModel
 from asr.options import BeamConfig, DecoderConfig
 from asr.text import CharacterTokenizer
@@ -171,13 +171,13 @@ BAD_LEXICONS = [
 @pytest.mark.parametrize(("content", "message"), BAD_LEXICONS)
 def test_bad_lexicons_are_told_with_their_name(content, message, tmp_path):
     path = write(tmp_path, content)
-    with pytest.raises(DecoderError, match=f"words.txt: .*{message}"):
+    with pytest.raises((DecoderError, LexiconError), match=f"words.txt: .*{message}"):
         Lexicon.read(path, PIECES)
 
 
 def test_a_lexicon_that_is_not_there(tmp_path):
     for path in (tmp_path / "none.txt", tmp_path):
-        with pytest.raises(DecoderError, match=f"{path.name}: .*give a lexicon"):
+        with pytest.raises(LexiconError, match=f"{path.name}: .*give a lexicon"):
             Lexicon.read(path, PIECES)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.corpora.synthetic import DIGITS, Espeak, generate, record, sentence, split_voices
+from asr.corpora.synthetic import DIGITS, generate, record, sentence, split_voices
 from asr.errors import ManifestError
+from asr.espeak import Espeak
 from asr.options import SyntheticConfig
 
 

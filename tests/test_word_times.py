@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.config import load_recipe
-from asr.corpora.synthetic import Espeak, sentence
+from asr.corpora.synthetic import sentence
 from asr.decoding.beam import BeamDecoder
 from asr.decoding.decoder import GreedyDecoder, WordDecoder
 from asr.decoding.hotwords import Phrase
 from asr.decoding.lexicon import Lexicon
+from asr.espeak import Espeak
 from asr.lm.ngram import NgramModel
 from asr.manifest import Utterance, write_manifest
 from asr.options import BeamConfig, DecoderConfig

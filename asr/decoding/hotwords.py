@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from asr.decoding.arrays import Hotwords, frozen
-from asr.decoding.lexicon import Lexicon, read_lines
+from asr.decoding.lexicon import Lexicon
 from asr.errors import DecoderError
+from asr.files import read_lines
 
 EDGE = 0  # the symbol at both ends of a word
 MOST_VARIANTS = 64  # pronunciations of one phrase
@@ -34,7 +35,7 @@ def read_hotwords(path: Path, boost: float) -> list[Phrase]:
     Raises `DecoderError` naming file and line.
     """
     phrases = []
-    for number, line in enumerate(read_lines(path, "give a file of hotwords, one phrase a line"), 1):
+    for number, line in enumerate(read_lines(path, DecoderError, "give a file of hotwords, one phrase a line"), 1):
         text, _, own = line.partition("\t")
         if not line.strip() or line.startswith("#"):
             continue

@@ -1,6 +1,5 @@
 """Lexicons: which words there are and how tokens spell them, compiled to the tree that the search walks."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,10 +11,8 @@ from asr.decoding.arrays import ROOT, UNKNOWN, Graph, frozen
 from asr.errors import DecoderError
 from asr.kernel import compiled
 from asr.lm.ngram import NgramModel
+from asr.pronunciation import read_rows
 from asr.text import BLANK, name_characters
-
-MARKUP = re.compile(r"<[^<>]*>")  # <s>, </s>, <unk>: not words that anybody says
-VARIANT = re.compile(r"\(\d+\)$")  # CMUdict's mark of a second pronunciation, as in READ(2)
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ class Lexicon:
         Raises `DecoderError` when half of what it expects to be said cannot be written by the model, as with
         upper case against lower case.
         """
-        words = [word for word in lm.words if not MARKUP.fullmatch(word)]
+        words = lm.spoken_words
         lexicon = cls.of_words(words, pieces)
         if not words:
             raise DecoderError(f"{name}: no words but markup in this language model")
@@ -138,19 +135,13 @@ class Lexicon:
 
     @classmethod
     def read(cls, path: Path, pieces: Sequence[str]) -> "Lexicon":
-        """A word a line, or a word and its tokens a line, as in CMUdict (`READ(2)  R EH1 D`; `;;;` comments)."""
-        lines = read_lines(path, "give a lexicon, one word a line")
-        rows = [line.partition(" #")[0].split() for line in lines if line.strip() and not line.startswith((";;;", "#"))]
-        rows = [row for row in rows if row]
-        if not rows:
-            raise DecoderError(f"{path}: no words; give one word a line, with its tokens behind it or without")
-        if any(len(row) > 1 for row in rows):
-            if short := [row[0] for row in rows if len(row) == 1]:
-                raise DecoderError(f"{path}: '{short[0]}' has no tokens, other words have")
+        """A word a line, or a word and its tokens a line: see `asr.pronunciation.read_rows`."""
+        rows = read_rows(path)
+        if rows[0][1]:
             tokens = set(pieces)
-            entries = [(VARIANT.sub("", row[0]), [_unstressed(name, tokens) for name in row[1:]]) for row in rows]
+            entries = [(word, [_unstressed(name, tokens) for name in names]) for word, names in rows]
             return _named(path, lambda: cls.of_pronunciations(entries, pieces))
-        lexicon = cls.of_words([row[0] for row in rows], pieces)
+        lexicon = cls.of_words([word for word, _ in rows], pieces)
         if lexicon.left_out_words:
             raise DecoderError(
                 f"{path}: {lexicon.left_out_words} words have characters that the model cannot write: "
@@ -192,16 +183,6 @@ class Lexicon:
                 start_target[token] = _walk(self.token_symbols[token], child_begin, children, symbol)
         arrays = edge_begin, edge_token, edge_target, word_begin, node_word, self.starts, start_target, lm_word, ahead
         return Graph(*map(frozen, arrays)), ahead
-
-
-def read_lines(path: Path, remedy: str) -> list[str]:
-    """The lines of a UTF-8 text file; raises `DecoderError` naming it."""
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DecoderError(f"{path}: {error.strerror}; {remedy}") from error
-    except UnicodeDecodeError as error:
-        raise DecoderError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
 
 
 def _unstressed(name: str, tokens: set[str]) -> str:

@@ -56,6 +56,11 @@ class TextReader:
         """Word of each id, so far."""
         return list(self._ids)
 
+    @property
+    def spoken_words(self) -> list[str]:
+        """The words of the text, so far."""
+        return self.words[END_ID + 1 :]
+
     def __iter__(self) -> Iterator[np.ndarray]:
         self._raw = Vocabulary()  # pieces between white space
         self._offsets, self._expansions = [0], []  # what each piece becomes: the ids from offset to offset

@@ -1,6 +1,7 @@
 """N-gram language models as the decoder asks them: a state, a word -> ln P and the next state."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 
 from asr.kernel import kernel
 from asr.lm.trie import BEGIN, END, UNKNOWN, ByOrder, NgramArrays, Trie, link, search
+
+_MARKUP = re.compile(r"<[^<>]*>")
 
 __all__ = ["NgramArrays", "NgramModel", "find", "query"]
 
@@ -73,6 +76,11 @@ class NgramModel(ByOrder):
         if isinstance(self._words, bytes):
             return self._words.decode().split("\n")
         return list(self._words)
+
+    @property
+    def spoken_words(self) -> list[str]:
+        """The words without <s>, </s>, <unk> and other markup, which nobody says."""
+        return [word for word in self.words if not _MARKUP.fullmatch(word)]
 
     @cached_property
     def index(self) -> Mapping[str, int]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from asr.errors import ConfigError, LanguageModelError
+from asr.files import is_among
+from asr.lm import ARPA_NAMES
 from asr.lm.arpa import read_arpa, write_arpa
 from asr.lm.compiled import SUFFIX, compiled_path, fingerprint, save_compiled
 from asr.lm.corpus import UNKNOWN_ID, TextReader
@@ -18,7 +20,6 @@ from asr.lm.trie import Trie
 from asr.options import LmConfig
 from asr.progress import progress_bar, track
 
-_ARPA_NAMES = (".arpa", ".arpa.gz", ".arpa.xz")
 _SPECIAL = 3  # <unk>, <s>, </s>
 
 
@@ -107,9 +108,9 @@ def _check(paths: Sequence[Path], config: LmConfig, output: Path | None) -> None
     prune = config.prune
     if not paths:
         raise LanguageModelError("no TEXT: name text files or manifests")
-    if output and not output.name.endswith((*_ARPA_NAMES, SUFFIX)):
-        raise ConfigError(f"{output}: not a model by its name; end it in {', '.join(_ARPA_NAMES)} or {SUFFIX}")
-    if output and any(output.exists() and path.exists() and path.samefile(output) for path in paths):
+    if output and not output.name.endswith((*ARPA_NAMES, SUFFIX)):
+        raise ConfigError(f"{output}: not a model by its name; end it in {', '.join(ARPA_NAMES)} or {SUFFIX}")
+    if output and is_among(output, paths):
         raise ConfigError(f"{output}: would be written over, but is a TEXT; choose another --output")
     if len(prune) > config.order:
         raise ConfigError(f"--prune has {len(prune)} values, --order is {config.order}: give one an order at most")

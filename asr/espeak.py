@@ -1,0 +1,124 @@
+"""espeak-ng, a formant synthesiser: text -> speech, and words -> phones.
+
+It comes with its data in the wheel `espeakng-loader`; its library is called through ctypes.
+"""
+
+import ctypes
+import functools
+import re
+from pathlib import Path
+
+import numpy as np
+
+from asr.errors import AsrError
+
+# Not the voice of a person who speaks: a speed experiment, effects that hide the words, whispers and robots.
+EXCLUDED_VOICES = re.compile(r"fast|Demonic|croak|whisperf?|.*Robot|robosoft\d*")
+
+
+class Espeak:
+    """The espeak-ng library, which keeps one state for the whole process."""
+
+    def __init__(self):
+        self._library, self.sample_rate = _start_library()
+
+    def voices(self) -> list[str]:
+        """Names of the voice variants."""
+        import espeakng_loader
+
+        folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
+        return sorted(path.name for path in folder.iterdir() if not EXCLUDED_VOICES.fullmatch(path.name))
+
+    def use(self, voice: str) -> None:
+        """Speak with a voice, `en-us` or `en-us+VARIANT`, from now on; raises `AsrError` if there is no such voice."""
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise AsrError(f"espeak-ng has no voice '{voice}'; is espeakng-loader installed whole?")
+
+    def phones(self, text: str) -> list[str]:
+        """What the voice in use says for `text`, in symbols of the International Phonetic Alphabet without stress.
+
+        A symbol stands for one of espeak-ng's own phonemes, which may be two phones: `aɪɚ`, `ɔːɹ`.
+        """
+        rest, clauses = ctypes.c_char_p(text.encode()), []
+        while rest:  # set to null after the last clause
+            clauses.append(self._library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA_SEPARATED).decode())
+        return _STRESS.sub("", " ".join(clauses)).split()
+
+    def say(self, text: str, voice: str, words_per_minute: int, pitch: int) -> np.ndarray:
+        """Speak `text`: `(samples,)` float32 at `sample_rate`. `pitch` is 0 to 99, 50 being the voice's own."""
+        return self.say_words(text, voice, words_per_minute, pitch)[0]
+
+    def say_words(
+        self, text: str, voice: str, words_per_minute: int, pitch: int
+    ) -> tuple[np.ndarray, list[tuple[str, float]]]:
+        """As `say`, and each word with the second at which it begins.
+
+        The synthesiser may speak words as one that belong together ("off the").
+        """
+        library, pieces, words = self._library, [], []
+
+        @_CALLBACK
+        def collect(samples, count, events):
+            if count > 0:
+                pieces.append(np.ctypeslib.as_array(samples, (count,)).astype(np.float32) / 32768)
+            event = 0
+            while events[event].type != _LIST_ENDS:
+                if events[event].type == _WORD:
+                    first = events[event].text_position - 1
+                    words.append((text[first : first + events[event].length], events[event].sample / self.sample_rate))
+                event += 1
+            return 0
+
+        # Breath and noise are random; without this their seed is the time of day.
+        library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        library.espeak_SetSynthCallback(collect)
+        self.use(voice)
+        library.espeak_SetParameter(_RATE, words_per_minute, 0)
+        library.espeak_SetParameter(_PITCH, pitch, 0)
+        encoded = text.encode()
+        library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
+        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32), words
+
+
+class _Event(ctypes.Structure):
+    """espeak_EVENT of speak_lib.h."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),  # in characters, from 1
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),  # milliseconds
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+_SYNCHRONOUS, _RATE, _PITCH, _UTF8, _LIST_ENDS, _WORD = 2, 1, 3, 1, 0, 1  # constants of speak_lib.h
+_IPA_SEPARATED = 0x02 | ord(" ") << 8
+_STRESS = re.compile("[ˈˌ]")
+
+
+@functools.cache
+def _start_library() -> tuple[ctypes.CDLL, int]:
+    import espeakng_loader
+
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    library.espeak_Synth.argtypes = [
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_uint,
+        ctypes.c_int,
+        ctypes.c_uint,
+        ctypes.c_uint,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+    ]
+    library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_char_p), ctypes.c_int, ctypes.c_int]
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
+    if sample_rate <= 0:
+        raise AsrError("espeak-ng does not start; is espeakng-loader installed whole?")
+    return library, sample_rate
