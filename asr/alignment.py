@@ -127,7 +127,7 @@ def _listen(recognizer: Recognizer, sound: Path) -> tuple[np.ndarray, float]:
         for segment in segments(recognizer, [source], 120.0, advance):
             if segment.ending and segment.ending.error:
                 raise segment.ending.error
-            parts.append(segment.emission)
+            parts.append(recognizer.file.of_tokens(segment.emission))
             samples = segment.ending.samples if segment.ending else 0
     return np.concatenate(parts), samples / recognizer.sample_rate
 

@@ -99,7 +99,7 @@ def _emission(recognizer: Recognizer, item: Scored) -> Emission:
         reference=item.reference,
         hypothesis=item.hypothesis,
         log_mel=recognizer.log_mel(samples).numpy(),
-        log_probabilities=recognizer.emissions([samples])[0],
+        log_probabilities=recognizer.file.of_tokens(recognizer.emissions([samples])[0]),
         pieces=recognizer.file.tokenizer.pieces,
         hop_seconds=recognizer.file.features.hop_seconds,
         frame_seconds=recognizer.file.frame_seconds,

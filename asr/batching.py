@@ -31,7 +31,9 @@ class Batch:
     lengths: Tensor  # (batch,) frames of each utterance
     tokens: Tensor  # (sum of token counts,) the references end to end, as torch's CTC loss takes them
     token_lengths: Tensor  # (batch,)
-    frames_needed: Tensor  # (batch,) fewest output frames in which CTC can write each reference
+    phones: Tensor  # (sum of phone counts,) likewise; none where the network names no phones
+    phone_lengths: Tensor  # (batch,)
+    frames_needed: Tensor  # (batch,) fewest output frames in which CTC can write each reference, and its phones
 
     def tensors(self) -> dict[str, Tensor]:
         """All but the positions, by name."""
@@ -114,8 +116,10 @@ class BatchDataset(Dataset):
         augment: AugmentConfig | None = None,
         seed: int = 0,
         epoch: int = 0,
+        phones: Sequence[Sequence[int]] | None = None,
     ):
         self._features, self._tokens, self._plan = features, tokens, plan
+        self._phones = phones or [()] * len(tokens)
         self._augment, self._seed, self._epoch = augment, seed, epoch
 
     def __len__(self) -> int:
@@ -124,15 +128,9 @@ class BatchDataset(Dataset):
     def __getitem__(self, position: int) -> Batch:
         indices = self._plan[position]
         features, lengths = pad([self._augmented(index) for index in indices], self._features.config.hop_seconds)
-        tokens = [self._tokens[index] for index in indices]
-        return Batch(
-            tuple(indices),
-            features,
-            lengths,
-            torch.tensor([token for row in tokens for token in row], dtype=torch.long),
-            torch.tensor([len(row) for row in tokens]),
-            torch.tensor([frames_needed(row) for row in tokens]),
-        )
+        tokens, phones = ([each[index] for index in indices] for each in (self._tokens, self._phones))
+        needed = [max(map(frames_needed, rows)) for rows in zip(tokens, phones, strict=True)]
+        return Batch(tuple(indices), features, lengths, *_joined(tokens), *_joined(phones), torch.tensor(needed))
 
     def _augmented(self, index: int) -> np.ndarray:
         features = self._features(self._epoch, index)
@@ -141,6 +139,11 @@ class BatchDataset(Dataset):
         # Another stream of random numbers than the sound's changes have.
         random = np.random.default_rng((self._seed, self._epoch, index, 1))
         return augment_features(features, self._augment, self._features.config.hop_seconds, random)
+
+
+def _joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """All rows end to end, and their lengths."""
+    return torch.tensor([token for row in rows for token in row], dtype=torch.long), torch.tensor(list(map(len, rows)))
 
 
 def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iterator[Batch]:

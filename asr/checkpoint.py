@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -36,24 +37,46 @@ class ModelFile:
     architecture: ModelConfig
     tokenizer: Tokenizer
     training: dict[str, Any]  # data, time, measured dev WER, versions
+    phones: tuple[str, ...] = ()  # names of the phones, the blank first, of a network with a phone layer
 
     @property
     def frame_seconds(self) -> float:
         """Seconds from one output frame to the next."""
         return self.features.hop_seconds * self.architecture.subsampling
 
+    def of_tokens(self, emission: np.ndarray) -> np.ndarray:
+        """The log-probabilities of the tokens, `(..., tokens)`, in what the network says."""
+        return emission[..., : len(self.tokenizer.pieces)]
 
-def save_model(path: str | os.PathLike, contents: ModelFile) -> None:
-    """Write a model file."""
+    def of_phones(self, emission: np.ndarray) -> np.ndarray:
+        """The log-probabilities of the phones, `(..., phones)`, in what the network says."""
+        return emission[..., len(self.tokenizer.pieces) :]
+
+
+def save_model(path: str | os.PathLike, contents: ModelFile, weights: torch.dtype = torch.float32) -> None:
+    """Write a model file, its weights in this type; `load_model` makes 32 bits of them again."""
     metadata = {
         "format_version": FORMAT_VERSION,
         "features": to_values(contents.features),
         "text": to_values(contents.text),
         "model": to_values(contents.architecture),
         "tokenizer": contents.tokenizer.to_json(),
+        "phones": contents.phones,
         "training": contents.training,
     }
-    _write(path, contents.model.state_dict(), metadata)
+    _write(path, {name: tensor.to(weights) for name, tensor in contents.model.state_dict().items()}, metadata)
+
+
+def halve(path: str | os.PathLike, output: str | os.PathLike) -> None:
+    """Write a model file again with weights of 16 bits, which are half as large and good to three digits.
+
+    Raises `ModelFileError` when the file cannot be used, or has weights too large for 16 bits.
+    """
+    contents = load_model(path)
+    limit = torch.finfo(torch.float16).max
+    if not all(tensor.abs().max() <= limit for tensor in contents.model.state_dict().values()):
+        raise ModelFileError(f"{path}: has weights above {limit:g}, which 16 bits cannot hold")
+    save_model(output, contents, torch.float16)
 
 
 def load_model(path: str | os.PathLike) -> ModelFile:
@@ -68,7 +91,8 @@ def load_model(path: str | os.PathLike) -> ModelFile:
         architecture = from_values(ModelConfig, metadata["model"], str(path))
         tokenizer = load_tokenizer(metadata["tokenizer"])
         with torch.device("meta"):  # where a size that is a lie takes no memory
-            model = AcousticModel(architecture, features.mels, len(tokenizer.pieces))
+            phones = tuple(metadata.get("phones", ()))
+            model = AcousticModel(architecture, features.mels, len(tokenizer.pieces), len(phones))
         _check_shapes(model, tensors)
         # Not copied: memory for the copy, without contents at first, would have PyTorch load its compiler (a second).
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
@@ -77,7 +101,7 @@ def load_model(path: str | os.PathLike) -> ModelFile:
         raise ModelFileError(f"{path}: damaged, or not made by this program ({reason}); copy it again") from error
     if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
         raise ModelFileError(f"{path}: damaged, it has weights that are no numbers; copy it again")
-    return ModelFile(model.eval(), features, text, architecture, tokenizer, metadata.get("training", {}))
+    return ModelFile(model.eval(), features, text, architecture, tokenizer, metadata.get("training", {}), phones)
 
 
 def _check_shapes(model: AcousticModel, tensors: dict[str, Tensor]) -> None:

@@ -14,6 +14,7 @@ from asr.corpora import LAYOUTS
 from asr.defaults import decoder_of, recipe_of, with_options
 from asr.errors import AsrError, ConfigError, one_line
 from asr.messages import tell
+from asr.models import ENGLISH
 from asr.options import (
     AlignConfig,
     AuditionConfig,
@@ -34,6 +35,7 @@ from asr.values import validate
 
 Options = arg(name="")
 ModelPath = Annotated[Path, arg(aliases=["-m"], metavar="MODEL")]
+ModelOrEnglish = Annotated[Path, arg(name="model", aliases=["-m"], metavar="MODEL", help_behavior_hint="")]
 OutputFolder = Annotated[Path | None, arg(aliases=["-o"], metavar="DIR")]
 Texts = Annotated[tuple[Path, ...], tyro.conf.Positional, arg(metavar="TEXT")]
 Layout = Literal[tuple(sorted(LAYOUTS))]
@@ -107,15 +109,15 @@ def augment(
 
 def transcribe(
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional, arg(metavar="INPUT")],
-    model: ModelPath,
     options: Annotated[TranscribeConfig, Options],
+    model: ModelOrEnglish = ENGLISH,
     output: OutputFolder = None,
 ) -> int:
     """Sound files -> words. Every input is tried; the status is 0 only if all of them could be read.
 
     Args:
         inputs: Sound files, folders (walked), globs, or - for standard input.
-        model: Model file, as `asr train` writes it.
+        model: Model file, as `asr train` writes it. Without it: the English one that comes with the program.
         output: Folder for one file an input and format; names never collide. Without it: standard output.
     """
     from asr.job import transcribe
@@ -126,8 +128,8 @@ def transcribe(
 def align(
     sound: Annotated[Path, tyro.conf.Positional, arg(metavar="SOUND")],
     text: Annotated[Path, tyro.conf.Positional, arg(metavar="TEXT")],
-    model: ModelPath,
     options: Annotated[AlignConfig, Options],
+    model: ModelOrEnglish = ENGLISH,
     output: OutputFolder = None,
 ) -> int:
     """A recording and what was said in it -> when each word was said. Differences between the two are told.
@@ -135,7 +137,7 @@ def align(
     Args:
         sound: Sound file, of any length.
         text: Text file (UTF-8) with the words in the order in which they were said.
-        model: Model file, as `asr train` writes it.
+        model: Model file, as `asr train` writes it. Without it: the English one that comes with the program.
         output: Folder for one file a format, named as the sound file. Without it: standard output.
     """
     from asr.alignment import align_recording
@@ -158,14 +160,14 @@ def align(
 
 
 def listen(
-    model: ModelPath,
     options: Annotated[ListenConfig, Options],
+    model: ModelOrEnglish = ENGLISH,
     source: Annotated[Literal["microphone", "-"], tyro.conf.Positional, arg(metavar="SOURCE")] = "microphone",
 ) -> int:
     """Words while someone speaks: partial ones as they come, and those that stay. Ctrl-C ends it.
 
     Args:
-        model: Model file, as `asr train` writes it.
+        model: Model file, as `asr train` writes it. Without it: the English one that comes with the program.
         source: 'microphone', or - for raw samples from standard input: `ffmpeg -i x -f s16le -ac 1 -ar 16000 - |`.
     """
     from asr.listening import microphone, raw_samples, show
@@ -182,15 +184,15 @@ def listen(
 
 def evaluate(
     manifest: Annotated[Path, tyro.conf.Positional, arg(metavar="MANIFEST")],
-    model: ModelPath,
     options: Annotated[EvaluateConfig, Options],
+    model: ModelOrEnglish = ENGLISH,
     output: OutputFolder = None,
 ) -> int:
     """Word error rate on recordings with known transcripts, with its interval, breakdowns and worst utterances.
 
     Args:
         manifest: Utterances to score, as `asr prepare` writes them.
-        model: Model file, as `asr train` writes it.
+        model: Model file, as `asr train` writes it. Without it: the English one that comes with the program.
         output: Folder for report.json, report.md and report.html. Without it: only standard output.
     """
     from asr.assessment import assess
@@ -344,15 +346,15 @@ def lexicon(
 
 def inspect_sound(
     sound: Annotated[Path, tyro.conf.Positional, arg(metavar="SOUND")],
-    model: ModelPath,
     output: Annotated[Path, arg(aliases=["-o"], metavar="PICTURE")],
     options: Annotated[InspectConfig, Options],
+    model: ModelOrEnglish = ENGLISH,
 ) -> int:
     """What the network does with a recording, in one picture: features, layers, posteriors, words as they come.
 
     Args:
         sound: Sound file.
-        model: Model file, as `asr train` writes it.
+        model: Model file, as `asr train` writes it. Without it: the English one that comes with the program.
         output: The picture: .html, which plays the sound too, or .png, which can write the scripts that a font is
             installed for.
     """
@@ -360,6 +362,23 @@ def inspect_sound(
 
     inspection = inspect_sound(sound, model, output, validate(options, "options"))
     print(f"{one_line(inspection.title)}\nheard    {inspection.transcript.text}\npicture  {one_line(str(output))}")
+    return 0
+
+
+def halve(
+    model: Annotated[Path, tyro.conf.Positional, arg(metavar="MODEL")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+) -> int:
+    """A model file -> the same at half the size: weights of 16 bits instead of 32.
+
+    Args:
+        model: Model file, as `asr train` writes it.
+        output: The smaller one; it is used like any other.
+    """
+    from asr.checkpoint import halve
+
+    halve(model, output)
+    print(f"model  {one_line(str(output))}")
     return 0
 
 
@@ -391,6 +410,7 @@ def run(arguments: list[str]) -> int:
         "score": score,
         "compare": compare,
         "tune": with_options(tune, TuneConfig(search=search)),
+        "halve": halve,
         "info": info,
         "lexicon": lexicon,
         "lm": Subcommands("N-gram language models: make, compile and measure them.", lm_commands),

@@ -27,6 +27,9 @@ class DataConfig:
     train: tuple[Path, ...] = ()
     #: Manifests that judge each epoch: for early stopping and for choosing checkpoints, never for learning.
     dev: tuple[Path, ...] = ()
+    #: Pronunciations, as in CMUdict, of all words of the transcripts (`asr lexicon` makes them): what model.phone_layer
+    #: learns. Of a word that has several, the first one counts.
+    lexicon: Path | None = None
     #: Seconds. Longer recordings are an error: one of them would decide the memory that every batch needs.
     max_seconds: PositiveReal = 35.0
 
@@ -148,6 +151,14 @@ class ModelConfig:
     width: Size = 256
     #: Share of activations set to zero between layers while training.
     dropout: Share = 0.2
+    #: Layer, counted from 1, that names phones, by a CTC head of its own; layers above it hear what it named
+    #: (self-conditioning, Nozaki & Komatsu 2021). English letters are easier to find by way of phones, and a
+    #: pronunciation lexicon can be searched with them. Needs data.lexicon. 0: none.
+    phone_layer: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+
+    def __post_init__(self):
+        if self.phone_layer > self.layers:
+            raise ValueError(f"phone_layer: there are {self.layers} layers, so not {self.phone_layer}")
 
 
 @dataclass(frozen=True)
@@ -174,6 +185,8 @@ class TrainingConfig:
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     #: AdamW's decoupled weight decay, on matrices only.
     weight_decay: NotNegativeReal = 1e-2
+    #: Share of the phones in the loss, the tokens having the rest; only with model.phone_layer.
+    phone_weight: Share = 0.5
     #: Largest gradient norm; longer gradients are scaled down to it. The norm before clipping is logged.
     clip_norm: PositiveReal = 5.0
     #: Decay of the moving average of the weights at each step, such as 0.999; the average is what is measured on dev
@@ -237,6 +250,7 @@ def load_recipe(path: Path) -> Recipe:
         recipe.data,
         train=tuple(below(folder, name) for name in recipe.data.train),
         dev=tuple(below(folder, name) for name in recipe.data.dev),
+        lexicon=recipe.data.lexicon and below(folder, recipe.data.lexicon),
     )
     noise = recipe.augment.noise and below(folder, recipe.augment.noise)
     augment = dataclasses.replace(recipe.augment, noise=noise)

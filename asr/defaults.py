@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.config import Recipe, load_recipe
+from asr.models import ENGLISH
 from asr.options import DecoderConfig, load_decoder
 
 TAKE_RECIPE = ("train", "augment")
@@ -21,7 +22,8 @@ def recipe_of(arguments: Sequence[str]) -> Recipe:
 
 
 def decoder_of(arguments: Sequence[str]) -> DecoderConfig:
-    """The decoder's defaults for the model that a command line names, as far as they go with its other options."""
+    """The decoder's defaults for the model that a command line names, or the English one, as far as they go with its
+    other options."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-m", "--model")
     parser.add_argument("--lm")
@@ -30,9 +32,9 @@ def decoder_of(arguments: Sequence[str]) -> DecoderConfig:
         named = parser.parse_known_args(arguments)[0]
     except argparse.ArgumentError:  # which tyro will tell better
         return DecoderConfig()
-    if not named.model or arguments[0] not in TAKE_DECODER:
+    if arguments[0] not in TAKE_DECODER:
         return DecoderConfig()
-    return load_decoder(Path(named.model), named.lm, named.decoder)
+    return load_decoder(Path(named.model or ENGLISH), named.lm, named.decoder)
 
 
 def with_options(command: Callable, options: Any) -> Callable:

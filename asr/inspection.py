@@ -66,7 +66,7 @@ def look_inside(recognizer: Recognizer, sound: Path, model: str, config: Inspect
     """Everything that is shown of a recording's first seconds."""
     duration = probe(sound).duration
     samples = load_audio(sound, recognizer.sample_rate, 0.0, min(duration, config.seconds)).samples
-    log_probabilities = recognizer.emissions([samples])[0]
+    log_probabilities = recognizer.file.of_tokens(recognizer.emissions([samples])[0])
     lengths = np.array([len(log_probabilities)])
     transcript, partials = listen(recognizer, samples, config.partials)
     return Inspection(

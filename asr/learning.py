@@ -97,28 +97,39 @@ class Learner:
 
     def _loss(self, batch: Batch) -> tuple[Tensor, int]:
         """CTC loss (Graves et al. 2006) in nats, summed over the batch, and how many utterances it leaves out because
-        they have fewer output frames than their tokens need."""
+        they have fewer output frames than their tokens, or their phones, need."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             features = batch.features.to(self.device, non_blocking=True)
             output, _ = self._network(features, batch.lengths.to(self.device, non_blocking=True))
         if self.device.type == "mps":
             output = output.cpu()  # there is no CTC loss on Apple's GPUs
-        lengths, tokens, token_lengths = self.model.output_lengths(batch.lengths), batch.tokens, batch.token_lengths
+        lengths = self.model.output_lengths(batch.lengths)
         fits = batch.frames_needed <= lengths
         short = int((~fits).sum())
         if short:
-            rows = zip(tokens.split(token_lengths.tolist()), fits.tolist(), strict=True)
-            tokens = torch.cat([tokens[:0], *(row for row, fit in rows if fit)])
-            output, lengths, token_lengths = output[fits.to(output.device)], lengths[fits], token_lengths[fits]
+            output, lengths = output[fits.to(output.device)], lengths[fits]
         if short == len(fits):
             return output.sum(), short  # zero, with gradients that are zero
-        if output.device.type == "cpu":
-            return CtcLoss.apply(output, tokens, lengths, token_lengths), short
-        tokens = tokens.to(output.device, non_blocking=True)
-        return ctc_loss(output.transpose(0, 1), tokens, lengths, token_lengths, reduction="sum"), short
+        tokens = self.model.head.out_features
+        loss = _ctc(output[..., :tokens], lengths, batch.tokens, batch.token_lengths, fits)
+        if self.model.phone_layer:
+            phones = _ctc(output[..., tokens:], lengths, batch.phones, batch.phone_lengths, fits)
+            loss = loss + self.config.phone_weight * (phones - loss)
+        return loss, short
 
     def _unsynchronized(self) -> contextlib.AbstractContextManager:
         return self._network.no_sync() if self.group.size > 1 else contextlib.nullcontext()
+
+
+def _ctc(output: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, fits: Tensor) -> Tensor:
+    """The CTC loss in nats, summed, of the utterances that fit into their frames; `output` and `lengths` are theirs,
+    the rest is of all."""
+    rows = zip(tokens.split(token_lengths.tolist()), fits.tolist(), strict=True)
+    tokens, token_lengths = torch.cat([row for row, fit in rows if fit]), token_lengths[fits]
+    if output.device.type == "cpu":
+        return CtcLoss.apply(output, tokens, lengths, token_lengths)
+    tokens = tokens.to(output.device, non_blocking=True)
+    return ctc_loss(output.transpose(0, 1), tokens, lengths, token_lengths, reduction="sum")
 
 
 @contextlib.contextmanager

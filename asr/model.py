@@ -80,10 +80,10 @@ class AcousticModel(nn.Module):
     """Subsampling, the layers of one encoder family, and a linear CTC head.
 
     Layers that have no residual connection, the recurrent ones, are followed by layer normalisation and dropout.
-    Token 0 is the blank.
+    Token 0 is the blank, and so is phone 0 where there are phones.
     """
 
-    def __init__(self, config: ModelConfig, mels: int, tokens: int):
+    def __init__(self, config: ModelConfig, mels: int, tokens: int, phones: int = 0):
         super().__init__()
         family = FAMILIES[config.encoder]
         self.subsampling = ConvSubsampling(config.subsampling, mels, config.channels)
@@ -96,6 +96,10 @@ class AcousticModel(nn.Module):
             self.norms.append(nn.Identity() if bare else nn.LayerNorm(size))
         self.dropout = Dropout(0.0 if family.residual else config.dropout)
         self.head = nn.Linear(size, tokens)
+        self.phone_layer = config.phone_layer if phones else 0
+        if self.phone_layer:
+            size = self.layers[self.phone_layer - 1].size
+            self.phone_head, self.phone_feedback = nn.Linear(size, phones), nn.Linear(phones, size)
 
     @property
     def context(self) -> tuple[float, float]:
@@ -116,17 +120,24 @@ class AcousticModel(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features `(batch, frames, mels)` and their lengths `(batch,)` in frames -> float32 log-probabilities
-        `(batch, output frames, tokens)` and their lengths; what lies behind a length means nothing."""
+        `(batch, output frames, tokens + phones)`, those of the tokens first, and their lengths; what lies behind a
+        length means nothing."""
         outputs = self.layer_outputs(features, lengths)
-        return torch.log_softmax(self.head(outputs[-1]).float(), dim=-1), self.output_lengths(lengths)
+        logits = [self.head(outputs[-1])]
+        if self.phone_layer:
+            logits.append(self.phone_head(outputs[self.phone_layer - 1]))
+        log_probabilities = [torch.log_softmax(each.float(), dim=-1) for each in logits]
+        return torch.cat(log_probabilities, dim=-1), self.output_lengths(lengths)
 
     def layer_outputs(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         """What each layer hands on, `(batch, output frames, size)`, of features as `forward` takes them."""
         x, lengths = self.subsampling(features, lengths)
         span, outputs = Span(lengths, x.shape[1]), []
-        for layer, norm in zip(self.layers, self.norms, strict=True):
+        for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True), start=1):
             x = self.dropout(norm(layer(x, span)))
             outputs.append(x)
+            if number == self.phone_layer:
+                x = x + self.phone_feedback(torch.softmax(self.phone_head(x), dim=-1))
         return outputs
 
     def parameter_count(self) -> int:

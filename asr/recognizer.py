@@ -16,6 +16,7 @@ from asr.decoding.decoder import Decoding, make_decoder
 from asr.device import choose_device, choose_precision
 from asr.errors import AudioError
 from asr.features import LogMel
+from asr.models import ENGLISH
 from asr.options import DecoderConfig, load_decoder
 from asr.transcript import Alternative, Transcript, Word
 
@@ -38,7 +39,7 @@ class Recognizer:
         precision: str = "float32",
     ):
         self.file = file
-        self.decoder = make_decoder(decoder or DecoderConfig(), file.tokenizer, file.text)
+        self.decoder = make_decoder(decoder or DecoderConfig(), file.tokenizer, file.text, file.phones)
         self.device = choose_device(device)
         self._dtype, _ = choose_precision(precision, self.device)
         self._model = file.model.to(self.device).eval()
@@ -47,12 +48,13 @@ class Recognizer:
     @classmethod
     def load(
         cls,
-        path: str | os.PathLike,
+        path: str | os.PathLike = ENGLISH,
         device: str = "auto",
         decoder: DecoderConfig | None = None,
         precision: str = "float32",
     ) -> "Recognizer":
-        """Read a model file; raises `asr.errors.ModelFileError` when it cannot be used.
+        """Read a model file, or the English one that comes with the program; raises `asr.errors.ModelFileError` when
+        it cannot be used.
 
         Without `decoder` the one of the decoder.toml beside the model is used if there is one, else greedy decoding.
         `device` and `precision` are those of `asr.options.RunConfig`.
@@ -97,12 +99,12 @@ class Recognizer:
         return self._log_mel(torch.as_tensor(samples, dtype=torch.float32))
 
     def emissions(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Log-probabilities of several recordings at once: `(samples,)` each -> `(output frames, tokens)` each."""
+        """Log-probabilities of several recordings at once: `(samples,)` each -> `(output frames, tokens + phones)`."""
         return self.log_probabilities([self.log_mel(samples).numpy() for samples in recordings])
 
     @torch.inference_mode()
     def log_probabilities(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What the network says of several recordings at once: `(frames, mels)` each -> `(output frames, tokens)`."""
+        """What the network says of several recordings at once: `(frames, mels)` each -> as `emissions`."""
         padded, lengths = pad(features, self.file.features.hop_seconds)
         with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
             log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))

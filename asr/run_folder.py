@@ -29,6 +29,7 @@ FREE_OPTIONS = (
     "output",
     "data.train",
     "data.dev",
+    "data.lexicon",
     "training.accumulate",
     "training.cache",
     "training.cache_gigabytes",

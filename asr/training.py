@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +49,7 @@ class DevResult:
 
     wer: float
     cer: float
+    per: float | None  # phone error rate, where there are phones
     blank_rate: float  # share of output frames whose best token is the blank
     hypotheses: list[str]
 
@@ -95,7 +96,8 @@ class Trainer:
         self.recipe, self.config, self.folder, self.group = recipe, recipe.training, folder, group
         self.train_corpus, self.dev_corpus, self.tokenizer = train_corpus, dev_corpus, tokenizer
         torch.manual_seed(self.config.seed)
-        self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces))
+        phones = len(train_corpus.phone_pieces)
+        self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces), phones)
         self.learner = Learner(self.model, self.config, group)
         self.train_features = CorpusFeatures(
             train_corpus.utterances, recipe.features, recipe.augment, self.config.seed, self.config.epochs
@@ -145,8 +147,11 @@ class Trainer:
             write_curves(self.folder.metrics, self.folder.page)
             self.log.say(f"curves: {self.folder.page}")
             recipe, summary = self.recipe, self._summary(result, chosen)
-            contents = ModelFile(self.model, recipe.features, recipe.text, recipe.model, self.tokenizer, summary)
-            save_model(self.folder.model, contents)
+            phones = self.train_corpus.phone_pieces
+            save_model(
+                self.folder.model,
+                ModelFile(self.model, recipe.features, recipe.text, recipe.model, self.tokenizer, summary, phones),
+            )
             self.folder.drop_features()
 
     def _learn_epoch(self, interrupted: Callable[[], bool]) -> None:
@@ -249,20 +254,28 @@ class Trainer:
     @torch.inference_mode()
     def _measure(self) -> DevResult:
         self.model.eval()
-        corpus, device, hypotheses, blanks, frames = self.dev_corpus, self.learner.device, {}, 0, 0
+        corpus, device, blanks, frames = self.dev_corpus, self.learner.device, 0, 0
+        hypotheses, phones = {}, {}
         plan = plan_in_order(corpus.durations, 2 * self.config.batch_seconds)[self.group.rank :: self.group.size]
         dataset = BatchDataset(self.dev_features, corpus.tokens, plan)
         for batch in load_batches(dataset, self._workers(self.dev_features)):
             output, lengths = self.model(batch.features.to(device), batch.lengths.to(device))
             output, lengths = output.cpu().numpy(), lengths.cpu().numpy()
+            output, spoken = np.split(output, [len(self.tokenizer.pieces)], axis=-1)
             for index, tokens in zip(batch.utterances, greedy(output, lengths), strict=True):
                 hypotheses[index] = self.tokenizer.decode(tokens.indices)
+            if corpus.phones:
+                rows = (_as_words(tokens.indices) for tokens in greedy(spoken, lengths))
+                phones |= zip(batch.utterances, rows, strict=True)
             counts = blank_rate(output, lengths)
             blanks, frames = blanks + counts[0], frames + counts[1]
-        hypotheses = self.group.merge(hypotheses)
+        hypotheses, phones = self.group.merge(hypotheses), self.group.merge(phones)
         blanks, frames = self.group.sum([blanks, frames])
         ordered = [hypotheses[index] for index in range(len(corpus.texts))]
-        return DevResult(jiwer.wer(corpus.texts, ordered), jiwer.cer(corpus.texts, ordered), blanks / frames, ordered)
+        wer, cer, per = jiwer.wer(corpus.texts, ordered), jiwer.cer(corpus.texts, ordered), None
+        if corpus.phones:
+            per = jiwer.wer([_as_words(row) for row in corpus.phones], [phones[index] for index in range(len(ordered))])
+        return DevResult(wer, cer, per, blanks / frames, ordered)
 
     def _plan(self, epoch: int) -> list[list[int]]:
         return plan_epoch(self.train_features.durations(epoch), self.config.batch_seconds, self.config.seed, epoch)
@@ -275,8 +288,8 @@ class Trainer:
         return number * self.group.size + self.group.rank
 
     def _dataset(self, plan: list[list[int]]) -> BatchDataset:
-        tokens, seed, epoch = self.train_corpus.tokens, self.config.seed, self.progress.epoch
-        return BatchDataset(self.train_features, tokens, plan, self.recipe.augment, seed, epoch)
+        corpus, seed, epoch = self.train_corpus, self.config.seed, self.progress.epoch
+        return BatchDataset(self.train_features, corpus.tokens, plan, self.recipe.augment, seed, epoch, corpus.phones)
 
     def _workers(self, features: CorpusFeatures) -> int:
         return 0 if features.kept and self.learner.device.type == "cpu" else self.config.workers
@@ -343,16 +356,19 @@ class Trainer:
             "loss": progress.loss_sum / max(1, progress.token_count),
             "dev_wer": dev.wer,
             "dev_cer": dev.cer,
+            **({} if dev.per is None else {"dev_per": dev.per}),
             "blank_rate": dev.blank_rate,
             "too_short": progress.too_short,
             "seconds": progress.seconds,
         }
         self.log.record("epoch", progress.step, values | pace)
         mark = "  (best)" if progress.best[0][1] == progress.epoch else ""
+        phones = "" if dev.per is None else f"PER {dev.per:6.2%}  "
         self.log.say(
             f"epoch {progress.epoch + 1:3d}/{self.config.epochs}  loss {values['loss']:.3f}  dev WER {dev.wer:6.2%}  "
-            f"CER {dev.cer:6.2%}  blank {dev.blank_rate:.0%}  {pace['audio_seconds_per_second']:.0f} s/s  "
-            f"waiting {pace['waiting_share']:.1%}  {clock(progress.seconds)}{mark}"
+            f"CER {dev.cer:6.2%}  {phones}blank {dev.blank_rate:.0%}  "
+            f"{pace['audio_seconds_per_second']:.0f} s/s  waiting {pace['waiting_share']:.1%}  "
+            f"{clock(progress.seconds)}{mark}"
         )
         if progress.too_short:
             self.log.say(f"    left out: {progress.too_short} utterances with too few frames for their tokens")
@@ -380,6 +396,10 @@ class Trainer:
             "augment": _without_folders(to_values(self.recipe.augment)),
             "environment": environment(),
         }
+
+
+def _as_words(indices: Sequence[int]) -> str:
+    return " ".join(map(str, indices))
 
 
 def _without_folders(values: dict[str, Any]) -> dict[str, Any]:

@@ -112,6 +112,7 @@ class Bench:
     def __init__(self, recognizer: Recognizer, emissions: Sequence[np.ndarray], references: Sequence[str]):
         self._file, self._beam = recognizer.file, recognizer.decoder.beam
         self._emissions, self._references = emissions, references
+        self._searched = [recognizer.decoder.searched(emission) for emission in emissions]
 
     def measure(self, trial: Trial) -> Trial:
         """The trial with its WER."""
@@ -125,7 +126,7 @@ class Bench:
     def _wer(self, trial: Trial) -> float:
         weights = {"lm_weight": trial.lm_weight, "word_bonus": trial.word_bonus, "beam": trial.beam, "hypotheses": 1}
         decoder = self._beam.with_config(dataclasses.replace(self._beam.config, **weights))
-        return self._score([found[0].text for found in decoder.decode_batch(self._emissions)])
+        return self._score([found[0].text for found in decoder.decode_batch(self._searched)])
 
     def _score(self, texts: Sequence[str]) -> float:
         texts = [normalize(text, self._file.text) for text in texts]

@@ -63,7 +63,7 @@ def read_model(_: Recognizer, path: Path) -> str:
 
 def read_decoder(recognizer: Recognizer, path: Path) -> str:
     config = load_decoder(path.with_name("model.safetensors"))
-    make_decoder(config, recognizer.file.tokenizer, recognizer.file.text)
+    make_decoder(config, recognizer.file.tokenizer, recognizer.file.text, recognizer.file.phones)
     return config.describe()
 
 

@@ -56,7 +56,8 @@ class Decoder(Protocol):
 
 
 class GreedyDecoder:
-    """The best token of each frame; a word's confidence is the geometric mean of its tokens' highest probabilities."""
+    """The best token of each frame, phones left aside; a word's confidence is the geometric mean of its tokens' highest
+    probabilities."""
 
     def __init__(self, tokenizer: Tokenizer):
         self._tokenizer = tokenizer
@@ -66,16 +67,19 @@ class GreedyDecoder:
         return [self._decode(emission) for emission in emissions]
 
     def _decode(self, emission: np.ndarray) -> Decoding:
-        tokens = greedy(emission[None], np.array([len(emission)]))[0]
+        tokens = greedy(emission[None, :, : len(self._tokenizer.pieces)], np.array([len(emission)]))[0]
         return Decoding(self._tokenizer.decode(tokens.indices), words_of(tokens, self._tokenizer.pieces))
 
 
 class WordDecoder:
     """Beam search with word times from the likeliest alignment; a word's confidence is the share of the beam that
-    agreed on it times the geometric mean of its tokens' highest probabilities (see `confidence`)."""
+    agreed on it times the geometric mean of its tokens' highest probabilities (see `confidence`).
 
-    def __init__(self, beam: "BeamDecoder"):
-        self.beam = beam
+    `columns` are those of the tokens that are searched: the network's phones, where a lexicon has words made of them.
+    """
+
+    def __init__(self, beam: "BeamDecoder", columns: slice):
+        self.beam, self._columns = beam, columns
 
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
         """Decode each utterance, on all cores."""
@@ -84,7 +88,7 @@ class WordDecoder:
     def _decode(self, emission: np.ndarray) -> Decoding:
         from asr.decoding.alignment import align
 
-        emission = np.asarray(emission)
+        emission = self.searched(emission)
         hypotheses = self.beam.decode(emission)
         best = hypotheses[0]
         times = align(emission, best.tokens)
@@ -99,10 +103,14 @@ class WordDecoder:
         )
         return Decoding(best.text, words, tuple(hypotheses))
 
+    def searched(self, emission: np.ndarray) -> np.ndarray:
+        """The part of a network's log-probabilities that the search goes by, `(frames, tokens)`."""
+        return np.asarray(emission)[:, self._columns]
 
-def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig) -> Decoder:
-    """The decoder for a model's tokenizer; raises an `AsrError` naming the file that cannot be used, or options that
-    exclude each other."""
+
+def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig, phones: Sequence[str] = ()) -> Decoder:
+    """The decoder for a model's tokenizer and its phones, if it names any; raises an `AsrError` naming the file that
+    cannot be used, or options that exclude each other."""
     if config.is_greedy:
         unread = [name for name in ("lm", "lexicon", "hotwords") if getattr(config, name) not in (None, "none")]
         if unread:
@@ -115,9 +123,11 @@ def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig) 
     from asr.decoding.lexicon import Lexicon
     from asr.lm.ngram import NgramModel
 
-    pieces = tokenizer.pieces
+    pieces, columns = tokenizer.pieces, slice(len(tokenizer.pieces))
     lm = NgramModel.load(config.lm) if config.lm != "none" else None
-    lexicon = Lexicon.read(config.lexicon, pieces) if config.lexicon else None
+    lexicon = Lexicon.read(config.lexicon, pieces, phones) if config.lexicon else None
+    if lexicon and lexicon.pronounced and phones:
+        pieces, columns = phones, slice(len(tokenizer.pieces), None)
     hotwords = []
     if config.hotwords:
         for phrase in read_hotwords(config.hotwords, config.hotword_boost):
@@ -129,7 +139,7 @@ def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig) 
     with _told_if_slow():
         beam = BeamDecoder(pieces, config.beam, lm, lexicon, hotwords, name=config.lm)
         beam.decode(np.full((1, len(pieces)), -np.log(len(pieces))))
-    return WordDecoder(beam)
+    return WordDecoder(beam, columns)
 
 
 @contextlib.contextmanager

@@ -134,10 +134,12 @@ class Lexicon:
         return lexicon
 
     @classmethod
-    def read(cls, path: Path, pieces: Sequence[str]) -> "Lexicon":
-        """A word a line, or a word and its tokens a line: see `asr.pronunciation.read_rows`."""
+    def read(cls, path: Path, pieces: Sequence[str], phones: Sequence[str] = ()) -> "Lexicon":
+        """A word a line, or a word and its tokens a line: see `asr.pronunciation.read_rows`. Such tokens are the
+        model's phones, if it has any."""
         rows = read_rows(path)
         if rows[0][1]:
+            pieces = phones or pieces
             tokens = set(pieces)
             entries = [(word, [_unstressed(name, tokens) for name in names]) for word, names in rows]
             return _named(path, lambda: cls.of_pronunciations(entries, pieces))

@@ -1,0 +1,103 @@
+"""A network that names phones beside its tokens: what it learns, what it says, and what its lexicon must have."""
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tones import TONES, write_corpus
+
+from asr.checkpoint import load_model
+from asr.config import AugmentConfig, DataConfig, FeatureConfig, ModelConfig, Recipe, TrainingConfig
+from asr.dataset import load_corpora
+from asr.errors import TextError, TrainingError
+from asr.manifest import read_manifest
+from asr.model import AcousticModel
+from asr.options import DecoderConfig
+from asr.phones import Phones
+from asr.recognizer import Recognizer
+from asr.training import train
+
+WORDS = ["".join(letters) for length in range(1, 5) for letters in itertools.product(TONES, repeat=length)]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Recipe:
+    """The language of tones, a phone for each letter."""
+    folder = tmp_path_factory.mktemp("phones")
+    lexicon = folder / "lexicon.txt"
+    lexicon.write_text("".join(f"{word}  {' '.join(f'{letter.upper()}1' for letter in word)}\n" for word in WORDS))
+    return Recipe(
+        folder / "run",
+        DataConfig((write_corpus(folder, "train", 60, 0),), (write_corpus(folder, "dev", 12, 1),), lexicon),
+        features=FeatureConfig(mels=20),
+        augment=AugmentConfig(time_masks=1, time_mask_share=0.05, frequency_masks=1, frequency_mask_mels=2),
+        model=ModelConfig(subsampling=2, channels=4, layers=2, width=24, dropout=0.1, phone_layer=1),
+        training=TrainingConfig(epochs=30, patience=30, batch_seconds=4, learning_rate=1e-2, workers=0),
+    )
+
+
+@pytest.mark.slow
+def test_it_learns_letters_and_phones_and_words_are_found_by_either(recipe):
+    path = train(recipe)
+    records = [json.loads(line) for line in (path.parent / "metrics.jsonl").read_text().splitlines()]
+    assert min(record["dev_per"] for record in records if record["kind"] == "epoch") < 0.2
+    assert load_model(path).phones == ("", "A1", "B1", "C1")
+    recordings = read_manifest(recipe.data.dev[0])
+    for decoder in (DecoderConfig(), DecoderConfig(lexicon=recipe.data.lexicon)):
+        recognizer = Recognizer.load(path, decoder=decoder)
+        right = [recognizer.transcribe(each.audio_filepath).text == each.text for each in recordings]
+        assert np.mean(right) > 0.6, decoder
+
+
+def test_tokens_and_phones_have_probabilities_of_their_own():
+    torch.manual_seed(0)
+    config = ModelConfig(channels=3, layers=2, width=8, phone_layer=1)
+    model = AcousticModel(config, mels=10, tokens=6, phones=4).eval()
+    output, _ = model(torch.randn(2, 30, 10), torch.tensor([30, 20]))
+    assert output.shape[-1] == 10
+    for part in output.split([6, 4], dim=-1):
+        torch.testing.assert_close(part.exp().sum(dim=-1), torch.ones(2, output.shape[1]))
+
+
+def test_layers_above_hear_the_phones_and_those_below_do_not():
+    torch.manual_seed(0)
+    model = AcousticModel(ModelConfig(channels=3, layers=3, width=8, phone_layer=2), 10, tokens=6, phones=4).eval()
+    features, lengths = torch.randn(1, 30, 10), torch.tensor([30])
+    with torch.no_grad():
+        before = model.layer_outputs(features, lengths)
+        model.phone_head.weight.neg_()
+        after = model.layer_outputs(features, lengths)
+    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True, True, False]
+
+
+def test_phones_of_a_text():
+    phones = Phones({"read": [("R", "EH", "D"), ("R", "IY", "D")], "a": [("AH",)]})
+    assert phones.pieces == ["", "AH", "D", "EH", "IY", "R"]
+    assert phones.encode("read a") == [5, 3, 2, 1], "the first pronunciation"
+    assert phones.lacking(["read a book", "book"]) == {"book": 2}
+    with pytest.raises(TextError, match="no pronunciation of 'book'"):
+        phones.encode("a book")
+
+
+def test_words_without_a_pronunciation_are_named(recipe, tmp_path: Path):
+    short = tmp_path / "short.txt"
+    short.write_text("a  A1\n")
+    with pytest.raises(TrainingError, match=r"words that .*short.txt lacks: '[abc]+' \(\d+\).*asr lexicon"):
+        load_corpora(dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, lexicon=short)))
+
+
+def test_a_phone_layer_needs_a_lexicon_and_a_lexicon_a_phone_layer(recipe):
+    no_layer = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, phone_layer=0))
+    no_lexicon = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, lexicon=None))
+    for lacking in (no_layer, no_lexicon):
+        with pytest.raises(TrainingError, match="need each other"):
+            load_corpora(lacking)
+
+
+def test_a_phone_layer_is_one_of_the_layers():
+    with pytest.raises(ValueError, match="phone_layer: there are 2 layers"):
+        ModelConfig(layers=2, phone_layer=3)
