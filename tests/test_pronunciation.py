@@ -35,6 +35,8 @@ SPOKEN = {
     "bewitches": ("rule", "B IH W IH CH IH Z"),
     "gryphon": ("espeak-ng", "G R IH F AA N"),
     "wonderingly": ("espeak-ng", "W AH N D ER IH NG L IY"),
+    "atelier": ("espeak-ng", "AE T AH L Y EY"),
+    "utrecht": ("espeak-ng", "Y UW T R EH K T"),
     "xiv": ("espeak-ng", "F AO R T IY N"),
 }
 
