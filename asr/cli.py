@@ -52,8 +52,8 @@ def prepare(
     Args:
         layout: How the corpus is laid out. 'table': JSON Lines (NeMo's names), CSV or TSV. 'folder': x.wav beside
             x.txt. 'synthetic': the embedded corpus, spoken by espeak-ng.
-        source: The corpus: a folder, or a file for 'table'; for 'synthetic' what to speak: digits, commands or
-            digits+commands.
+        source: The corpus: a folder, or a file for 'table'; for 'synthetic' what to speak: digits, commands,
+            digits+commands, or lines of a text file (.txt, .txt.gz, .txt.xz), one sentence a line.
         output: Folder for the manifests, rejects.jsonl and summary.json.
     """
     from asr.prepare import prepare

@@ -254,4 +254,10 @@ def load_recipe(path: Path) -> Recipe:
     )
     noise = recipe.augment.noise and below(folder, recipe.augment.noise)
     augment = dataclasses.replace(recipe.augment, noise=noise)
-    return dataclasses.replace(recipe, output=below(folder, recipe.output), data=data, augment=augment)
+    names = {key: getattr(recipe.training, key) for key in ("warm_start", "cache")}
+    training = dataclasses.replace(
+        recipe.training, **{key: name and below(folder, name) for key, name in names.items()}
+    )
+    return dataclasses.replace(
+        recipe, output=below(folder, recipe.output), data=data, augment=augment, training=training
+    )

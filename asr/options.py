@@ -52,8 +52,8 @@ class LmConfig(LmTextConfig):
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """The embedded corpus: sentences spoken by espeak-ng, for trying the program and its tests, not for claims
-    about human speech."""
+    """The embedded corpus: sentences spoken by espeak-ng, for trying the program, for its tests and to begin training
+    on, not for claims about human speech."""
 
     #: Utterances to learn from.
     train: Positive = 3000
@@ -65,7 +65,7 @@ class SyntheticConfig:
     noise_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     #: Share of utterances heard in a room (a synthetic impulse response, 0.1 to 0.4 s until 60 dB down).
     reverberation_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.3
-    #: The same seed gives the same corpus, sample for sample.
+    #: Chooses lines, voices, rooms and noise. The same seed gives the same corpus, sample for sample.
     seed: NotNegative = 0
 
 

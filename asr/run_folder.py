@@ -104,9 +104,9 @@ class RunFolder:
         write_atomically(self.path / "recipe.json", json.dumps(values, indent=2, ensure_ascii=False))
 
     def check_recipe(self) -> None:
-        """Raises `TrainingError` when the folder is another recipe's."""
+        """Raises `TrainingError` when the folder is another recipe's, and anything has come of it."""
         path = self.path / "recipe.json"
-        if not path.exists():
+        if not path.exists() or not (self.checkpoint.exists() or self.model.exists()):
             return
         before, now = (dict(_flatten(values)) for values in (json.loads(path.read_text()), to_values(self._recipe)))
         changed = [key for key in now if key not in FREE_OPTIONS and before.get(key) != now[key]]

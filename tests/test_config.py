@@ -38,10 +38,13 @@ def test_values_of_a_recipe_and_defaults_for_the_rest(recipe):
 
 
 def test_paths_are_relative_to_the_recipe(recipe, tmp_path, monkeypatch):
-    text = 'output = "../run"\n[data]\ntrain = ["a.jsonl", "/corpus/b.jsonl"]\ndev = ["sub/../c.jsonl"]\n'
-    expected = DataConfig((tmp_path / "a.jsonl", Path("/corpus/b.jsonl")), (tmp_path / "c.jsonl",))
+    text = 'output = "../run"\n[data]\ntrain = ["a.jsonl", "/corpus/b.jsonl"]\ndev = ["sub/../c.jsonl"]\nlexicon = "l.txt"\n'
+    text += '[augment]\nnoise = "n"\n[training]\nwarm_start = "m.safetensors"\ncache = "../c"\n'
+    paths = (tmp_path / "a.jsonl", Path("/corpus/b.jsonl")), (tmp_path / "c.jsonl",), tmp_path / "l.txt"
     loaded = load_recipe(recipe(text))
-    assert (loaded.output, loaded.data) == (tmp_path.parent / "run", expected)
+    assert (loaded.output, loaded.data) == (tmp_path.parent / "run", DataConfig(*paths))
+    assert loaded.augment.noise == tmp_path / "n"
+    assert (loaded.training.warm_start, loaded.training.cache) == (tmp_path / "m.safetensors", tmp_path.parent / "c")
     monkeypatch.chdir(tmp_path.parent)
     beside = load_recipe(Path(tmp_path.name, "config.toml"))
     assert beside.data.train[0] == Path(tmp_path.name, "a.jsonl")

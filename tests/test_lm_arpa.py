@@ -130,7 +130,7 @@ def test_compressed_whatever_its_name(arpa, compress):
 
 def test_blocks_do_not_matter(arpa, monkeypatch):
     whole = read_arpa(arpa())
-    monkeypatch.setattr("asr.lm.streams.BLOCK", 30)
+    monkeypatch.setattr("asr.streams.BLOCK", 30)
     assert_equal(read_arpa(arpa()), whole)
 
 

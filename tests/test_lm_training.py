@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr import streams
 from asr.errors import AsrError, ConfigError, LanguageModelError
-from asr.lm import counting, streams
+from asr.lm import counting
 from asr.lm.corpus import TextReader
 from asr.lm.counting import Text, count_orders
 from asr.lm.kneser_ney import FALLBACK, estimate

@@ -268,6 +268,7 @@ def test_a_model_of_other_shapes_cannot_be_begun_with(corpus):
     training = dataclasses.replace(recipe.training, warm_start=first)
     with pytest.raises(AsrError, match=r"model\.safetensors: no layer has the shape"):
         train(dataclasses.replace(recipe, model=model, training=training))
+    assert train(recipe).exists(), "nothing has come of the wrong recipe, so it may be mended"
 
 
 def test_the_average_of_the_weights_is_what_is_kept(corpus):

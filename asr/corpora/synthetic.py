@@ -1,6 +1,8 @@
-"""The embedded corpus: connected digits and household commands, spoken by espeak-ng (formant synthesis, no recordings).
+"""The embedded corpus: connected digits, household commands or the lines of a text file, spoken by espeak-ng (formant
+synthesis, no recordings).
 
-For trying the program and testing it. A model of this speech knows nothing of human voices.
+For trying the program and testing it, and for many hours of reading to begin training on. A model of this speech alone
+knows nothing of human voices.
 
 Every choice follows from the seed and the utterance's number; train, dev and test share no voice, nor voices of one
 family ("klatt" and "klatt2" are one).
@@ -11,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from asr.acoustics import coloured_noise, reverberate
 from asr.ahead import mapped_ahead
 from asr.audio import resample
 from asr.corpora.base import Candidate
+from asr.corpora.sentences import SUFFIXES, choose_sentences
 from asr.errors import ManifestError
 from asr.espeak import Espeak
 from asr.files import make_folder, write_atomically
@@ -54,63 +58,92 @@ COMMANDS = (
 )
 SOURCES = {"digits": ("digits",), "commands": ("commands",), "digits+commands": ("digits", "commands")}
 
+# As `soundfile.write` takes them, by the suffix of the file.
+ENCODINGS = {
+    ".flac": {"format": "FLAC", "subtype": "PCM_16"},
+    # Quality 0.6: 25 MB for an hour, where FLAC needs 67. Opus at 13 MB changes the log-mel features more and takes ten
+    # times as long to encode.
+    ".ogg": {"format": "OGG", "subtype": "VORBIS", "compression_level": 0.4},
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Utterances `numbers` of a subset, for a process that has not spoken yet."""
+
+    source: str
+    folder: Path
+    config: SyntheticConfig
+    subset: str
+    numbers: range
+    lines: tuple[str, ...] = ()  # of a text file, one an utterance; none: sentences are made up
+
+    @property
+    def suffix(self) -> str:
+        """Of the recordings: reading is for many hours, and kept small."""
+        return ".ogg" if self.lines else ".flac"
+
+    def text(self, number: int, random: np.random.Generator) -> str:
+        """What utterance `number` says."""
+        if self.lines:
+            return self.lines[number - self.numbers.start]
+        return sentence(str(random.choice(SOURCES[self.source])), random)
+
 
 def generate(source: str, folder: Path, config: SyntheticConfig) -> Iterator[Candidate]:
-    """Speak the corpus into `folder`/{train,dev,test}/*.flac on all cores, yielding utterances as they are written.
+    """Speak the corpus into `folder`/{train,dev,test}/ on all cores, yielding utterances as they are written.
 
-    `source` chooses the sentences: 'digits' (1 to 7 in a row), 'commands', or 'digits+commands' (half of each).
-    Raises `ManifestError` for another source.
+    `source` chooses the sentences: 'digits' (1 to 7 in a row), 'commands', or 'digits+commands' (half of each), kept
+    as FLAC; or a text file (.txt, .txt.gz, .txt.xz), of which each utterance reads another line, kept as Ogg Vorbis.
+    Raises `ManifestError` for another source and for a file that `choose_sentences` cannot use.
     """
-    if source not in SOURCES:
-        raise ManifestError(f"synthetic corpus '{source}': not known; SOURCE is one of {', '.join(SOURCES)}")
+    is_file = source.endswith(SUFFIXES)
+    if not is_file and source not in SOURCES:
+        raise ManifestError(
+            f"synthetic corpus '{source}': not known; SOURCE is one of {', '.join(SOURCES)}, or a text file by its "
+            f"name, which must end in {', '.join(SUFFIXES)}"
+        )
     counts = {"train": config.train, "dev": config.dev, "test": config.test}
+    lines = choose_sentences(Path(source), counts, config.seed) if is_file else dict.fromkeys(counts, ())
     for subset in counts:
         make_folder(folder / subset)
     blocks = [
-        (source, folder, config, subset, range(start, min(start + BLOCK, count)))
+        Block(source, folder, config, subset, numbers, tuple(lines[subset][numbers.start : numbers.stop]))
         for subset, count in counts.items()
-        for start in range(0, count, BLOCK)
+        for numbers in (range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
     ]
     # espeak-ng keeps state from one sentence to the next that nothing resets: only a new process for each block
     # makes a recording the same whatever was spoken before.
     with ProcessPoolExecutor(mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        for candidates in pool.map(speak_block, *zip(*blocks, strict=True)):
+        for candidates in pool.map(speak_block, blocks):
             yield from candidates
 
 
-def speak_block(source: str, folder: Path, config: SyntheticConfig, subset: str, numbers: range) -> list[Candidate]:
-    """Write utterances `numbers` of a subset, in a process that has not spoken yet."""
+def speak_block(block: Block) -> list[Candidate]:
+    """Write the utterances of a block, in a process that has not spoken yet."""
     speaker = Espeak()
-    voices = split_voices(speaker.voices(), config.seed)[subset]
-    spoken = (_speak(speaker, source, folder, config, subset, number, voices) for number in numbers)
+    voices = split_voices(speaker.voices(), block.config.seed)[block.subset]
+    spoken = (_speak(speaker, block, number, voices) for number in block.numbers)
     with ThreadPoolExecutor(WRITERS) as pool:
         return list(mapped_ahead(_write, spoken, pool, WRITERS))
 
 
-def _speak(
-    speaker: Espeak,
-    source: str,
-    folder: Path,
-    config: SyntheticConfig,
-    subset: str,
-    number: int,
-    voices: list[str],
-) -> tuple[Candidate, np.ndarray]:
-    random = np.random.default_rng((config.seed, *subset.encode(), number))
-    text = sentence(str(random.choice(SOURCES[source])), random)
+def _speak(speaker: Espeak, block: Block, number: int, voices: list[str]) -> tuple[Candidate, np.ndarray]:
+    random = np.random.default_rng((block.config.seed, *block.subset.encode(), number))
+    text = block.text(number, random)
     voice, accent = str(random.choice(voices)), str(random.choice(ACCENTS))
     rate, pitch = int(random.integers(110, 191)), int(random.integers(30, 71))
     clean = speaker.say(text, f"{accent}+{voice}", words_per_minute=rate, pitch=pitch)
-    name = f"{subset}-{number:05d}"
-    path = folder / subset / f"{name}.flac"
-    candidate = Candidate(name, path, text, voice, subset, extra={"synthetic": True, "accent": accent})
-    return candidate, record(resample(clean, speaker.sample_rate, SAMPLE_RATE), config, random)
+    name = f"{block.subset}-{number:05d}"
+    path = block.folder / block.subset / f"{name}{block.suffix}"
+    candidate = Candidate(name, path, text, voice, block.subset, extra={"synthetic": True, "accent": accent})
+    return candidate, record(resample(clean, speaker.sample_rate, SAMPLE_RATE), block.config, random)
 
 
 def _write(spoken: tuple[Candidate, np.ndarray]) -> Candidate:
     candidate, samples = spoken
     encoded = io.BytesIO()
-    soundfile.write(encoded, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(encoded, samples, SAMPLE_RATE, **ENCODINGS[candidate.audio.suffix])
     write_atomically(candidate.audio, encoded.getvalue())
     return candidate
 

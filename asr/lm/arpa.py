@@ -13,9 +13,9 @@ import numpy as np
 
 from asr.errors import LanguageModelError
 from asr.lm.arpa_lines import GROW, HEADING, LOST, MORE, PROBLEMS, format_lines, parse_lines
-from asr.lm.streams import read_blocks, writing
 from asr.lm.trie import MISSING_UNKNOWN, UNKNOWN, Trie, build_trie
 from asr.lm.vocabulary import Vocabulary
+from asr.streams import read_blocks, writing
 
 LONGEST_ORDER = 5
 _NOT_BLANK = re.compile(rb"[^\s\0][^\n]*\n")
@@ -49,7 +49,7 @@ def read_counts(path: str | os.PathLike) -> list[int]:
 class _Reader:
     def __init__(self, path: Path, advance: Callable[[int], object] | None = None):
         self.path = path
-        self.blocks = read_blocks(path, advance)
+        self.blocks = read_blocks(path, LanguageModelError, advance)
         self.buffer, self.position = np.empty(0, np.uint8), 0
         self.lines_before = 0  # lines of the file before the buffer
         self.block = b""  # what `buffer` views

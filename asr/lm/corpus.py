@@ -12,9 +12,9 @@ import numpy as np
 
 from asr.errors import LanguageModelError, ManifestError
 from asr.kernel import compiled
-from asr.lm.streams import read_blocks
 from asr.lm.trie import BEGIN, END, UNKNOWN
 from asr.lm.vocabulary import Vocabulary, tokenize
+from asr.streams import read_blocks
 from asr.text import NORMALIZERS
 
 #: Ids of the words that every model has; those of the text follow.
@@ -74,7 +74,7 @@ class TextReader:
     def _blocks(self, path: Path) -> Iterator[bytes]:
         is_manifest = path.name.removesuffix(".gz").removesuffix(".xz").endswith(".jsonl")
         number = 0
-        for block in read_blocks(path, self._advance):
+        for block in read_blocks(path, LanguageModelError, self._advance):
             if not is_manifest:
                 yield block
                 continue

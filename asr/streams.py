@@ -9,18 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from asr.errors import LanguageModelError
+from asr.errors import AsrError
 from asr.files import replacing
 
 BLOCK = 1 << 24  # bytes: large enough that what is done once a block costs nothing
 LONGEST_LINE = 1 << 25  # bytes, or a block more: a small compressed file can hold gigabytes without a line end
 
 
-def read_blocks(path: Path, advance: Callable[[int], object] | None = None) -> Iterator[bytes]:
+def read_blocks(
+    path: Path, error_kind: type[AsrError], advance: Callable[[int], object] | None = None
+) -> Iterator[bytes]:
     """The content of a plain, gzip or xz file (told apart by their first bytes) in blocks that end in a line end.
 
     A UTF-8 byte order mark is dropped. `advance` is told of bytes of the file, compressed ones, as they are read.
-    Raises `LanguageModelError` naming a file that can't be read to its end.
+    Raises an error of `error_kind` naming a file that can't be read to its end.
     """
     try:
         with path.open("rb") as file:
@@ -34,13 +36,13 @@ def read_blocks(path: Path, advance: Callable[[int], object] | None = None) -> I
             rest, told = b"", 0
             while block := stream.read(BLOCK):
                 if told == 0:
-                    block = _without_mark(block, path)
+                    block = _without_mark(block, path, error_kind)
                 whole = block.rfind(b"\n") + 1
                 if whole:
                     yield rest + block[:whole]
                     rest = block[whole:]
                 elif len(rest) > LONGEST_LINE:
-                    raise LanguageModelError(f"{path}: a line of more than {LONGEST_LINE >> 20} MB; is it text?")
+                    raise error_kind(f"{path}: a line of more than {LONGEST_LINE >> 20} MB; is it text?")
                 else:
                     rest += block
                 if advance:
@@ -49,16 +51,16 @@ def read_blocks(path: Path, advance: Callable[[int], object] | None = None) -> I
             if rest:
                 yield rest + b"\n"
     except FileNotFoundError as error:
-        raise LanguageModelError(f"{path}: no such file") from error
+        raise error_kind(f"{path}: no such file") from error
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise LanguageModelError(f"{path}: cut short or damaged ({error}); get the file again") from error
+        raise error_kind(f"{path}: cut short or damaged ({error}); get the file again") from error
     except OSError as error:
-        raise LanguageModelError(f"{path}: {error.strerror or error}") from error
+        raise error_kind(f"{path}: {error.strerror or error}") from error
 
 
-def _without_mark(block: bytes, path: Path) -> bytes:
+def _without_mark(block: bytes, path: Path, error_kind: type[AsrError]) -> bytes:
     if block[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise LanguageModelError(f"{path}: UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8")
+        raise error_kind(f"{path}: UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8")
     return block[3:] if block[:3] == b"\xef\xbb\xbf" else block
 
 
