@@ -38,8 +38,8 @@ def test_values_of_a_recipe_and_defaults_for_the_rest(recipe):
 
 
 def test_paths_are_relative_to_the_recipe(recipe, tmp_path, monkeypatch):
-    text = 'output = "../run"\n[data]\ntrain = ["a.jsonl", "/corpus/b.jsonl"]\ndev = ["sub/../c.jsonl"]\nlexicon = "l.txt"\n'
-    text += '[augment]\nnoise = "n"\n[training]\nwarm_start = "m.safetensors"\ncache = "../c"\n'
+    text = 'output = "../run"\n[data]\ntrain = ["a.jsonl", "/corpus/b.jsonl"]\ndev = ["sub/../c.jsonl"]\n'
+    text += 'lexicon = "l.txt"\n[augment]\nnoise = "n"\n[training]\nwarm_start = "m.safetensors"\ncache = "../c"\n'
     paths = (tmp_path / "a.jsonl", Path("/corpus/b.jsonl")), (tmp_path / "c.jsonl",), tmp_path / "l.txt"
     loaded = load_recipe(recipe(text))
     assert (loaded.output, loaded.data) == (tmp_path.parent / "run", DataConfig(*paths))
