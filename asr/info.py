@@ -47,7 +47,7 @@ def _compiled_lm(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def _arpa(path: Path) -> Iterable[tuple[str, str]]:
-    from asr.lm import read_counts
+    from asr.lm.arpa import read_counts
 
     counts = read_counts(path)
     yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, ARPA)"

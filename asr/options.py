@@ -48,6 +48,9 @@ class LmConfig(LmTextConfig):
     #: 1998), best after prune 0 0 1: on 40 million words, 3e-8 then leaves 54% of a 3-gram model for 4% more
     #: perplexity, 1e-7 leaves 23% for 10% more. 0 keeps all.
     entropy: NotNegativeReal = 0.0
+    #: Decimals of the numbers in ARPA files. 2 make the .arpa.xz of 2.2 million n-grams 34% smaller than 7 do, and its
+    #: perplexity is the same (224.29 and 224.30).
+    decimals: Annotated[int, msgspec.Meta(ge=1, le=7)] = 7
 
 
 @dataclass(frozen=True)

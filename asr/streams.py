@@ -74,7 +74,7 @@ def writing(path: str | os.PathLike) -> Iterator[BinaryIO]:
             with gzip.GzipFile("", "wb", 6, file, mtime=0) as stream:
                 yield stream
         elif suffix == ".xz":
-            with lzma.LZMAFile(file, "wb", preset=3) as stream:
+            with lzma.LZMAFile(file, "wb", preset=6) as stream:
                 yield stream
         else:
             yield file

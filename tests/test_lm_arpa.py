@@ -251,6 +251,10 @@ def test_numbers_have_seven_digits_and_nothing_superfluous(tmp_path):
     numbers = [-1e-7, -0.5, -1.23456789, -12.3456789, -99.0, 0.0]
     words = ["<unk>", *"abcde"]
     trie = build_trie(words, [np.zeros(6, int)], [np.arange(6)], [np.array(numbers) * LN10], [])
-    write_arpa(tmp_path / "lm.arpa", trie)
-    written = [line.split("\t")[0] for line in (tmp_path / "lm.arpa").read_text().splitlines() if "\t" in line]
-    assert written == ["-0.0000001", "-0.5", "-1.234568", "-12.34568", "-99", "0"]
+    assert written_numbers(tmp_path, trie) == ["-0.0000001", "-0.5", "-1.234568", "-12.34568", "-99", "0"]
+    assert written_numbers(tmp_path, trie, decimals=2) == ["0", "-0.5", "-1.23", "-12.35", "-99", "0"]
+
+
+def written_numbers(folder, trie, **options) -> list[str]:
+    write_arpa(folder / "lm.arpa", trie, **options)
+    return [line.split("\t")[0] for line in (folder / "lm.arpa").read_text().splitlines() if "\t" in line]

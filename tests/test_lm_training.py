@@ -282,6 +282,18 @@ def test_pruning_makes_the_model_smaller_and_hardly_worse(text_file):
     assert max(perplexities) < 1.1 * perplexities[0]
 
 
+def test_fewer_decimals_make_the_file_smaller_and_the_model_no_worse(text_file, tmp_path):
+    path, dev = text_file(*corpus(300, 3000)), text_file(*corpus(300, 300, seed=1), name="dev.txt")
+    sizes, perplexities = [], []
+    for decimals in (7, 2):
+        output = tmp_path / f"{decimals}.arpa.xz"
+        train_model([path], LmConfig(decimals=decimals), output)
+        sizes.append(output.stat().st_size)
+        perplexities.append(measure_perplexity(NgramModel.load(output), [dev], LmTextConfig()).perplexity)
+    assert sizes[1] < 0.7 * sizes[0]
+    assert perplexities[1] == pytest.approx(perplexities[0], rel=1e-3)
+
+
 def test_order_of_a_text_of_short_sentences(text_file):
     trained = train_model([text_file("yes", "no")], LmConfig(order=5))
     assert trained.trie.order == 3

@@ -263,10 +263,13 @@ def _resize(level: _Level, rows: int) -> None:
             setattr(level, name, new)
 
 
-def write_arpa(path: str | os.PathLike, trie: Trie, advance: Callable[[int], object] | None = None) -> None:
+def write_arpa(
+    path: str | os.PathLike, trie: Trie, advance: Callable[[int], object] | None = None, decimals: int = 7
+) -> None:
     """Write an ARPA file, compressed if its name ends in .gz or .xz. `advance` is told of n-grams as they are written.
 
-    Numbers have seven significant digits; a back-off weight of 1 is left out, as all readers take it for granted.
+    Numbers have seven significant digits, and at most so many `decimals`; a back-off weight of 1 is left out, as all
+    readers take it for granted.
     """
     vocabulary = [word.encode() for word in trie.words]
     text = np.frombuffer(b"".join(vocabulary), np.uint8)
@@ -283,8 +286,9 @@ def write_arpa(path: str | os.PathLike, trie: Trie, advance: Callable[[int], obj
             while node < last:
                 before = node
                 node, size = format_lines(
-                    path_to, node, last, longest, trie.word, trie.logp, trie.backoff, trie.children, text, ends, out
-                )
+                    path_to, node, last, longest, trie.word, trie.logp, trie.backoff, trie.children, text, ends, out,
+                    decimals,
+                )  # fmt: skip
                 stream.write(out[:size])
                 if advance:
                     advance(node - before)

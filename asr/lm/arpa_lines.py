@@ -132,7 +132,7 @@ def _number(buffer, position):
 
 
 @compiled
-def format_lines(path_to, node, last, longest, word, logp, backoff, children, text, ends, out):
+def format_lines(path_to, node, last, longest, word, logp, backoff, children, text, ends, out, decimals):
     """Lines for the nodes from `node` on while there is room; returns the next node and the bytes used."""
     size = 0
     order = len(path_to) - 1
@@ -141,7 +141,7 @@ def format_lines(path_to, node, last, longest, word, logp, backoff, children, te
         for k in range(order - 1, 0, -1):
             while children[path_to[k] + 1] <= path_to[k + 1]:
                 path_to[k] += 1
-        size = _format_number(logp[node] / LN10, out, size)
+        size = _format_number(logp[node] / LN10, out, size, decimals)
         for k in range(1, order + 1):
             out[size] = 9 if k == 1 else 32
             size += 1
@@ -151,7 +151,7 @@ def format_lines(path_to, node, last, longest, word, logp, backoff, children, te
                 size += 1
         if node < len(backoff) and backoff[node] != 0:
             out[size] = 9
-            size = _format_number(backoff[node] / LN10, out, size + 1)
+            size = _format_number(backoff[node] / LN10, out, size + 1, decimals)
         out[size] = 10
         size += 1
         node += 1
@@ -159,19 +159,20 @@ def format_lines(path_to, node, last, longest, word, logp, backoff, children, te
 
 
 @compiled
-def _format_number(value, out, size):
-    """Write a number with seven significant digits, without an exponent or closing zeros; returns the new size."""
-    if value < 0:
-        out[size] = 45
-        size += 1
-        value = -value
+def _format_number(value, out, size, most_decimals):
+    """Write a number with seven significant digits at most, without an exponent or closing zeros; returns the new
+    size."""
+    negative, value = value < 0, abs(value)
     decimals, bound = 7, 1.0
     while value >= bound and decimals > 0:
         decimals, bound = decimals - 1, bound * 10
     scale = 1
-    for _ in range(decimals):
+    for _ in range(min(decimals, most_decimals)):
         scale *= 10
     scaled = np.int64(value * scale + 0.5)
+    if negative and scaled:
+        out[size] = 45
+        size += 1
     whole, fraction = scaled // scale, scaled % scale
     power = 1
     while power * 10 <= whole:

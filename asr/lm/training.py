@@ -80,7 +80,7 @@ def train_model(paths: Sequence[Path], config: LmConfig, output: Path | None = N
         share = result.occurrences / (total + sentences)
         trie = prune_by_entropy(trie, share, config.entropy)
     if output:
-        write_model(output, trie)
+        write_model(output, trie, config.decimals)
     return TrainedModel(trie, total, sentences, unknown, notes, config.unit)
 
 
@@ -95,13 +95,13 @@ def compile_arpa(arpa: Path, output: Path | None = None) -> Path:
     return output
 
 
-def write_model(path: Path, trie: Trie) -> None:
-    """Write a model as ARPA or, by the name, in compiled form."""
+def write_model(path: Path, trie: Trie, decimals: int) -> None:
+    """Write a model as ARPA or, by the name, in compiled form, whose numbers are as they are."""
     if path.name.endswith(SUFFIX):
         save_compiled(path, NgramModel.from_trie(trie))
         return
     with progress_bar("writing", sum(trie.counts)) as advance:
-        write_arpa(path, trie, advance)
+        write_arpa(path, trie, advance, decimals)
 
 
 def _check(paths: Sequence[Path], config: LmConfig, output: Path | None) -> None:
