@@ -79,8 +79,7 @@ class Lexicon:
         """(word, tokens) pairs; raises `DecoderError` naming tokens that the model lacks."""
         index = {piece: token for token, piece in enumerate(pieces) if token != BLANK and piece != " "}
         separated = " " in pieces
-        unknown = Counter(name for _, names in entries for name in names if name not in index)
-        if unknown:
+        if unknown := Counter(name for _, names in entries for name in names if name not in index):
             names = ", ".join(f"'{name}' ({count})" for name, count in unknown.most_common(10))
             raise DecoderError(f"tokens that the model lacks: {names}; it has {', '.join(sorted(index)[:60])}")
         words = sorted({word for word, _ in entries})
@@ -141,7 +140,8 @@ class Lexicon:
         if rows[0][1]:
             pieces = phones or pieces
             tokens = set(pieces)
-            entries = [(word, [_unstressed(name, tokens) for name in names]) for word, names in rows]
+            bare = {name: _unstressed(name, tokens) for _, names in rows for name in names}
+            entries = [(word, [bare[name] for name in names]) for word, names in rows]
             return _named(path, lambda: cls.of_pronunciations(entries, pieces))
         lexicon = cls.of_words([word for word, _ in rows], pieces)
         if lexicon.left_out_words:
