@@ -1,6 +1,6 @@
 """Ours beside pocketsphinx 5 and its English model, on the same recordings in one run: words, speed and memory.
 
-    python benchmarks/recognisers.py --model MODEL --manifests A.jsonl B.jsonl
+    python benchmarks/recognisers.py A.jsonl B.jsonl
 
 prints a Markdown table for each manifest, as soon as it is known.
 """
@@ -11,7 +11,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from engines import Asr, Heard, Pocketsphinx, hear
 from report import processor, table
 from terminal import start, tell
@@ -20,6 +22,7 @@ from asr.config import TextConfig
 from asr.errors import ConfigError
 from asr.evaluation import Evaluation, Interval, evaluate
 from asr.manifest import Utterance, read_manifest
+from asr.models import ENGLISH
 from asr.options import load_decoder
 from asr.transcript import Transcript
 
@@ -31,10 +34,10 @@ TEXT = TextConfig()  # how references and what was heard are normalised, for bot
 class Options:
     """WER, speed and memory of our recogniser and another."""
 
-    #: Model file; the decoder is that of the decoder.toml beside it.
-    model: Path
     #: Utterances with what was said in them; each manifest has a table of its own.
-    manifests: tuple[Path, ...]
+    manifests: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    #: Model file; the decoder is that of the decoder.toml beside it.
+    model: Path = ENGLISH
     #: Only each so-manieth utterance.
     every: int = 1
     #: Cores that each recogniser may use.

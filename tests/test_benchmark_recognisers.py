@@ -122,11 +122,11 @@ def test_samples_become_whole_numbers_and_loud_ones_are_cut_off():
 def test_what_is_missing_is_told_in_one_line(model_path, manifest, monkeypatch):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(ConfigError, match=r"^pocketsphinx: not installed; pip install -e '\.\[bench\]'$"):
-        check(Options(model_path, (manifest,)))
+        check(Options((manifest,), model_path))
     monkeypatch.setattr(recognisers.importlib.util, "find_spec", lambda name: name)
-    check(Options(model_path, (manifest,)))
+    check(Options((manifest,), model_path))
     with pytest.raises(ConfigError, match=r"none\.safetensors: no such file; give --model"):
-        check(Options(manifest.with_name("none.safetensors"), (manifest,)))
+        check(Options((manifest,), manifest.with_name("none.safetensors")))
 
 
 def test_a_table_has_both_and_how_many_times_as_fast_ours_is(manifest):

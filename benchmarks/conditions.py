@@ -1,0 +1,79 @@
+"""Where a model fails: its WER on the same recordings in noise, in rooms, over the telephone, and at other tempos.
+
+    python benchmarks/conditions.py MANIFEST...
+
+prints a Markdown table, a column for each manifest. The changes are made by asr/augment.py, the same ones in each run.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import jiwer
+import numpy as np
+import tyro
+from report import processor, table
+from terminal import start, tell
+
+from asr.audio import load_utterance
+from asr.augment import Changes, WaveformAugmenter
+from asr.config import AugmentConfig
+from asr.manifest import read_manifest
+from asr.models import ENGLISH
+from asr.recognizer import Recognizer
+from asr.text import normalize
+
+PINK = 0.5  # of the generated noises, from white to brown
+AT_ONCE = 16  # recordings
+
+CONDITIONS = {
+    "as recorded": Changes(),
+    "pink noise 20 dB below": Changes(noise_snr_decibels=20, noise_choice=PINK),
+    "pink noise 10 dB below": Changes(noise_snr_decibels=10, noise_choice=PINK),
+    "pink noise 5 dB below": Changes(noise_snr_decibels=5, noise_choice=PINK),
+    "room of 0.4 s, near (tail 10 dB below)": Changes(reverberation_seconds=0.4, reverberation_decibels=10),
+    "room of 0.8 s, far (tail as loud)": Changes(reverberation_seconds=0.8, reverberation_decibels=0),
+    "telephone (mu-law)": Changes(telephone="mu-law"),
+    "telephone (GSM 6.10)": Changes(telephone="GSM 6.10"),
+    "a fifth slower and lower": Changes(speed=0.8),
+    "a fifth faster and higher": Changes(speed=1.2),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """WER by condition."""
+
+    #: Utterances with what was said in them.
+    manifests: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    #: Model file; the decoder is that of the decoder.toml beside it.
+    model: Path = ENGLISH
+    #: Only each so-manieth utterance.
+    every: int = 1
+
+
+def main(options: Options) -> None:
+    """Measure and print."""
+    recognizer = Recognizer.load(options.model, "cpu")
+    augmenter = WaveformAugmenter(AugmentConfig(), recognizer.sample_rate)
+    rows: dict[str, list[str]] = {condition: [] for condition in CONDITIONS}
+    for manifest in options.manifests:
+        utterances = read_manifest(manifest)[:: options.every]
+        sounds = [load_utterance(utterance, recognizer.sample_rate).samples for utterance in utterances]
+        references = [normalize(utterance.text, recognizer.file.text) for utterance in utterances]
+        for condition, changes in CONDITIONS.items():
+            tell(f"{manifest.stem}, {condition}")
+            changed = [augmenter(sound, changes, np.random.default_rng(number)) for number, sound in enumerate(sounds)]
+            heard = [
+                found.text
+                for first in range(0, len(changed), AT_ONCE)
+                for found in recognizer.recognize(changed[first : first + AT_ONCE])
+            ]
+            rows[condition].append(f"{jiwer.wer(references, heard):.2%}")
+    print(f"{processor()}; every {options.every}. utterance\n" if options.every > 1 else f"{processor()}\n")
+    names = [manifest.stem for manifest in options.manifests]
+    print(table(("condition", *names), [(condition, *values) for condition, values in rows.items()]))
+
+
+if __name__ == "__main__":
+    start(main, Options, __doc__)
