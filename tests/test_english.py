@@ -1,0 +1,63 @@
+"""The English model that comes with the program: it is there, small, the default, and as good as its card says."""
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from asr.assessment import assess
+from asr.audio import resample
+from asr.espeak import Espeak
+from asr.models import ENGLISH
+from asr.options import EvaluateConfig, load_decoder
+from asr.recognizer import Recognizer
+
+ROOT = Path(__file__).parent.parent
+SPEECH = ROOT.parent / "shared" / "speech"
+SHIPPED = json.loads((ROOT / "recipes" / "english" / "expected.json").read_text())["shipped"]
+SENTENCE = "the old man went down to the river and looked at the water"
+
+
+@pytest.fixture(scope="module")
+def sentence(tmp_path_factory) -> Path:
+    """A sentence by a machine, which needs no recordings: that words come, not how good they are."""
+    speaker, path = Espeak(), tmp_path_factory.mktemp("spoken") / "sentence.wav"
+    clean = speaker.say(SENTENCE, "en-us", words_per_minute=140, pitch=40)
+    soundfile.write(path, resample(clean, speaker.sample_rate, 16000), 16000)
+    return path
+
+
+def test_model_and_language_model_are_small():
+    assert ENGLISH.stat().st_size <= 16e6
+    assert Path(load_decoder(ENGLISH).lm).stat().st_size <= 16e6
+
+
+@pytest.mark.slow
+def test_words_come_without_a_model_being_named(asr, sentence):
+    result = asr("transcribe", sentence)
+    assert result.returncode == 0, result.stderr
+    assert right(result.stdout) >= 0.7
+
+
+@pytest.mark.slow
+def test_python_needs_no_name_either(sentence):
+    assert right(Recognizer.load().transcribe(sentence).text) >= 0.7
+
+
+def right(text: str) -> float:
+    """The share of the sentence's different words that the text has."""
+    wanted = set(SENTENCE.split())
+    return len(wanted & set(text.split())) / len(wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIPPED)
+def test_it_reaches_what_the_card_says(name):
+    manifest = SPEECH / f"{name}.jsonl"
+    if not manifest.exists():
+        pytest.skip(f"needs the recordings of {manifest.name}, which are not here")
+    search = load_decoder(ENGLISH)
+    wer = assess(manifest, ENGLISH, None, EvaluateConfig(search=search)).evaluation.words.rate
+    assert wer <= SHIPPED[name]["wer"] + 0.005
+    assert f"{SHIPPED[name]['wer']:.2%}" in (ROOT / "MODEL_CARD.md").read_text()
