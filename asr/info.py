@@ -107,6 +107,9 @@ def _model(path: Path) -> Iterable[tuple[str, str]]:
     yield "receptive field", f"back {_stretch(back)}, ahead {_stretch(ahead)}"
     shown = f": {''.join(pieces)!r}" if len(pieces) < 100 else ""
     yield "writes", f"{len(pieces)} tokens ({file.tokenizer.units}){shown}"
+    if file.phones:
+        phones = " ".join(file.phones[1:])
+        yield "names", f"{len(file.phones) - 1} phones, by layer {architecture.phone_layer}: {phones}"
     yield "normalizer", file.text.normalizer + (f", replacing {file.text.replace}" if file.text.replace else "")
     if training:
         kind = "synthetic speech" if training["synthetic"] else "speech"

@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from asr.checkpoint import average_weights, load_model, load_state, save_state, save_weights
+from asr.checkpoint import average_weights, halve, load_model, load_state, save_model, save_state, save_weights
 from asr.config import ModelConfig
 from asr.errors import ModelFileError
 from asr.model import AcousticModel
@@ -28,6 +28,27 @@ def test_model_file_holds_everything(model_path):
 def test_no_pickle_in_the_file(model_path):
     header_length = int.from_bytes(model_path.read_bytes()[:8], "little")
     assert json.loads(model_path.read_bytes()[8 : 8 + header_length])["__metadata__"]["asr"]
+
+
+def test_half_the_size_is_the_same_model_to_three_digits(model_path, tmp_path):
+    small = tmp_path / "small.safetensors"
+    halve(model_path, small)
+    before, after = load_model(model_path), load_model(small)
+    weights = sum(tensor.nbytes for tensor in before.model.state_dict().values())
+    assert small.stat().st_size == pytest.approx(model_path.stat().st_size - weights / 2, rel=0.02)
+    assert (after.tokenizer.pieces, after.architecture) == (before.tokenizer.pieces, before.architecture)
+    for name, tensor in after.model.state_dict().items():
+        assert tensor.dtype == torch.float32
+        torch.testing.assert_close(tensor, before.model.state_dict()[name], rtol=1e-3, atol=1e-6)
+
+
+def test_weights_that_sixteen_bits_cannot_hold_are_not_halved(model_path, tmp_path):
+    file, large = load_model(model_path), tmp_path / "large.safetensors"
+    file.model.state_dict()["head.bias"][0] = 1e6
+    save_model(large, file)
+    with pytest.raises(ModelFileError, match=r"large\.safetensors: has weights above 65504"):
+        halve(large, tmp_path / "small.safetensors")
+    assert not (tmp_path / "small.safetensors").exists()
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, 5000, -1])
