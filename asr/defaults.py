@@ -32,7 +32,7 @@ def decoder_of(arguments: Sequence[str]) -> DecoderConfig:
         named = parser.parse_known_args(arguments)[0]
     except argparse.ArgumentError:  # which tyro will tell better
         return DecoderConfig()
-    if arguments[0] not in TAKE_DECODER:
+    if not arguments or arguments[0] not in TAKE_DECODER:
         return DecoderConfig()
     return load_decoder(Path(named.model or ENGLISH), named.lm, named.decoder)
 

@@ -76,7 +76,7 @@ def test_help_names_the_subcommands(asr):
     [
         (["fly"], "fly"),
         ([], "prepare"),
-        (["transcribe", "a.wav"], "--model"),
+        (["tune", "a.jsonl"], "--model"),
         (["transcribe", "a.wav", "-m", "m", "--formt", "txt"], "--formt"),
         (["transcribe", "a.wav", "-m", "m", "--format", "doc"], "'json', 'jsonl', 'srt'"),
         (["evaluate", "a.jsonl", "-m", "m", "--pictures", "many"], "--pictures"),

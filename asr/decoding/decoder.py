@@ -78,7 +78,7 @@ class WordDecoder:
     `columns` are those of the tokens that are searched: the network's phones, where a lexicon has words made of them.
     """
 
-    def __init__(self, beam: "BeamDecoder", columns: slice):
+    def __init__(self, beam: "BeamDecoder", columns: slice = slice(None)):
         self.beam, self._columns = beam, columns
 
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
@@ -105,7 +105,7 @@ class WordDecoder:
 
     def searched(self, emission: np.ndarray) -> np.ndarray:
         """The part of a network's log-probabilities that the search goes by, `(frames, tokens)`."""
-        return np.asarray(emission)[:, self._columns]
+        return np.asarray(emission)[..., self._columns]
 
 
 def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig, phones: Sequence[str] = ()) -> Decoder:
@@ -123,7 +123,7 @@ def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig, 
     from asr.decoding.lexicon import Lexicon
     from asr.lm.ngram import NgramModel
 
-    pieces, columns = tokenizer.pieces, slice(len(tokenizer.pieces))
+    pieces, columns = tokenizer.pieces, slice(len(tokenizer.pieces) if phones else None)
     lm = NgramModel.load(config.lm) if config.lm != "none" else None
     lexicon = Lexicon.read(config.lexicon, pieces, phones) if config.lexicon else None
     if lexicon and lexicon.pronounced and phones:
