@@ -26,7 +26,7 @@ REFUSALS = {
     "sound": {"AudioError"},
     "manifest": {"ManifestError"},
     "model": {"ModelFileError"},
-    "decoder": {"ConfigError", "DecoderError", "LanguageModelError"},
+    "decoder": {"ConfigError", "DecoderError", "LexiconError", "LanguageModelError"},
     "lm": {"LanguageModelError"},
 }
 
