@@ -48,10 +48,6 @@ class ModelFile:
         """The log-probabilities of the tokens, `(..., tokens)`, in what the network says."""
         return emission[..., : len(self.tokenizer.pieces)]
 
-    def of_phones(self, emission: np.ndarray) -> np.ndarray:
-        """The log-probabilities of the phones, `(..., phones)`, in what the network says."""
-        return emission[..., len(self.tokenizer.pieces) :]
-
 
 def save_model(path: str | os.PathLike, contents: ModelFile, weights: torch.dtype = torch.float32) -> None:
     """Write a model file, its weights in this type; `load_model` makes 32 bits of them again."""

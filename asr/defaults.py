@@ -24,6 +24,8 @@ def recipe_of(arguments: Sequence[str]) -> Recipe:
 def decoder_of(arguments: Sequence[str]) -> DecoderConfig:
     """The decoder's defaults for the model that a command line names, or the English one, as far as they go with its
     other options."""
+    if not arguments or arguments[0] not in TAKE_DECODER:
+        return DecoderConfig()
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-m", "--model")
     parser.add_argument("--lm")
@@ -31,8 +33,6 @@ def decoder_of(arguments: Sequence[str]) -> DecoderConfig:
     try:
         named = parser.parse_known_args(arguments)[0]
     except argparse.ArgumentError:  # which tyro will tell better
-        return DecoderConfig()
-    if not arguments or arguments[0] not in TAKE_DECODER:
         return DecoderConfig()
     return load_decoder(Path(named.model or ENGLISH), named.lm, named.decoder)
 

@@ -124,8 +124,9 @@ class Learner:
 def _ctc(output: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, fits: Tensor) -> Tensor:
     """The CTC loss in nats, summed, of the utterances that fit into their frames; `output` and `lengths` are theirs,
     the rest is of all."""
-    rows = zip(tokens.split(token_lengths.tolist()), fits.tolist(), strict=True)
-    tokens, token_lengths = torch.cat([row for row, fit in rows if fit]), token_lengths[fits]
+    if len(lengths) < len(fits):
+        rows = zip(tokens.split(token_lengths.tolist()), fits.tolist(), strict=True)
+        tokens, token_lengths = torch.cat([row for row, fit in rows if fit]), token_lengths[fits]
     if output.device.type == "cpu":
         return CtcLoss.apply(output, tokens, lengths, token_lengths)
     tokens = tokens.to(output.device, non_blocking=True)

@@ -99,7 +99,9 @@ class AcousticModel(nn.Module):
         self.phone_layer = config.phone_layer if phones else 0
         if self.phone_layer:
             size = self.layers[self.phone_layer - 1].size
-            self.phone_head, self.phone_feedback = nn.Linear(size, phones), nn.Linear(phones, size)
+            self.phone_head = nn.Linear(size, phones)
+            if self.phone_layer < config.layers:
+                self.phone_feedback = nn.Linear(phones, size)
 
     @property
     def context(self) -> tuple[float, float]:
@@ -122,23 +124,26 @@ class AcousticModel(nn.Module):
         """Features `(batch, frames, mels)` and their lengths `(batch,)` in frames -> float32 log-probabilities
         `(batch, output frames, tokens + phones)`, those of the tokens first, and their lengths; what lies behind a
         length means nothing."""
-        outputs = self.layer_outputs(features, lengths)
-        logits = [self.head(outputs[-1])]
-        if self.phone_layer:
-            logits.append(self.phone_head(outputs[self.phone_layer - 1]))
-        log_probabilities = [torch.log_softmax(each.float(), dim=-1) for each in logits]
+        outputs, phones = self._hear(features, lengths)
+        log_probabilities = [torch.log_softmax(each.float(), dim=-1) for each in (self.head(outputs[-1]), *phones)]
         return torch.cat(log_probabilities, dim=-1), self.output_lengths(lengths)
 
     def layer_outputs(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         """What each layer hands on, `(batch, output frames, size)`, of features as `forward` takes them."""
+        return self._hear(features, lengths)[0]
+
+    def _hear(self, features: Tensor, lengths: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """What each layer hands on, and the phones' logits, one tensor of them if there is a phone layer."""
         x, lengths = self.subsampling(features, lengths)
-        span, outputs = Span(lengths, x.shape[1]), []
+        span, outputs, phones = Span(lengths, x.shape[1]), [], []
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True), start=1):
             x = self.dropout(norm(layer(x, span)))
             outputs.append(x)
             if number == self.phone_layer:
-                x = x + self.phone_feedback(torch.softmax(self.phone_head(x), dim=-1))
-        return outputs
+                phones.append(self.phone_head(x))
+                if number < len(self.layers):
+                    x = x + self.phone_feedback(torch.softmax(phones[0], dim=-1))
+        return outputs, phones
 
     def parameter_count(self) -> int:
         """Number of trained values."""
