@@ -213,6 +213,30 @@ def test_long_streams_keep_only_what_the_beam_still_needs():
     assert stream._beam.counts[1] < 20000 * 8 / 3
 
 
+def hesitant(words: int) -> np.ndarray:
+    """`words` times an a that might be a b, and then what is a b in the end, though it began as an a."""
+    unsure, space = (1e-4, 1e-4, 0.5, 0.4998), (1e-4, 0.9997, 1e-4, 1e-4)
+    rows = [*[unsure, space] * words, (1e-4, 1e-4, 0.9, 0.0998), (1e-4, 1e-4, 1e-4, 0.9997)]
+    return np.log(np.array(rows, np.float32))
+
+
+def test_old_alternatives_leave_room_in_the_beam_for_what_is_heard_now():
+    lm = Bigrams(["a", "b"], 3).model()
+    decoder = BeamDecoder(LETTERS, BeamConfig(beam=16, lm_weight=0.1, open_vocabulary=False), lm)
+    assert decoder.decode(hesitant(12))[0].words[-1] == "b"
+
+
+@pytest.mark.parametrize("hypotheses", [1, 2, 4])
+def test_so_many_hypotheses_as_are_asked_for_come_through_a_narrow_beam(hypotheses):
+    emission = hesitant(5)
+    for seed in range(10):
+        lm = Bigrams(["a", "b"], seed).model()
+        exact = BeamDecoder(LETTERS, wide(open_vocabulary=False), lm).decode(emission)[:hypotheses]
+        narrow = BeamDecoder(LETTERS, BeamConfig(beam=16 * hypotheses, hypotheses=hypotheses, open_vocabulary=False), lm)
+        scores = [hypothesis.score for hypothesis in narrow.decode(emission)]
+        assert scores == pytest.approx([hypothesis.score for hypothesis in exact], abs=0.02)
+
+
 def test_a_batch_gives_what_its_utterances_give_whatever_the_threads():
     batch = [emissions(40, len(LETTERS), seed) for seed in range(12)]
     decoder = BeamDecoder(LETTERS, BeamConfig(hypotheses=3), Bigrams(["a", "ab", "b"], 1).model())

@@ -46,6 +46,7 @@ class Rules(NamedTuple):
     """What the search obeys. Weights are natural logarithms unless said otherwise."""
 
     width: int  # prefixes kept in each frame
+    histories: int  # and of them, when not all fit, those that have one future
     floor: float  # prefixes below this share of the best one's probability are dropped
     top_tokens: int  # tokens of a frame that may extend a prefix; all when it is not smaller than their number
     blank_skip: float  # frames whose blank is at least this probable pass as pure blanks; above 1: none

@@ -118,6 +118,7 @@ class BeamDecoder:
                 unknown += config.lm_weight * float(lm.arrays.logp[1 + lm.unknown])
         return Rules(
             width=config.beam,
+            histories=config.hypotheses,
             floor=float(np.exp(-min(config.beam_nats, MOST_NATS))),
             top_tokens=config.top_tokens or len(self.pieces),
             blank_skip=config.blank_skip if config.blank_skip < 1 else 2.0,

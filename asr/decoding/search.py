@@ -9,6 +9,8 @@ algorithm (Rabiner 1989). Prefixes more than some 600 nats below the best fall t
 
 Within a frame an extended prefix can be equal only to one that is in the beam already with the same parent, so
 merging needs no hashing: each prefix adds what flows in from its parent, and the parent then leaves that token out.
+Where a language model looks back a few words only, and the beam is full, prefixes that differ in older words alone
+make room for others (`pruning.recombine`).
 """
 
 import math
@@ -28,6 +30,7 @@ from asr.decoding.arrays import (
     Hotwords,
     Rules,
 )
+from asr.decoding.pruning import nth_largest, recombine, room_to_recombine, thin
 from asr.kernel import compiled, kernel
 from asr.lm.ngram import NgramArrays, query
 from asr.lm.trie import search
@@ -52,6 +55,7 @@ def advance(
     extensions = np.empty(4 * rules.width + 64, EXTENSION)
     proposed = np.empty(tokens, EXTENSION)
     values = np.empty(len(extensions) + rules.width)
+    table = np.empty(room_to_recombine(rules.width), np.int32)
     skip = math.log(rules.blank_skip)
     gain = math.exp(max(0.0, hotwords.gain.max())) if rules.has_hotwords else 1.0
     while frame < frames and counts[1] + rules.width <= len(nodes) and counts[3] < len(beam.moments):
@@ -69,6 +73,8 @@ def advance(
                     extensions, values, cutoff, gain,
                 )  # fmt: skip
             best = _select(graph, lm, hotwords, rules, slots, nodes, counts, extensions[:extended], values)
+            if rules.lm_weight > 0.0 and counts[0] == rules.width:
+                counts[0] = recombine(slots, nodes, counts[0], rules.histories, table)
             beam.scale[0] += largest + (math.log(best) if best > 0.0 else 0.0)
         counts[2] += 1
         frame += 1
@@ -243,7 +249,7 @@ def _extend(
                 if value <= cutoff or _in_beam(slots, nodes, i, proposed[j]):
                     continue
                 if extended == len(extensions):
-                    cutoff = max(cutoff, _thin(extensions, values, rules.width))
+                    cutoff = max(cutoff, thin(extensions, values, rules.width))
                     extended = rules.width
                     if value <= cutoff:
                         continue
@@ -317,25 +323,6 @@ def _heat(state, token, word, hotwords, rules):
 
 
 @kernel
-def _thin(extensions, values, width):
-    """Move the best `width` extensions to the front; returns what the others do not exceed."""
-    for c in range(len(extensions)):
-        values[c] = extensions[c].value
-    threshold = _nth_largest(values, len(extensions), width)
-    ties = width
-    for c in range(len(extensions)):
-        ties -= extensions[c].value > threshold
-    kept = 0
-    for c in range(len(extensions)):
-        value = extensions[c].value
-        if value > threshold or (value == threshold and ties > 0):
-            ties -= value == threshold
-            extensions[kept] = extensions[c]
-            kept += 1
-    return threshold
-
-
-@kernel
 def _select(graph, lm, hotwords, rules, slots, nodes, counts, extensions, values):
     """The next beam: the best of staying and extended prefixes, divided by the best one, which is returned."""
     count, extended = counts[0], len(extensions)
@@ -348,7 +335,7 @@ def _select(graph, lm, hotwords, rules, slots, nodes, counts, extensions, values
         best = max(best, extensions[c].value)
     threshold, ties = best * rules.floor, 0
     if count + extended > rules.width:
-        nth = _nth_largest(values, count + extended, rules.width)
+        nth = nth_largest(values, count + extended, rules.width)
         if nth > threshold:
             threshold, ties = nth, rules.width
             for i in range(count + extended):
@@ -431,28 +418,3 @@ def _commit(node, word, only, inverse, graph, lm, rules, nodes):
     if only:
         nodes[node].commit = factor
     return factor
-
-
-@kernel
-def _nth_largest(values, count, n):
-    """The n-th largest of the first `count` values, which are put into another order (Hoare 1961)."""
-    low, high, wanted = 0, count - 1, n - 1
-    while low < high:
-        pivot = values[(low + high) >> 1]
-        i, j = low, high
-        while i <= j:
-            while values[i] > pivot:
-                i += 1
-            while values[j] < pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if wanted <= j:
-            high = j
-        elif wanted >= i:
-            low = i
-        else:
-            break
-    return values[wanted]
