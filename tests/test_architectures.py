@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import math
+import multiprocessing
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -280,3 +282,16 @@ def test_more_work_than_processes(tmp_path):
     """Each job has a process of its own, and none is left over."""
     jobs = [Job("part", tmp_path / f"{n}.json", LengthCurve, LengthCurve, ([1.0], [float(n)])) for n in range(5)]
     assert [curve.wer for curve in run_all(jobs, 2)] == [[float(number)] for number in range(5)]
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_in_one_job_is_told_before_the_others_are_through(tmp_path):
+    jobs = [
+        Job("long", tmp_path / "long.json", LengthCurve, time.sleep, (300.0,)),
+        Job("wrong", tmp_path / "wrong.json", LengthCurve, time.sleep, (-1.0,)),
+    ]
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="negative"):
+        run_all(jobs, 2)
+    assert time.monotonic() - started < 100
+    assert not multiprocessing.active_children()

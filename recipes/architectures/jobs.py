@@ -67,6 +67,11 @@ def run_all(jobs: Sequence[Job], processes: int) -> list[Any]:
                     advance(1)
                     took = clock(time.monotonic() - started)
                     print(f"{count:3d}/{len(missing)}  {took}  {futures[future].title}", file=sys.stderr, flush=True)
+        except BaseException:
+            # The others keep what they have done and stop: what is wrong is told now, not when they are through.
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
     return [job.load() for job in jobs]
