@@ -38,6 +38,7 @@ class ModelFile:
     tokenizer: Tokenizer
     training: dict[str, Any]  # data, time, measured dev WER, versions
     phones: tuple[str, ...] = ()  # names of the phones, the blank first, of a network with a phone layer
+    priors: tuple[float, ...] = ()  # how probable each token was, and each phone, in the mean over all dev frames
 
     @property
     def frame_seconds(self) -> float:
@@ -58,6 +59,7 @@ def save_model(path: str | os.PathLike, contents: ModelFile, weights: torch.dtyp
         "model": to_values(contents.architecture),
         "tokenizer": contents.tokenizer.to_json(),
         "phones": contents.phones,
+        "priors": contents.priors,
         "training": contents.training,
     }
     _write(path, {name: tensor.to(weights) for name, tensor in contents.model.state_dict().items()}, metadata)
@@ -90,6 +92,9 @@ def load_model(path: str | os.PathLike) -> ModelFile:
             phones = tuple(metadata.get("phones", ()))
             model = AcousticModel(architecture, features.mels, len(tokenizer.pieces), len(phones))
         _check_shapes(model, tensors)
+        priors = tuple(map(float, metadata.get("priors", ())))
+        if len(priors) not in (0, len(tokenizer.pieces) + len(phones)) or not all(0 < each <= 1 for each in priors):
+            raise ModelFileError(f"{len(priors)} priors that cannot be those of its tokens and phones")
         # Not copied: memory for the copy, without contents at first, would have PyTorch load its compiler (a second).
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     except (KeyError, TypeError, RuntimeError, AsrError) as error:
@@ -97,7 +102,8 @@ def load_model(path: str | os.PathLike) -> ModelFile:
         raise ModelFileError(f"{path}: damaged, or not made by this program ({reason}); copy it again") from error
     if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
         raise ModelFileError(f"{path}: damaged, it has weights that are no numbers; copy it again")
-    return ModelFile(model.eval(), features, text, architecture, tokenizer, metadata.get("training", {}), phones)
+    training = metadata.get("training", {})
+    return ModelFile(model.eval(), features, text, architecture, tokenizer, training, phones, priors)
 
 
 def _check_shapes(model: AcousticModel, tensors: dict[str, Tensor]) -> None:

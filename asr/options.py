@@ -113,6 +113,9 @@ class BeamConfig:
     top_tokens: NotNegative = 0
     #: Frames whose blank is at least this probable pass as pure blanks; 1: none, the exact result.
     blank_skip: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    #: How much of the tokens' own frequency is taken out of their probabilities, from 0 up to 1: CTC names what is
+    #: frequent, the blank before all, more often than it is heard.
+    prior_scale: Share = 0.0
     #: Weight of the language model's log-probability beside the acoustic one, which has weight 1.
     lm_weight: NotNegativeReal = 0.5
     #: Nats added for each word: above 0 against deletions, below against insertions.

@@ -39,7 +39,7 @@ class Recognizer:
         precision: str = "float32",
     ):
         self.file = file
-        self.decoder = make_decoder(decoder or DecoderConfig(), file.tokenizer, file.text, file.phones)
+        self.decoder = make_decoder(decoder or DecoderConfig(), file.tokenizer, file.text, file.phones, file.priors)
         self.device = choose_device(device)
         self._dtype, _ = choose_precision(precision, self.device)
         self._model = file.model.to(self.device).eval()

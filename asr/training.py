@@ -41,6 +41,7 @@ from asr.text import Tokenizer
 from asr.values import to_values
 
 LOG_STEPS = 10  # steps between lines of metrics.jsonl
+LEAST_PRIOR = 1e-4  # a token that dev never has is not thought rarer
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class DevResult:
     per: float | None  # phone error rate, where there are phones
     blank_rate: float  # share of output frames whose best token is the blank
     hypotheses: list[str]
+    priors: tuple[float, ...]  # mean probability of each token, and each phone, over all frames
 
 
 def train(recipe: Recipe) -> Path:
@@ -147,11 +149,8 @@ class Trainer:
             write_curves(self.folder.metrics, self.folder.page)
             self.log.say(f"curves: {self.folder.page}")
             recipe, summary = self.recipe, self._summary(result, chosen)
-            phones = self.train_corpus.phone_pieces
-            save_model(
-                self.folder.model,
-                ModelFile(self.model, recipe.features, recipe.text, recipe.model, self.tokenizer, summary, phones),
-            )
+            parts = recipe.features, recipe.text, recipe.model, self.tokenizer, summary, self.train_corpus.phone_pieces
+            save_model(self.folder.model, ModelFile(self.model, *parts, result.priors))
             self.folder.drop_features()
 
     def _learn_epoch(self, interrupted: Callable[[], bool]) -> None:
@@ -254,13 +253,15 @@ class Trainer:
     @torch.inference_mode()
     def _measure(self) -> DevResult:
         self.model.eval()
-        corpus, device, blanks, frames = self.dev_corpus, self.learner.device, 0, 0
+        corpus, device, blanks, frames, probabilities = self.dev_corpus, self.learner.device, 0, 0, 0.0
         hypotheses, phones = {}, {}
         plan = plan_in_order(corpus.durations, 2 * self.config.batch_seconds)[self.group.rank :: self.group.size]
         dataset = BatchDataset(self.dev_features, corpus.tokens, plan)
         for batch in load_batches(dataset, self._workers(self.dev_features)):
             output, lengths = self.model(batch.features.to(device), batch.lengths.to(device))
             output, lengths = output.cpu().numpy(), lengths.cpu().numpy()
+            for row, length in zip(output, lengths, strict=True):
+                probabilities += np.exp(row[:length]).sum(axis=0, dtype=np.float64)
             output, spoken = np.split(output, [len(self.tokenizer.pieces)], axis=-1)
             for index, tokens in zip(batch.utterances, greedy(output, lengths), strict=True):
                 hypotheses[index] = self.tokenizer.decode(tokens.indices)
@@ -270,12 +271,13 @@ class Trainer:
             counts = blank_rate(output, lengths)
             blanks, frames = blanks + counts[0], frames + counts[1]
         hypotheses, phones = self.group.merge(hypotheses), self.group.merge(phones)
-        blanks, frames = self.group.sum([blanks, frames])
+        blanks, frames, *probabilities = self.group.sum([blanks, frames, *probabilities])
         ordered = [hypotheses[index] for index in range(len(corpus.texts))]
         wer, cer, per = jiwer.wer(corpus.texts, ordered), jiwer.cer(corpus.texts, ordered), None
         if corpus.phones:
             per = jiwer.wer([_as_words(row) for row in corpus.phones], [phones[index] for index in range(len(ordered))])
-        return DevResult(wer, cer, per, blanks / frames, ordered)
+        priors = tuple(max(LEAST_PRIOR, probability / frames) for probability in probabilities)
+        return DevResult(wer, cer, per, blanks / frames, ordered, priors)
 
     def _plan(self, epoch: int) -> list[list[int]]:
         return plan_epoch(self.train_features.durations(epoch), self.config.batch_seconds, self.config.seed, epoch)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import jiwer
 import numpy as np
@@ -24,6 +25,7 @@ from asr.text import normalize
 from asr.transcription import utterance_emissions
 
 TOLERANCE = 0.001  # of WER: what a smaller beam may cost
+FIRST_PRIOR_STEP, MOST_PRIOR_SCALE = 0.3, 0.9
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,19 @@ class Trial:
 
     lm_weight: float
     word_bonus: float
+    prior_scale: float
     beam: int
-    wer: float
+    wer: float = 0.0
 
     @property
-    def rank(self) -> tuple[float, float, float]:
+    def rank(self) -> tuple[float, ...]:
         """Lower is better: the WER, then the weights that change least."""
-        return self.wer, self.lm_weight, abs(self.word_bonus)
+        return self.wer, self.lm_weight, abs(self.word_bonus), self.prior_scale
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """The options of the search that were tried."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if key != "wer"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,8 @@ class Tuning:
                 f"greedy       {percent(self.greedy)} WER on {self.manifest.name} ({self.utterances} utterances)",
                 f"best         {percent(min(trial.wer for trial in self.trials))} of {len(self.trials)} weights tried",
                 *(f"beam {trial.beam:<7} {percent(trial.wer)}" for trial in self.beams),
-                f"chosen       lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g}, beam {best.beam}: "
-                f"{percent(best.wer)}",
+                f"chosen       lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g}, "
+                f"prior_scale {best.prior_scale:g}, beam {best.beam}: {percent(best.wer)}",
                 f"written      {self.path} (transcribe and evaluate take their defaults from it), {self.picture}",
                 "NOTE         these weights were chosen on this set: measure WER on another one",
             ]
@@ -71,8 +79,8 @@ class Tuning:
 
 
 def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
-    """Choose language model weight, word bonus and beam by WER on a dev manifest and write them to `decoder.toml`
-    beside the model file, with `decoder.png`, the WER surface, and `decoder.json`, all that was tried.
+    """Choose language model weight, word bonus, prior scale and beam by WER on a dev manifest and write them to
+    `decoder.toml` beside the model file, with `decoder.png`, the WER surface, and `decoder.json`, all that was tried.
 
     Raises `ConfigError` without anything to weigh, `ManifestError` when an utterance cannot be read.
     """
@@ -110,6 +118,7 @@ class Bench:
     """Log-probabilities and references, ready to try weights on."""
 
     def __init__(self, recognizer: Recognizer, emissions: Sequence[np.ndarray], references: Sequence[str]):
+        self.has_priors = bool(recognizer.file.priors)
         self._file, self._beam = recognizer.file, recognizer.decoder.beam
         self._emissions, self._references = emissions, references
         self._searched = [recognizer.decoder.searched(emission) for emission in emissions]
@@ -124,8 +133,7 @@ class Bench:
         return self._score([decoding.text for decoding in decodings])
 
     def _wer(self, trial: Trial) -> float:
-        weights = {"lm_weight": trial.lm_weight, "word_bonus": trial.word_bonus, "beam": trial.beam, "hypotheses": 1}
-        decoder = self._beam.with_config(dataclasses.replace(self._beam.config, **weights))
+        decoder = self._beam.with_config(dataclasses.replace(self._beam.config, hypotheses=1, **trial.weights))
         return self._score([found[0].text for found in decoder.decode_batch(self._searched)])
 
     def _score(self, texts: Sequence[str]) -> float:
@@ -136,23 +144,38 @@ class Bench:
 
 
 def _search_weights(bench: Bench, config: TuneConfig) -> list[Trial]:
-    """Every trial of a coarse grid, then of smaller ones around the best point so far."""
-    beam, has_lm = config.search.beam.beam, config.search.lm != "none"
+    """Every trial of a coarse grid of weights, then of smaller ones around the best point so far, each after a look at
+    how much the priors should count there."""
+    search, has_lm = config.search.beam, config.search.lm != "none"
     weights = np.linspace(0, config.most_lm_weight, config.grid) if has_lm else np.zeros(1)
     bonuses = np.linspace(-config.most_word_bonus, config.most_word_bonus, config.grid)
     steps = [float(axis[1] - axis[0]) if len(axis) > 1 else 0.0 for axis in (weights, bonuses)]
-    trials: dict[tuple[float, float], Trial] = {}
-    with progress_bar("tuning", len(weights) * len(bonuses) + 9 * config.rounds) as advance:
+    scale, scale_step = search.prior_scale, FIRST_PRIOR_STEP if bench.has_priors else 0.0
+    trials: dict[tuple[float, ...], Trial] = {}
+
+    def measure(weight: float, bonus: float, scale: float) -> None:
+        point = round(float(weight), 4), round(float(bonus), 4), round(float(scale), 4)
+        if point not in trials:
+            trials[point] = bench.measure(Trial(*point, search.beam))
+        advance(1)
+
+    def best() -> Trial:
+        return min(trials.values(), key=lambda trial: trial.rank)
+
+    with progress_bar("tuning", len(weights) * len(bonuses) + (2 + 9) * config.rounds) as advance:
         for finer in range(1 + config.rounds):
             if finer:
-                best = min(trials.values(), key=lambda trial: trial.rank)
-                steps = [step / 2 for step in steps]
-                weights = np.maximum(0, best.lm_weight + steps[0] * np.array([-1, 0, 1]))
-                bonuses = best.word_bonus + steps[1] * np.array([-1, 0, 1])
-            for point in [(round(float(weight), 4), round(float(bonus), 4)) for weight in weights for bonus in bonuses]:
-                if point not in trials:
-                    trials[point] = bench.measure(Trial(*point, beam, 0.0))
-                advance(1)
+                centre = best()
+                for change in (-scale_step, scale_step):
+                    scale = np.clip(centre.prior_scale + change, 0, MOST_PRIOR_SCALE)
+                    measure(centre.lm_weight, centre.word_bonus, scale)
+                centre, scale_step, steps = best(), scale_step / 2, [step / 2 for step in steps]
+                weights = np.maximum(0, centre.lm_weight + steps[0] * np.array([-1, 0, 1]))
+                bonuses = centre.word_bonus + steps[1] * np.array([-1, 0, 1])
+                scale = centre.prior_scale
+            for weight in weights:
+                for bonus in bonuses:
+                    measure(weight, bonus, scale)
     return list(trials.values())
 
 
@@ -172,12 +195,9 @@ def _write(tuning: Tuning, search: DecoderConfig) -> None:
         "",
         "[beam]",
     ]
-    weights = {"lm_weight": chosen.lm_weight, "word_bonus": chosen.word_bonus, "beam": chosen.beam}
-    values = dataclasses.asdict(search.beam) | weights
+    values, tried = dataclasses.asdict(search.beam) | chosen.weights, chosen.weights
     defaults = dataclasses.asdict(BeamConfig())
-    lines += [
-        f"{key} = {json.dumps(value)}" for key, value in values.items() if key in weights or value != defaults[key]
-    ]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if key in tried or value != defaults[key]]
     write_atomically(tuning.path, "\n".join(lines) + "\n")
     trials = [dataclasses.asdict(trial) for trial in (*tuning.trials, *tuning.beams)]
     record = {"manifest": tuning.manifest.name, "greedy_wer": tuning.greedy, "trials": trials}
@@ -186,8 +206,12 @@ def _write(tuning: Tuning, search: DecoderConfig) -> None:
 
 
 def draw_surface(trials: Sequence[Trial], chosen: Trial) -> bytes:
-    """The dev WER over both weights, as a PNG: every trial is a point, colours between them are interpolated."""
+    """The dev WER over language model weight and word bonus, for the best prior scale at each point, as a PNG: every
+    point is a trial, colours between them are interpolated."""
     from matplotlib.figure import Figure
+
+    ordered = sorted(trials, key=lambda trial: trial.wer, reverse=True)
+    trials = list({(trial.lm_weight, trial.word_bonus): trial for trial in ordered}.values())
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()

@@ -62,8 +62,8 @@ def read_model(_: Recognizer, path: Path) -> str:
 
 
 def read_decoder(recognizer: Recognizer, path: Path) -> str:
-    config = load_decoder(path.with_name("model.safetensors"))
-    make_decoder(config, recognizer.file.tokenizer, recognizer.file.text, recognizer.file.phones)
+    config, file = load_decoder(path.with_name("model.safetensors")), recognizer.file
+    make_decoder(config, file.tokenizer, file.text, file.phones, file.priors)
     return config.describe()
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from asr.decoding.beam import BeamDecoder
 from asr.decoding.hotwords import Phrase
 from asr.decoding.lexicon import Lexicon
+from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
 from asr.lm.trie import build_trie
 from asr.options import BeamConfig
@@ -213,6 +214,22 @@ def test_long_streams_keep_only_what_the_beam_still_needs():
     assert stream._beam.counts[1] < 20000 * 8 / 3
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 5), st.integers(0, 10**6), st.floats(0.05, 0.9))
+def test_what_the_priors_count_is_taken_out_of_each_frame(frames, seed, scale):
+    emission, priors = emissions(frames, len(LETTERS), seed), np.array([0.7, 0.1, 0.15, 0.05])
+    shares = np.exp(emission) / priors**scale
+    wanted = texts(np.log(shares / shares.sum(axis=1, keepdims=True)), LETTERS)
+    agree(found(BeamDecoder(LETTERS, wide(prior_scale=scale), priors=priors).decode(emission)), wanted)
+    plain = BeamDecoder(LETTERS, wide(), priors=priors).decode(emission)
+    assert plain == BeamDecoder(LETTERS, wide()).decode(emission)
+
+
+def test_priors_cannot_count_where_none_are_known():
+    with pytest.raises(DecoderError, match=r"prior_scale 0\.4: this model file has no priors"):
+        BeamDecoder(LETTERS, BeamConfig(prior_scale=0.4))
+
+
 def hesitant(words: int) -> np.ndarray:
     """`words` times an a that might be a b, and then what is a b in the end, though it began as an a."""
     unsure, space = (1e-4, 1e-4, 0.5, 0.4998), (1e-4, 0.9997, 1e-4, 1e-4)
@@ -232,7 +249,8 @@ def test_so_many_hypotheses_as_are_asked_for_come_through_a_narrow_beam(hypothes
     for seed in range(10):
         lm = Bigrams(["a", "b"], seed).model()
         exact = BeamDecoder(LETTERS, wide(open_vocabulary=False), lm).decode(emission)[:hypotheses]
-        narrow = BeamDecoder(LETTERS, BeamConfig(beam=16 * hypotheses, hypotheses=hypotheses, open_vocabulary=False), lm)
+        config = BeamConfig(beam=16 * hypotheses, hypotheses=hypotheses, open_vocabulary=False)
+        narrow = BeamDecoder(LETTERS, config, lm)
         scores = [hypothesis.score for hypothesis in narrow.decode(emission)]
         assert scores == pytest.approx([hypothesis.score for hypothesis in exact], abs=0.02)
 

@@ -1,6 +1,8 @@
 """The model file: what goes in comes out, and what is not one is told apart."""
 
+import dataclasses
 import json
+import math
 
 import pytest
 import safetensors.torch
@@ -88,6 +90,17 @@ def test_weights_that_do_not_fit_the_config(model_path, tmp_path):
     wrong = tmp_path / "wrong.safetensors"
     safetensors.torch.save_file(tensors, wrong, metadata)
     with pytest.raises(ModelFileError, match="damaged, or not made by this program"):
+        load_model(wrong)
+
+
+@pytest.mark.parametrize("priors", [(0.5, 0.5), (0.1,) * 9 + (0.0,), (0.1,) * 9 + (math.nan,)])
+def test_priors_that_cannot_be_are_damage(model_path, tmp_path, priors):
+    good, wrong = tmp_path / "good.safetensors", tmp_path / "wrong.safetensors"
+    file = load_model(model_path)
+    save_model(good, dataclasses.replace(file, priors=(0.1,) * 10))
+    assert load_model(good).priors == (0.1,) * 10
+    save_model(wrong, dataclasses.replace(file, priors=priors))
+    with pytest.raises(ModelFileError, match=r"wrong\.safetensors: damaged, .*priors"):
         load_model(wrong)
 
 

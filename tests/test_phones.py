@@ -16,7 +16,7 @@ from asr.dataset import load_corpora
 from asr.errors import TextError, TrainingError
 from asr.manifest import read_manifest
 from asr.model import AcousticModel
-from asr.options import DecoderConfig
+from asr.options import BeamConfig, DecoderConfig
 from asr.phones import Phones
 from asr.recognizer import Recognizer
 from asr.training import train
@@ -47,7 +47,8 @@ def test_it_learns_letters_and_phones_and_words_are_found_by_either(recipe):
     assert min(record["dev_per"] for record in records if record["kind"] == "epoch") < 0.2
     assert load_model(path).phones == ("", "A1", "B1", "C1")
     recordings = read_manifest(recipe.data.dev[0])
-    for decoder in (DecoderConfig(), DecoderConfig(lexicon=recipe.data.lexicon)):
+    by_phones = DecoderConfig(lexicon=recipe.data.lexicon)
+    for decoder in (DecoderConfig(), by_phones, dataclasses.replace(by_phones, beam=BeamConfig(prior_scale=0.3))):
         recognizer = Recognizer.load(path, decoder=decoder)
         right = [recognizer.transcribe(each.audio_filepath).text == each.text for each in recordings]
         assert np.mean(right) > 0.6, decoder

@@ -77,6 +77,7 @@ def test_learns_a_language_of_tones(corpus):
     model = Recognizer.load(train(load_recipe(write_recipe(corpus, "learned", epochs=20))))
     assert model.file.training["dev_wer"] < 0.2
     assert model.file.training["utterances"] == 60
+    assert sum(model.file.priors) == pytest.approx(1, abs=0.01) and model.file.priors[0] > max(model.file.priors[1:])
     records = [json.loads(line) for line in (corpus / "learned" / "metrics.jsonl").read_text().splitlines()]
     epochs = [record for record in records if record["kind"] == "epoch"]
     assert epochs[-1]["loss"] < 0.3 * epochs[0]["loss"] and 0 < epochs[-1]["blank_rate"] < 1

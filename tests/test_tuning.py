@@ -1,6 +1,8 @@
 """`asr tune`: the search for weights, and that transcribe and evaluate take what it wrote."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 from command_line import COMPLETE, ERROR, assert_told
@@ -47,13 +49,17 @@ def model(tmp_path, model_path):
 class Bowl:
     """A WER that is least at one point."""
 
-    def __init__(self, lm_weight: float, word_bonus: float):
-        self.lm_weight, self.word_bonus, self.trials = lm_weight, word_bonus, 0
+    def __init__(self, lm_weight: float, word_bonus: float, prior_scale: float | None = None):
+        self.best, self.trials, self.has_priors = (
+            (lm_weight, word_bonus, prior_scale or 0.0),
+            0,
+            prior_scale is not None,
+        )
 
     def measure(self, trial: Trial) -> Trial:
         self.trials += 1
-        distance = (trial.lm_weight - self.lm_weight) ** 2 + (trial.word_bonus - self.word_bonus) ** 2
-        return Trial(trial.lm_weight, trial.word_bonus, trial.beam, distance)
+        point = trial.lm_weight, trial.word_bonus, trial.prior_scale
+        return replace(trial, wer=math.dist(self.best, point))
 
 
 @pytest.mark.parametrize("lm_weight, word_bonus", [(0.0, 0.0), (0.6, 1.3), (1.9, -2.8), (2.0, 3.0)])
@@ -62,6 +68,14 @@ def test_the_search_ends_within_a_step_of_the_best_weights(lm_weight, word_bonus
     best = min(_search_weights(bowl, config), key=lambda trial: trial.rank)
     assert abs(best.lm_weight - lm_weight) <= 0.0625 and abs(best.word_bonus - word_bonus) <= 0.1875
     assert bowl.trials <= 25 + 3 * 9
+
+
+@pytest.mark.parametrize("prior_scale", [0.0, 0.2, 0.4, 0.5])
+def test_the_search_finds_how_much_the_priors_should_count_where_the_model_has_any(prior_scale):
+    config = TuneConfig(search=DecoderConfig(lm="some.arpa"))
+    best = min(_search_weights(Bowl(0.6, 1.3, prior_scale), config), key=lambda trial: trial.rank)
+    assert abs(best.prior_scale - prior_scale) <= 0.075
+    assert {trial.prior_scale for trial in _search_weights(Bowl(0.6, 1.3), config)} == {0.0}
 
 
 def test_without_a_language_model_only_the_word_bonus_is_tried():

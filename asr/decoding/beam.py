@@ -42,7 +42,8 @@ class Hypothesis:
 class BeamDecoder:
     """Prefix beam search with or without a language model, a lexicon and hotwords.
 
-    `pieces` are the texts of the model's tokens, the blank first. Without a lexicon the words are those of the
+    `pieces` are the texts of the model's tokens, the blank first, and `priors` how probable each is, on average over
+    many frames; only `config.prior_scale` needs them. Without a lexicon the words are those of the
     language model, without that there are none: any token sequence is allowed.
     """
 
@@ -54,8 +55,10 @@ class BeamDecoder:
         lexicon: Lexicon | None = None,
         hotwords: Sequence[Phrase] = (),
         name: str = "language model",
+        priors: Sequence[float] = (),
     ):
         self.pieces, self.config = pieces, config or BeamConfig()
+        self._log_priors = np.log(np.asarray(priors, np.float32))
         if lexicon is None:
             lexicon = Lexicon.of_model(lm, pieces, name) if lm else Lexicon.none(pieces)
         self.lexicon = lexicon
@@ -77,6 +80,11 @@ class BeamDecoder:
         return other
 
     def _weigh(self) -> None:
+        if self.config.prior_scale and not len(self._log_priors):
+            raise DecoderError(
+                f"prior_scale {self.config.prior_scale:g}: this model file has no priors, since it was made before "
+                "there were any; train it again, or leave prior_scale out"
+            )
         weight = self.config.lm_weight if self._model else 0.0
         self._graph = self._tree._replace(ahead=frozen(np.exp(np.maximum(weight * self._look_ahead, LEAST_AHEAD))))
         self._rules = self._make_rules(self._model, self._is_open, self._has_hotwords)
@@ -108,6 +116,14 @@ class BeamDecoder:
     def stream(self) -> "BeamStream":
         """A search that is given its frames piece by piece."""
         return BeamStream(self)
+
+    def discounted(self, emission: np.ndarray) -> np.ndarray:
+        """Log-probabilities without `prior_scale` of the tokens' priors, as for a hybrid of network and hidden Markov
+        model (Bourlard & Morgan 1994) and for CTC in Miao et al. 2015; they still sum to 1."""
+        if not self.config.prior_scale:
+            return emission
+        emission = emission - self.config.prior_scale * self._log_priors
+        return emission - np.logaddexp.reduce(emission, axis=1, keepdims=True)
 
     def _make_rules(self, lm: NgramModel | None, is_open: bool, has_hotwords: bool) -> Rules:
         config = self.config
@@ -150,7 +166,7 @@ class BeamStream:
     def push(self, emission: np.ndarray) -> None:
         """Take in more frames `(frames, tokens)`."""
         decoder = self._decoder
-        emission = check_emission(emission, len(decoder.pieces))
+        emission = decoder.discounted(check_emission(emission, len(decoder.pieces)))
         frame = 0
         while frame < len(emission):
             frame = advance(emission, frame, decoder._graph, decoder._lm, decoder._hotwords, decoder._rules, self._beam)

@@ -108,9 +108,15 @@ class WordDecoder:
         return np.asarray(emission)[..., self._columns]
 
 
-def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig, phones: Sequence[str] = ()) -> Decoder:
-    """The decoder for a model's tokenizer and its phones, if it names any; raises an `AsrError` naming the file that
-    cannot be used, or options that exclude each other."""
+def make_decoder(
+    config: DecoderConfig,
+    tokenizer: Tokenizer,
+    text: TextConfig,
+    phones: Sequence[str] = (),
+    priors: Sequence[float] = (),
+) -> Decoder:
+    """The decoder for a model's tokenizer, its phones, if it names any, and the priors of both; raises an `AsrError`
+    naming the file that cannot be used, or options that exclude each other."""
     if config.is_greedy:
         unread = [name for name in ("lm", "lexicon", "hotwords") if getattr(config, name) not in (None, "none")]
         if unread:
@@ -137,7 +143,7 @@ def make_decoder(config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig, 
                     f"{phrase.origin}hotword '{phrase.text}': the normalizer '{text.normalizer}' leaves nothing of it"
                 )
     with _told_if_slow():
-        beam = BeamDecoder(pieces, config.beam, lm, lexicon, hotwords, name=config.lm)
+        beam = BeamDecoder(pieces, config.beam, lm, lexicon, hotwords, config.lm, priors[columns])
         beam.decode(np.full((1, len(pieces)), -np.log(len(pieces))))
     return WordDecoder(beam, columns)
 
