@@ -43,7 +43,7 @@ def decode(frames, pieces=PIECES, **options):
 def test_a_doubtful_word_is_told_wherever_it_is(place, beam):
     words = decode(SURE * place + DOUBTFUL + SURE * (19 - place), beam=beam)
     assert [word.text for word in words] == ["ac"] * place + ["ab"] + ["ac"] * (19 - place)
-    assert 0.2 < words[place].confidence < 0.6
+    assert 0.4 < words[place].confidence < 0.75
     assert min(word.confidence for i, word in enumerate(words) if i != place) > 0.9
 
 
@@ -57,14 +57,14 @@ def test_more_doubt_is_less_confidence():
     shares = [0.51, 0.6, 0.7, 0.8, 0.9, 0.99]
     found = [decode(SURE * 2 + said({"a": 0.999}, {"b": x, "c": 1 - x}) + SURE * 2)[2].confidence for x in shares]
     assert found == sorted(found)
-    assert found[0] < 0.4 and found[-1] > 0.8
+    assert found[0] < 0.7 and found[-1] > 0.8
 
 
 def test_a_word_that_may_be_missing_lowers_itself_and_not_its_neighbours():
     maybe = [{"b": 0.7}, {}, {" ": 0.999}, {}]
     words = decode(SURE * 3 + maybe + SURE * 3, beam=64)
     assert [word.text for word in words] == ["ac"] * 3 + ["b"] + ["ac"] * 3
-    assert words[3].confidence < 0.6
+    assert words[3].confidence < 0.75
     assert min(word.confidence for i, word in enumerate(words) if i != 3) > 0.75
 
 
@@ -73,7 +73,7 @@ def test_words_of_a_closed_vocabulary():
     decoder = BeamDecoder(PIECES, BeamConfig(open_vocabulary=False), lexicon=lexicon)
     words = WordDecoder(decoder).decode_batch([speech(SURE + DOUBTFUL + SURE)])[0].words
     assert [word.text for word in words] == ["ac", "ab", "ac"]
-    assert words[1].confidence < 0.6 < 0.9 < min(words[0].confidence, words[2].confidence)
+    assert words[1].confidence < 0.75 < 0.9 < min(words[0].confidence, words[2].confidence)
 
 
 @settings(max_examples=30, deadline=None)

@@ -97,7 +97,7 @@ class WordDecoder:
                 text,
                 int(times.starts[first]),
                 int(times.ends[end - 1]),
-                float(share * np.exp(times.log_probabilities[first:end].mean())),
+                float(np.sqrt(share * np.exp(times.log_probabilities[first:end].mean()))),
             )
             for text, (first, end), share in zip(best.words, best.spans, best.shares, strict=True)
         )
