@@ -62,15 +62,12 @@ def _through_time(gates: Tensor, above: Tensor, recurrent: Tensor) -> tuple[Tens
     _remember(bits, cells)
     said = torch.from_numpy(cells[1:]).tanh().numpy()
     above = above.float().contiguous().numpy()
-    hidden, cell = torch.zeros(directions, rows, width), np.zeros((directions, rows, width), np.float32)
+    hidden, cell = gates.new_zeros(directions, rows, width), np.zeros((directions, rows, width), np.float32)
     bias = np.zeros((directions, 4 * width), np.float32)
-    upwards, product = recurrent.transpose(1, 2).contiguous(), gates.new_empty(directions, width, rows)
-    frames, hidden_array = gates.transpose(2, 3).unbind(1), hidden.numpy()
+    frames, hidden_bits = gates.unbind(1), hidden.view(torch.int16).numpy().view(np.uint16)
     for step in reversed(range(steps)):
-        _go_back(bits, cells, said, above, hidden_array, cell, bias, step)
-        # The weights on the left: a product's right side is rearranged before it, and this one is small.
-        torch.bmm(upwards, frames[step], out=product)
-        hidden.copy_(product.transpose(1, 2))
+        _go_back(bits, cells, said, above, hidden_bits, cell, bias, step)
+        torch.bmm(frames[step], recurrent, out=hidden)
     return gates, torch.from_numpy(bias)
 
 
@@ -104,18 +101,20 @@ def _go_back(
     step: int,
 ) -> None:
     """One frame's gates replaced by their gradient, which is added to `bias`; `cell` by that of the cells before it.
-    `hidden` is the gradient that comes from the frame after it."""
+    `hidden` is the gradient that comes from the frame after it, as bits of bfloat16."""
     directions, _, rows, _ = gates.shape
     width = cells.shape[-1]
-    wide, change = np.empty(4 * width, np.uint32), np.empty(4 * width, np.float32)
-    values, rounded = wide.view(np.float32), change.view(np.uint32)
+    wide, change, fed = np.empty(4 * width, np.uint32), np.empty(4 * width, np.float32), np.empty(width, np.uint32)
+    values, rounded, later = wide.view(np.float32), change.view(np.uint32), fed.view(np.float32)
     for direction in range(directions):
         for row in range(rows):
             own = gates[direction, step, row]
             for i in range(4 * width):
                 wide[i] = np.uint32(own[i]) << 16
+            for i in range(width):
+                fed[i] = np.uint32(hidden[direction, row, i]) << 16
             before, mouth = cells[step, direction, row], said[step, direction, row]
-            later, upper, memory = hidden[direction, row], above[direction, step, row], cell[direction, row]
+            upper, memory = above[direction, step, row], cell[direction, row]
             for i in range(width):
                 enter, forget = values[i], values[width + i]
                 candidate, leave = values[2 * width + i], values[3 * width + i]

@@ -7,10 +7,10 @@ word posteriors (Wessel et al. 2001); aligning the word sequences instead gave t
 Prefixes count by the square root of their probability: scores that are sums over frames, as if these were
 independent, are too sure of themselves.
 
-A word's confidence (`decoder.WordDecoder`) is the geometric mean of this share and of its tokens' posteriors, which know
-what the other does not. The normalised cross entropy (0 says nothing, 1 all) on librispeech-dev was, with the letters of
-mini_librispeech, its 3-gram and 16, 64 or 256 prefixes, 0.15, 0.19 and 0.18 (their product: 0.18, 0.11, 0.06; the share
-alone: 0.01, 0.12, 0.13; the posteriors alone: 0.03, 0.04, 0.03).
+A word's confidence (`decoder.WordDecoder`) is the geometric mean of this share and of its tokens' posteriors, which
+know what the other does not. The normalised cross entropy (0 says nothing, 1 all) on librispeech-dev was, with the
+letters of mini_librispeech, its 3-gram and 16, 64 or 256 prefixes, 0.15, 0.19 and 0.18 (their product: 0.18, 0.11,
+0.06; the share alone: 0.01, 0.12, 0.13; the posteriors alone: 0.03, 0.04, 0.03).
 """
 
 import numpy as np
