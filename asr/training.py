@@ -253,8 +253,9 @@ class Trainer:
     @torch.inference_mode()
     def _measure(self) -> DevResult:
         self.model.eval()
-        corpus, device, blanks, frames, probabilities = self.dev_corpus, self.learner.device, 0, 0, 0.0
+        corpus, device, blanks, frames = self.dev_corpus, self.learner.device, 0, 0
         hypotheses, phones = {}, {}
+        probabilities = np.zeros(len(self.tokenizer.pieces) + len(self.train_corpus.phone_pieces))
         plan = plan_in_order(corpus.durations, 2 * self.config.batch_seconds)[self.group.rank :: self.group.size]
         dataset = BatchDataset(self.dev_features, corpus.tokens, plan)
         for batch in load_batches(dataset, self._workers(self.dev_features)):
