@@ -97,7 +97,7 @@ def load_model(path: str | os.PathLike) -> ModelFile:
             raise ModelFileError(f"{len(priors)} priors that cannot be those of its tokens and phones")
         # Not copied: memory for the copy, without contents at first, would have PyTorch load its compiler (a second).
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
-    except (KeyError, TypeError, RuntimeError, AsrError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AsrError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(f"{path}: damaged, or not made by this program ({reason}); copy it again") from error
     if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
