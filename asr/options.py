@@ -178,7 +178,7 @@ class DecoderConfig:
             parts.append(f"word bonus {beam.word_bonus:g}")
         changed = [
             f"{name} {getattr(beam, name):g}"
-            for name in ("beam_nats", "top_tokens", "blank_skip")
+            for name in ("prior_scale", "beam_nats", "top_tokens", "blank_skip")
             if getattr(beam, name) != getattr(BeamConfig(), name)
         ]
         return ", ".join(parts + changed)
