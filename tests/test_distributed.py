@@ -127,6 +127,7 @@ def test_a_killed_process_ends_the_run_with_a_message_and_the_run_can_go_on(corp
     assert not (folder / "model.safetensors").exists()
     going = subprocess.Popen([sys.executable, "-m", "asr", "train", str(recipe)], stderr=subprocess.PIPE, text=True)
     line = next(line for line in going.stderr if "going on from step" in line)
+    next(line for line in going.stderr if line.startswith("epoch"))
     going.send_signal(signal.SIGINT)
     going.communicate(timeout=60)
     assert int(line.split("step ")[1].split(",")[0]) > 0
