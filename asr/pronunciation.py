@@ -181,7 +181,7 @@ def read_rows(path: Path) -> list[tuple[str, list[str]]]:
     """
     lines = read_lines(path, LexiconError, "give a lexicon, one word a line")
     fields = [line.partition(" #")[0].split() for line in lines if not line.startswith((";;;", "#"))]
-    rows = [(_VARIANT.sub("", word), tokens) for word, *tokens in filter(None, fields)]
+    rows = [(_VARIANT.sub("", row[0]), row[1:]) for row in fields if row]
     if not rows:
         raise LexiconError(f"{path}: no words; give one word a line, with its tokens behind it or without")
     short = [word for word, tokens in rows if not tokens]

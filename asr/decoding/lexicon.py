@@ -1,7 +1,8 @@
 """Lexicons: which words there are and how tokens spell them, compiled to the tree that the search walks."""
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Lexicon:
         separated = any(piece.startswith(" ") for piece in pieces)
         # Sorted words have sorted spellings, since symbols are numbered in the characters' order.
         words = sorted({word for word in words if word and not word.isspace()})
-        codes = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
+        codes = _codes(words)
         table = np.full(max(map(ord, [*characters, "\0"])) + 2, -1, np.int32)
         table[[ord(character) for character in characters]] = np.arange(len(characters))
         symbols = table[np.minimum(codes, len(table) - 1)]
@@ -75,19 +76,25 @@ class Lexicon:
         )
 
     @classmethod
-    def of_pronunciations(cls, entries: Iterable[tuple[str, Sequence[str]]], pieces: Sequence[str]) -> "Lexicon":
-        """(word, tokens) pairs; raises `DecoderError` naming tokens that the model lacks."""
+    def of_pronunciations(cls, entries: Sequence[tuple[str, Sequence[str]]], pieces: Sequence[str]) -> "Lexicon":
+        """(word, tokens) pairs, tokens with CMUdict's marks of stress or without; raises `DecoderError` naming tokens
+        that the model lacks."""
         index = {piece: token for token, piece in enumerate(pieces) if token != BLANK and piece != " "}
         separated = " " in pieces
-        if unknown := Counter(name for _, names in entries for name in names if name not in index):
+        used = set(itertools.chain.from_iterable(names for _, names in entries))
+        # As a character each, for strings are sorted and told apart faster than tuples.
+        marks = {name: chr(index[bare]) for name in used if (bare := _unstressed(name, index)) in index}
+        if lacking := used - marks.keys():
+            unknown = Counter(name for _, names in entries for name in names if name in lacking)
             names = ", ".join(f"'{name}' ({count})" for name, count in unknown.most_common(10))
             raise DecoderError(f"tokens that the model lacks: {names}; it has {', '.join(sorted(index)[:60])}")
         words = sorted({word for word, _ in entries})
         position = {word: place for place, word in enumerate(words)}
-        spellings = sorted({(tuple(index[name] for name in names), position[word]) for word, names in entries if names})
+        spelled = {("".join([marks[name] for name in names]), position[word]) for word, names in entries if names}
+        spellings = sorted(spelled)
         return cls(
             words,
-            np.array([token for spelling, _ in spellings for token in spelling], np.int32),
+            _codes(spelling for spelling, _ in spellings).astype(np.int32),
             np.concatenate([[0], np.cumsum([len(spelling) for spelling, _ in spellings])]).astype(np.int64),
             np.array([word for _, word in spellings], np.int32),
             [() if piece == " " else (token,) for token, piece in enumerate(pieces)],
@@ -138,11 +145,7 @@ class Lexicon:
         model's phones, if it has any."""
         rows = read_rows(path)
         if rows[0][1]:
-            pieces = phones or pieces
-            tokens = set(pieces)
-            bare = {name: _unstressed(name, tokens) for _, names in rows for name in names}
-            entries = [(word, [bare[name] for name in names]) for word, names in rows]
-            return _named(path, lambda: cls.of_pronunciations(entries, pieces))
+            return _named(path, lambda: cls.of_pronunciations(rows, phones or pieces))
         lexicon = cls.of_words([word for word, _ in rows], pieces)
         if lexicon.left_out_words:
             raise DecoderError(
@@ -187,7 +190,12 @@ class Lexicon:
         return Graph(*map(frozen, arrays)), ahead
 
 
-def _unstressed(name: str, tokens: set[str]) -> str:
+def _codes(texts: Iterable[str]) -> np.ndarray:
+    """The characters of all texts one after another, uint32."""
+    return np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
+
+
+def _unstressed(name: str, tokens: Container[str]) -> str:
     """CMUdict marks stress by a digit behind the vowel; a model without it has the bare vowel."""
     return name if name in tokens or name.rstrip("012") not in tokens else name.rstrip("012")
 
