@@ -108,13 +108,18 @@ class RunFolder:
         path = self.path / "recipe.json"
         if not path.exists() or not (self.checkpoint.exists() or self.model.exists()):
             return
-        before, now = (dict(_flatten(values)) for values in (json.loads(path.read_text()), to_values(self._recipe)))
-        changed = [key for key in now if key not in FREE_OPTIONS and before.get(key) != now[key]]
+        # Options that are newer than the run had their defaults in it.
+        defaults, before, now = (
+            dict(_flatten(values))
+            for values in (to_values(Recipe()), json.loads(path.read_text()), to_values(self._recipe))
+        )
+        before = defaults | before
+        changed = [key for key in now if key not in FREE_OPTIONS and before[key] != now[key]]
         if changed:
             key = changed[0]
             more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
             raise TrainingError(
-                f"{self.path}: this run was begun with {key} = {before.get(key)}, now it is {now[key]}{more}; "
+                f"{self.path}: this run was begun with {key} = {before[key]}, now it is {now[key]}{more}; "
                 "train into another --output or delete this folder"
             )
 

@@ -151,6 +151,16 @@ def test_finished_run_is_not_repeated(corpus):
     assert train(recipe) == path and path.stat().st_mtime_ns == before
 
 
+def test_a_run_of_before_an_option_was_there_goes_on(corpus):
+    recipe = load_recipe(write_recipe(corpus, "older", epochs=1))
+    path = train(recipe)
+    written = path.with_name("recipe.json")
+    values = json.loads(written.read_text())
+    del values["model"]["phone_layer"]
+    written.write_text(json.dumps(values))
+    assert train(recipe) == path
+
+
 def recipe_for(corpus: Path, output: str, **sections) -> Recipe:
     values = {"output": str(corpus / output), "data": {"train": [str(corpus / "train.jsonl")]}} | sections
     values["data"]["dev"] = [str(corpus / "dev.jsonl")]
