@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from asr.audio import load_utterance
-from asr.manifest import Utterance
+from asr.data.manifest import Utterance, load_utterance
 
 PAUSE_SECONDS = 0.4  # between joined utterances
 CLIP_SECONDS = (1.0, 2.0, 3.0, 4.0, 5.0)  # lengths of the short files, in turn

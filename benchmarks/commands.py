@@ -18,7 +18,7 @@ import sys
 sys.stdout.flush()
 sys.stderr.write(open("/proc/self/status").read())
 """
-COMMAND = "import sys; from asr.cli import main; status = main(sys.argv[1:])\nif status: sys.exit(status)"
+COMMAND = "import sys; from asr.cli.main import main; status = main(sys.argv[1:])\nif status: sys.exit(status)"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     python benchmarks/conditions.py MANIFEST...
 
-prints a Markdown table, a column for each manifest. The changes are made by asr/augment.py, the same ones in each run.
+prints a Markdown table with one column per manifest. `asr.audio.augment` makes the changes, the same ones in each run.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,12 @@ import tyro
 from report import processor, table
 from terminal import start, tell
 
-from asr.audio import load_utterance
-from asr.augment import Changes, WaveformAugmenter
-from asr.config import AugmentConfig
-from asr.manifest import read_manifest
-from asr.models import ENGLISH
-from asr.recognizer import Recognizer
-from asr.text import normalize
+from asr.audio.augment import Changes, WaveformAugmenter
+from asr.audio.config import AugmentConfig
+from asr.data.manifest import load_utterance, read_manifest
+from asr.pretrained import ENGLISH
+from asr.recognition.recognizer import Recognizer
+from asr.text.tokenizer import normalize
 
 PINK = 0.5  # of the generated noises, from white to brown
 AT_ONCE = 16  # recordings

@@ -100,10 +100,10 @@ def sharpen(emission: np.ndarray, factor: float) -> np.ndarray:
 
 def load_data(options: Options) -> Data:
     """Log-probabilities of the model for all utterances of the manifest."""
-    from asr.manifest import read_manifest
-    from asr.recognizer import Recognizer
-    from asr.text import normalize
-    from asr.transcription import utterance_emissions
+    from asr.data.manifest import read_manifest
+    from asr.recognition.batch import utterance_emissions
+    from asr.recognition.recognizer import Recognizer
+    from asr.text.tokenizer import normalize
 
     recognizer, utterances = Recognizer.load(options.model), read_manifest(options.manifest)
     emissions = utterance_emissions(recognizer, utterances, 120.0)
@@ -141,8 +141,8 @@ def choose(options: Options) -> Options:
 
 def language_model(options: Options) -> Path:
     """The ARPA file, made if need be."""
+    from asr.lm.config import LmConfig
     from asr.lm.training import train_model
-    from asr.options import LmConfig
 
     if not options.lm.exists():
         tell(f"making {options.lm} from {options.text}")

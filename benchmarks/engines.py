@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from commands import peak_bytes
 
-from asr.audio import load_utterance
+from asr.data.manifest import Utterance, load_utterance
 from asr.errors import AudioError
-from asr.manifest import Utterance
 
 RATE = 16000  # hertz of pocketsphinx's English model
 FULL_SCALE = 32767  # of 16 bits
@@ -32,15 +31,15 @@ class Asr:
     def __init__(self, model: Path):
         import torch
 
-        from asr.recognizer import Recognizer
+        from asr.recognition.recognizer import Recognizer
 
         torch.set_num_threads(len(os.sched_getaffinity(0)))
         self.recognizer = Recognizer.load(model, "cpu")
 
     def recognise(self, utterances: Sequence[Utterance]) -> list[str]:
         """What was said in each."""
-        from asr.options import RunConfig
-        from asr.transcription import recognize_utterances
+        from asr.recognition.batch import recognize_utterances
+        from asr.recognition.config import RunConfig
 
         heard = recognize_utterances(self.recognizer, utterances, RunConfig().batch_seconds)
         if heard.failures:

@@ -16,12 +16,12 @@ import tyro
 from report import processor, table
 from terminal import tell
 
-from asr.audio import load_utterance
-from asr.live import listen
-from asr.manifest import read_manifest
-from asr.options import ListenConfig, load_decoder
-from asr.recognizer import Recognizer
-from asr.text import normalize
+from asr.data.manifest import load_utterance, read_manifest
+from asr.decoding.config import load_decoder
+from asr.recognition.config import ListenConfig
+from asr.recognition.recognizer import Recognizer
+from asr.recognition.streaming import listen
+from asr.text.tokenizer import normalize
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from trainers import prepare
 
-from asr.encoders import BiLstmLayer, Span, reverse
+from asr.model.encoders import BiLstmLayer, Span, reverse
 
 FRAMES_PER_SECOND = 25  # of the LSTM's input: what subsampling by 4 leaves
 INPUTS, WIDTH, LAYERS = 640, 256, 3  # of the default network

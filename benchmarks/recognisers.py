@@ -18,12 +18,12 @@ from engines import Asr, Heard, Pocketsphinx, hear
 from report import processor, table
 from terminal import start, tell
 
-from asr.config import TextConfig
+from asr.data.manifest import Utterance, read_manifest
+from asr.decoding.config import load_decoder
 from asr.errors import ConfigError
-from asr.evaluation import Evaluation, Interval, evaluate
-from asr.manifest import Utterance, read_manifest
-from asr.models import ENGLISH
-from asr.options import load_decoder
+from asr.evaluation.metrics import Evaluation, Interval, evaluate
+from asr.pretrained import ENGLISH
+from asr.text.config import TextConfig
 from asr.transcript import Transcript
 
 OURS, OTHER = "asr", "pocketsphinx"

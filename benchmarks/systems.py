@@ -45,7 +45,7 @@ class Asr:
 
     def configure(self, setup: Setup) -> None:
         from asr.decoding.beam import BeamDecoder
-        from asr.options import BeamConfig
+        from asr.decoding.config import BeamConfig
 
         options = {"beam_nats": NATS, "open_vocabulary": False, **setup.options}
         config = BeamConfig(beam=setup.beam, lm_weight=setup.lm_weight, word_bonus=setup.word_bonus, **options)

@@ -17,17 +17,18 @@ import torch
 from terminal import tell
 from torch import Tensor, nn
 
-from asr.batching import pad, plan_epoch
 from asr.config import Recipe
-from asr.corpus_features import CorpusFeatures
-from asr.dataset import load_corpora
-from asr.device import choose_precision, keep_memory
-from asr.distributed import Group
-from asr.encoders import Span
+from asr.data.batching import plan_epoch
+from asr.data.dataset import load_corpora
+from asr.data.feature_cache import CorpusFeatures
 from asr.errors import Interrupted
-from asr.model import AcousticModel
-from asr.run_folder import RunFolder
-from asr.training import Trainer
+from asr.model.acoustic_model import AcousticModel
+from asr.model.encoders import Span
+from asr.model.padding import pad
+from asr.training.run_folder import RunFolder
+from asr.training.trainer import Trainer
+from asr.utils.device import choose_precision, keep_memory
+from asr.utils.distributed import Group
 
 CPU = torch.device("cpu")
 EPOCH = 1  # whose batches are taken: ours of epoch 0 go from short to long

@@ -19,9 +19,12 @@ from report import processor, table
 from terminal import start, tell
 from trainers import CEILING, KINDS, OURS, Round, Worker, missing
 
-from asr.config import AugmentConfig, DataConfig, Recipe, TrainingConfig
+from asr.audio.config import AugmentConfig
+from asr.config import Recipe
+from asr.data.config import DataConfig
+from asr.data.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError
-from asr.manifest import read_manifest, write_manifest
+from asr.training.config import TrainingConfig
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = (1, 3, 10, 30)  # of training, over which the making of our features is shared out

@@ -27,12 +27,13 @@ from report import processor, table
 from terminal import start, tell
 from torch import nn
 
+from asr.data.manifest import Utterance, read_manifest
+from asr.decoding.config import DecoderConfig
 from asr.errors import ConfigError
-from asr.manifest import Utterance, read_manifest
-from asr.options import DecoderConfig, RunConfig
-from asr.recognizer import Recognizer
-from asr.text import normalize
-from asr.transcription import recognize_utterances, transcribe_files
+from asr.recognition.batch import recognize_utterances, transcribe_files
+from asr.recognition.config import RunConfig
+from asr.recognition.recognizer import Recognizer
+from asr.text.tokenizer import normalize
 
 BATCH_SECONDS = RunConfig().batch_seconds
 REPEATED = 600.0  # seconds of audio: up to here a command is run several times
@@ -110,17 +111,17 @@ def settings(options: Options, sound: Path, seconds: float) -> str:
 
 def start_up(options: Options, sound: Path) -> str:
     """From Python alone to the first words, each row with what the rows of its kind before it have."""
-    load = "from asr.options import DecoderConfig; from asr.recognizer import Recognizer; "
+    load = "from asr.decoding.config import DecoderConfig; from asr.recognition.recognizer import Recognizer; "
     load += f"Recognizer.load({str(options.model)!r}, 'cpu', DecoderConfig('greedy'))"
     stages = {
         "Python alone": "pass",
         "`import asr`": "import asr",
-        "the options of all commands": "import asr.cli",
-        "`asr --help`": "from asr.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "the options of all commands": "import asr.cli.main",
+        "`asr --help`": "from asr.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "PyTorch alone": "import torch",
         "PyTorch and torchaudio's features": "import torch, torchaudio.transforms",
-        "all that recognition needs": "import asr.transcription",
-        "the model loaded": f"import asr.transcription; {load}",
+        "all that recognition needs": "import asr.recognition.batch",
+        "the model loaded": f"import asr.recognition.batch; {load}",
     }
     rows = []
     for name, code in stages.items():

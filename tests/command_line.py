@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.cli import main
+from asr.cli.main import main
 
 COMPLETE, PARTLY, ERROR = 0, 1, 2
 

@@ -20,10 +20,12 @@ def model_path(tmp_path_factory) -> Path:
     """A model file with random weights: everything but the words is as with a trained one."""
     import torch
 
-    from asr.checkpoint import ModelFile, save_model
-    from asr.config import FeatureConfig, ModelConfig, TextConfig
-    from asr.model import AcousticModel
-    from asr.text import CharacterTokenizer
+    from asr.audio.config import FeatureConfig
+    from asr.model.acoustic_model import AcousticModel
+    from asr.model.config import ModelConfig
+    from asr.model.model_file import ModelFile, save_model
+    from asr.text.config import TextConfig
+    from asr.text.tokenizer import CharacterTokenizer
 
     torch.manual_seed(1)
     features, architecture = FeatureConfig(mels=20), ModelConfig(channels=4, layers=1, width=16)

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.audio import probe, read_audio
+from asr.audio.io import probe, read_audio
+from asr.cli.info import describe
+from asr.data.manifest import read_manifest
+from asr.decoding.config import load_decoder
 from asr.decoding.decoder import make_decoder
 from asr.errors import AsrError, AudioError
-from asr.info import describe
 from asr.lm.ngram import NgramModel
-from asr.manifest import read_manifest
-from asr.options import load_decoder
-from asr.recognizer import Recognizer
-from asr.transcription import Failure, recognize_utterances, transcribe_files
+from asr.recognition.batch import Failure, recognize_utterances, transcribe_files
+from asr.recognition.recognizer import Recognizer
 
 ALLOWED = 3 << 30  # bytes of address space beyond the start: what asks for more gets a MemoryError, which is a fault
 NOISE = (0.1 * np.random.default_rng(0).standard_normal(4000)).astype(np.float32)

@@ -125,8 +125,7 @@ ngram 3=2
 def compiled_lm() -> bytes:
     """The model of `ARPA`, compiled."""
     from asr.lm.arpa import read_arpa
-    from asr.lm.compiled import save_compiled
-    from asr.lm.ngram import NgramModel
+    from asr.lm.ngram import NgramModel, save_compiled
 
     with tempfile.TemporaryDirectory() as folder:
         arpa, path = Path(folder, "a.arpa"), Path(folder, "a.asrlm")

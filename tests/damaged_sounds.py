@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import soundfile
 
-from asr.audio import SUFFIXES
+from asr.audio.io import SUFFIXES
 
 SEED = 6
 

@@ -1,4 +1,4 @@
-"""asr.ahead: the same items in the same order, errors in their turn, and no thread left behind."""
+"""asr.utils.prefetch: the same items in the same order, errors in their turn, and no thread left behind."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.ahead import made_ahead, mapped_ahead
+from asr.utils.prefetch import made_ahead, mapped_ahead
 
 
 @given(items=st.lists(st.integers() | st.none()), count=st.integers(1, 4))

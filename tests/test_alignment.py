@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from torchaudio.functional import forced_align
 
 import asr.decoding.alignment as alignment
-from asr.alignment import align_recording
-from asr.boundaries import STEP, energies, find_boundaries
+from asr.audio.espeak import Espeak
 from asr.config import load_recipe
+from asr.data.manifest import Utterance, write_manifest
 from asr.decoding.alignment import Slack, align
-from asr.espeak import Espeak
-from asr.manifest import Utterance, write_manifest
-from asr.options import AlignConfig
-from asr.recognizer import Recognizer
-from asr.text import frames_needed
-from asr.training import train
+from asr.recognition.config import AlignConfig
+from asr.recognition.forced_alignment import align_recording
+from asr.recognition.recognizer import Recognizer
+from asr.recognition.word_boundaries import STEP, energies, find_boundaries
+from asr.text.tokenizer import frames_needed
+from asr.training.trainer import train
 
 NOTHING = -30.0  # nats
 

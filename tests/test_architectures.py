@@ -28,10 +28,14 @@ from reach import Reach, farthest, measure_reach, sensitivity
 from results import Results
 from sounds import group_by_speaker
 
-from asr.config import DataConfig, FeatureConfig, ModelConfig, Recipe, TrainingConfig
+from asr.audio.config import FeatureConfig
+from asr.config import Recipe
+from asr.data.config import DataConfig
+from asr.data.manifest import Utterance, write_manifest
 from asr.errors import ConfigError
-from asr.manifest import Utterance, write_manifest
-from asr.model import AcousticModel
+from asr.model.acoustic_model import AcousticModel
+from asr.model.config import ModelConfig
+from asr.training.config import TrainingConfig
 
 
 @given(st.floats(0.5, 2.5), st.floats(1e-6, 1e3))

@@ -1,4 +1,4 @@
-"""asr.audio: what comes out of sound files of every kind, and what is said of those that are broken."""
+"""asr.audio.io: what comes out of sound files of every kind, and what is said of those that are broken."""
 
 import io
 import struct
@@ -9,7 +9,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.audio import Audio, find_audio, load_audio, probe, read_audio
+from asr.audio.io import Audio, find_audio, load_audio, probe, read_audio
 from asr.errors import AudioError, one_line
 
 

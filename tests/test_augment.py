@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_report import Page
 
-from asr.augment import CODECS, Changes, WaveformAugmenter, add_noise, draw_changes
-from asr.config import AugmentConfig, load_recipe
+from asr.audio.augment import Changes, WaveformAugmenter, draw_changes
+from asr.audio.config import AugmentConfig
+from asr.audio.effects import CODECS, add_noise
+from asr.config import load_recipe
 from asr.errors import AudioError, ConfigError
 
 RATE = 16000

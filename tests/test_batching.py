@@ -8,11 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.batching import BatchDataset, load_batches, pad, plan_epoch, plan_in_order
-from asr.config import AugmentConfig, FeatureConfig
-from asr.corpus_features import CorpusFeatures
+from asr.audio.config import AugmentConfig, FeatureConfig
+from asr.data.batching import BatchDataset, load_batches, plan_epoch
+from asr.data.feature_cache import CorpusFeatures
+from asr.data.manifest import Utterance
 from asr.errors import AudioError
-from asr.manifest import Utterance
+from asr.model.padding import pad, plan_in_order
 
 durations = st.lists(st.floats(0.1, 30), min_size=1, max_size=60)
 

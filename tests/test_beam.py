@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.decoding.beam import BeamDecoder
+from asr.decoding.config import BeamConfig
 from asr.decoding.hotwords import Phrase
 from asr.decoding.lexicon import Lexicon
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
 from asr.lm.trie import build_trie
-from asr.options import BeamConfig
 
 LETTERS = ["", " ", "a", "b"]
 PIECES = ["", " a", "b", " ab", "a"]

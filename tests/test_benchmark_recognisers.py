@@ -17,8 +17,8 @@ import recognisers
 from engines import Asr, Heard, Pocketsphinx, hear, pcm
 from recognisers import OTHER, OURS, Options, Result, check, judge, lie, markdown
 
+from asr.data.manifest import Utterance, read_manifest
 from asr.errors import AudioError, ConfigError
-from asr.manifest import Utterance, read_manifest
 
 
 class Stub:
@@ -88,7 +88,7 @@ def test_a_recording_that_cannot_be_read_ends_it(manifest, cores):
 
 @pytest.mark.slow
 def test_ours_hears_in_its_process_what_it_hears_here(model_path, manifest, cores):
-    from asr.recognizer import Recognizer  # here: the processes of the other tests import this file, too
+    from asr.recognition.recognizer import Recognizer
 
     utterances = read_manifest(manifest)
     heard = hear(Asr, (model_path,), utterances, cores)
@@ -101,7 +101,7 @@ def test_ours_hears_in_its_process_what_it_hears_here(model_path, manifest, core
 
 def test_pocketsphinx_is_given_the_samples_of_the_recording(tmp_path):
     decoder = pytest.importorskip("pocketsphinx").Decoder()
-    from asr.corpora.synthetic import Espeak
+    from asr.data.corpora.synthetic import Espeak
 
     espeak = Espeak()
     speech = soxr.resample(espeak.say("go forward ten meters", "en-us", 140, 50), espeak.sample_rate, 16000)

@@ -14,9 +14,10 @@ from lstm import INPUTS, Layers, LoopLayer, OneDnnLayer
 from trainers import CEILING, KINDS, OURS, Reel, Round, missing
 from training import Options, make_recipe, markdown, markdown_with_features, ratio
 
-from asr.config import ModelConfig, Recipe
-from asr.encoders import BiLstmLayer
-from asr.model import AcousticModel
+from asr.config import Recipe
+from asr.model.acoustic_model import AcousticModel
+from asr.model.config import ModelConfig
+from asr.model.encoders import BiLstmLayer
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ from transcription import (
     transcribing,
 )
 
+from asr.data.manifest import read_manifest
 from asr.errors import ConfigError
-from asr.manifest import read_manifest
-from asr.recognizer import Recognizer
+from asr.recognition.recognizer import Recognizer
 
 
 @pytest.fixture

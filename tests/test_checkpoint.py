@@ -8,10 +8,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from asr.checkpoint import average_weights, halve, load_model, load_state, save_model, save_state, save_weights
-from asr.config import ModelConfig
 from asr.errors import ModelFileError
-from asr.model import AcousticModel
+from asr.model.acoustic_model import AcousticModel
+from asr.model.config import ModelConfig
+from asr.model.model_file import halve, load_model, save_model
+from asr.training.checkpoint import average_weights, load_state, save_state, save_weights
 
 
 def small_model(seed: int) -> AcousticModel:

@@ -94,7 +94,7 @@ def test_wrong_usage(asr, arguments, named):
 
 
 def test_one_file_gives_its_words_alone(asr, model_path, noise_file):
-    from asr.recognizer import Recognizer
+    from asr.recognition.recognizer import Recognizer
 
     path = noise_file("a.wav")
     result = asr("transcribe", path, "--model", model_path)
@@ -442,7 +442,9 @@ def writing(request, model_path, noise_file, manifest, corpus):
 
 
 def test_file_in_place_of_the_output_folder_is_told_before_the_work(asr, writing, tmp_path, monkeypatch):
-    monkeypatch.setattr("asr.recognizer.Recognizer.recognize", lambda *_: pytest.fail("the work was done in vain"))
+    monkeypatch.setattr(
+        "asr.recognition.recognizer.Recognizer.recognize", lambda *_: pytest.fail("the work was done in vain")
+    )
     plain = tmp_path / "plain"
     plain.write_text("mine")
     assert_told(asr(*writing, "-o", plain), ERROR, plain)
@@ -483,5 +485,5 @@ def test_interrupted(asr, noise_file, monkeypatch):
     def stop(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("asr.info.describe", stop)
+    monkeypatch.setattr("asr.cli.info.describe", stop)
     assert_told(asr("info", noise_file("a.wav")), 130, "stopped")

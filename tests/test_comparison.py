@@ -11,11 +11,11 @@ from command_line import COMPLETE, ERROR, PARTLY, assert_told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.comparison import Column, compare, comparison_page, comparison_text, matched_pairs, merge, segment
-from asr.config import TextConfig
-from asr.evaluation import evaluate, score
-from asr.manifest import Utterance
-from asr.report import json_report
+from asr.data.manifest import Utterance
+from asr.evaluation.comparison import Column, compare, comparison_page, comparison_text, matched_pairs, merge, segment
+from asr.evaluation.metrics import evaluate, score
+from asr.evaluation.report import json_report
+from asr.text.config import TextConfig
 from asr.transcript import Transcript
 
 TEXT = TextConfig(normalizer="nfc")

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from asr.decoding.arrays import SNAPSHOT_FRAMES
 from asr.decoding.beam import BeamDecoder
+from asr.decoding.config import BeamConfig
 from asr.decoding.decoder import WordDecoder
 from asr.decoding.lexicon import Lexicon
-from asr.options import BeamConfig
 
 PIECES = ["", " ", "a", "b", "c"]
 WORD_PIECES = ["", " a", " b", " ab", "a", "b"]

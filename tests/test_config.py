@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import DataConfig, FeatureConfig, ModelConfig, Recipe, TextConfig, TrainingConfig, load_recipe
+from asr.audio.config import FeatureConfig
+from asr.config import Recipe, load_recipe
+from asr.data.config import DataConfig, PrepareConfig, SplitConfig
 from asr.errors import ConfigError
-from asr.options import PrepareConfig, SplitConfig
-from asr.values import from_values, to_values, validate
+from asr.model.config import ModelConfig
+from asr.text.config import TextConfig
+from asr.training.config import TrainingConfig
+from asr.utils.config_io import from_values, to_values, validate
 
 RECIPES = sorted(Path(__file__).parent.parent.glob("recipes/*/config.toml"))
 

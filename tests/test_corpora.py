@@ -1,4 +1,4 @@
-"""asr.corpora: each published layout, in miniature and with its faults, as the candidates that come out."""
+"""asr.data.corpora: each published layout, in miniature and with its faults, as the candidates that come out."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.corpora import LAYOUTS, librispeech
+from asr.data.corpora import LAYOUTS, librispeech
 from asr.errors import ConfigError, ManifestError
 
 

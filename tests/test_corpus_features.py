@@ -1,4 +1,4 @@
-"""asr.corpus_features: the same features whether kept or not, other ones as soon as anything about them is other."""
+"""asr.data.feature_cache: the same features whether kept or not, other ones as soon as anything about them is other."""
 
 import dataclasses
 import os
@@ -7,10 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
-from asr.config import AugmentConfig, FeatureConfig
-from asr.corpus_features import CorpusFeatures
+from asr.audio.config import AugmentConfig, FeatureConfig
+from asr.data.feature_cache import CorpusFeatures
+from asr.data.manifest import Utterance
 from asr.errors import AudioError
-from asr.manifest import Utterance
 
 LOUD = AugmentConfig(copies=2, speeds=(0.9, 1.1), noise_share=0.5)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import ctc_loss
 
-from asr.ctc import CtcLoss
+from asr.model.ctc_loss import CtcLoss
 
 
 def both(logits: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor, token_lengths: torch.Tensor):

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from command_line import ERROR, assert_told
 
-from asr.config import TextConfig
 from asr.decoding.beam import BeamDecoder
+from asr.decoding.config import BeamConfig, DecoderConfig
 from asr.decoding.decoder import WordDecoder, make_decoder
 from asr.decoding.hotwords import Phrase, read_hotwords
 from asr.decoding.lexicon import Lexicon
 from asr.errors import DecoderError, LexiconError
 from asr.lm.ngram import NgramModel
-from asr.options import BeamConfig, DecoderConfig
-from asr.text import CharacterTokenizer
+from asr.text.config import TextConfig
+from asr.text.tokenizer import CharacterTokenizer
 
 PIECES = ["", " ", "a", "b"]
 PHONES = ["", "AH", "B", "K", "AE", "T"]

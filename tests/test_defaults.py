@@ -1,10 +1,10 @@
-"""asr.defaults: which of a decoder.toml's values hold for a command line."""
+"""asr.cli.model_defaults: which of a decoder.toml's values hold for a command line."""
 
 import pytest
 from command_line import COMPLETE, ERROR, assert_told
 
-from asr.defaults import decoder_of
-from asr.options import BeamConfig
+from asr.cli.model_defaults import decoder_of
+from asr.decoding.config import BeamConfig
 
 TUNED = """decoder = "beam"
 lm = "tuned.arpa"

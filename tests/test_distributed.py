@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tones import write_corpus
 
-from asr.batching import part_of
 from asr.config import load_recipe
-from asr.training import train
+from asr.data.batching import part_of
+from asr.training.trainer import train
 
 RECIPE = """
 output = "{output}"
@@ -139,8 +139,8 @@ def children(pid: int) -> list[int]:
 
 
 def test_the_learning_rate_of_each_schedule():
-    from asr.config import TrainingConfig
-    from asr.learning import learning_rate
+    from asr.training.config import TrainingConfig
+    from asr.training.learner import learning_rate
 
     def rates(schedule: str) -> np.ndarray:
         config = TrainingConfig(learning_rate=1.0, warmup_share=0.1, schedule=schedule)

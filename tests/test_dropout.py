@@ -1,6 +1,6 @@
 import torch
 
-from asr.dropout import Dropout
+from asr.model.dropout import Dropout
 
 
 def test_it_drops_its_share_and_keeps_the_sum():

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.config import ModelConfig
-from asr.encoders import FAMILIES, BiLstmLayer, RotaryAttention, Span, reversed_frames, rotate
-from asr.model import AcousticModel, match_width
+from asr.model.acoustic_model import AcousticModel, match_width
+from asr.model.config import ModelConfig
+from asr.model.encoders import FAMILIES, BiLstmLayer, RotaryAttention, Span, reversed_frames, rotate
 
 every_family = pytest.mark.parametrize("encoder", FAMILIES)
 

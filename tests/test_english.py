@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from asr.assessment import assess
-from asr.audio import resample
-from asr.espeak import Espeak
-from asr.models import ENGLISH
-from asr.options import EvaluateConfig, load_decoder
-from asr.recognizer import Recognizer
+from asr.audio.espeak import Espeak
+from asr.audio.io import resample
+from asr.decoding.config import load_decoder
+from asr.evaluation.config import EvaluateConfig
+from asr.evaluation.evaluate_model import assess
+from asr.pretrained import ENGLISH
+from asr.recognition.recognizer import Recognizer
 
 ROOT = Path(__file__).parent.parent
 SPEECH = ROOT.parent / "shared" / "speech"

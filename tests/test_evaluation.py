@@ -10,19 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.config import TextConfig
-from asr.evaluation import (
-    AlignedWord,
-    ErrorCounts,
-    bootstrap,
-    count_confusions,
-    evaluate,
-    score,
-)
-from asr.evaluation_text import alignment_text, percent, summary_text
-from asr.manifest import Utterance
-from asr.messages import time_text
+from asr.data.manifest import Utterance
+from asr.evaluation.metrics import AlignedWord, ErrorCounts, bootstrap, count_confusions, evaluate, score
+from asr.evaluation.terminal import alignment_text, percent, summary_text
+from asr.text.config import TextConfig
 from asr.transcript import Transcript, Word
+from asr.utils.messages import time_text
 
 TEXT = TextConfig(normalizer="basic")
 sentences = st.lists(st.sampled_from(["a", "b", "the", "edison", "lamp", "我们", "天", "don't"]), max_size=8).map(

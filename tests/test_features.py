@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.config import AugmentConfig, FeatureConfig
-from asr.features import LOG_FLOOR, LogMel, augment_features, normalize_bands, stretch_frequency
+from asr.audio.config import AugmentConfig, FeatureConfig
+from asr.audio.features import LOG_FLOOR, LogMel, normalize_bands
+from asr.audio.spec_augment import augment_features, stretch_frequency
 
 
 def noise(samples: int, seed: int = 0) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""asr.files: a file is written whole or not at all."""
+"""asr.utils.files: a file is written whole or not at all."""
 
 import errno
 import fcntl
@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from asr.files import make_folder, replacing, write_atomically, write_together
+from asr.utils.files import make_folder, replacing, write_atomically, write_together
 
 
 def contents(folder):

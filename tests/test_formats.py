@@ -1,4 +1,4 @@
-"""asr.formats: what the files hold, to the letter and as independent parsers read it; no two inputs share an output."""
+"""Output formats: exact contents, contents as independent parsers read them, and one output per input."""
 
 import csv
 import html
@@ -17,8 +17,8 @@ from command_line import COMPLETE, ERROR, assert_told, summarised
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asr.formats import STACKABLE, WRITERS, Document, output_names
-from asr.subtitles import LINE_COLUMNS, LONGEST, SHORTEST, make_subtitles
+from asr.output.formats import STACKABLE, WRITERS, Document, output_names
+from asr.output.subtitles import LINE_COLUMNS, LONGEST, SHORTEST, make_subtitles
 from asr.transcript import Alternative, Transcript, Word
 
 TRANSCRIPT = Transcript(

@@ -1,4 +1,4 @@
-"""asr.info: what is told of a model file, a manifest and a sound file, and of files that are none."""
+"""asr.cli.info: what is told of a model file, a manifest and a sound file, and of files that are none."""
 
 import json
 from dataclasses import replace
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from asr.cli.info import describe
 from asr.errors import AsrError
-from asr.info import describe
 
 
 def rows(path):
@@ -71,7 +71,7 @@ def test_model(model_path):
 
 
 def test_model_tells_what_it_learned_from(model_path, tmp_path):
-    from asr.checkpoint import load_model, save_model
+    from asr.model.model_file import load_model, save_model
 
     training = {
         "hours": 5.3,

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_report import Page
 
-from asr.audio import load_audio
-from asr.inspection import Partial, kept_words, listen, look_inside
-from asr.inspection_picture import CHANGED, draw_page, draw_picture, similar_order
-from asr.options import InspectConfig
-from asr.recognizer import Recognizer
+from asr.audio.io import load_audio
+from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript, Word
+from asr.visual.config import InspectConfig
+from asr.visual.figure import CHANGED, draw_page, draw_picture, similar_order
+from asr.visual.inspection import Partial, kept_words, listen, look_inside
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""asr.job: a run of `asr transcribe` over many files, what the next one leaves out, and how it is summed up."""
+"""`asr transcribe` over many files: what is written, what a resumed run skips, and the summary."""
 
 import os
 import shutil
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from command_line import COMPLETE, ERROR, PARTLY, assert_told, files, summarised
 
-from asr import job
-from asr.ledger import NAME
-from asr.options import TranscribeConfig
+from asr.cli import transcribe as job
+from asr.output.resume_ledger import NAME
+from asr.recognition.batch import Failure
+from asr.recognition.config import TranscribeConfig
 from asr.transcript import Transcript
-from asr.transcription import Failure
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from command_line import COMPLETE
 from test_corpus_features import all_of
 
-from asr.config import FeatureConfig
-from asr.corpus_features import CorpusFeatures
-from asr.manifest import read_manifest
+from asr.audio.config import FeatureConfig
+from asr.data.feature_cache import CorpusFeatures
+from asr.data.manifest import read_manifest
 
 pytestmark = pytest.mark.slow
 
@@ -27,12 +27,12 @@ def fsync(handle):
     real(handle)
 os.fsync = fsync
 """
-COMMAND = "from asr.cli import main; main(sys.argv[1:])"
+COMMAND = "from asr.cli.main import main; main(sys.argv[1:])"
 FEATURES = """
 from pathlib import Path
-from asr.config import FeatureConfig
-from asr.corpus_features import CorpusFeatures
-from asr.manifest import read_manifest
+from asr.audio.config import FeatureConfig
+from asr.data.feature_cache import CorpusFeatures
+from asr.data.manifest import read_manifest
 CorpusFeatures(read_manifest(Path(sys.argv[1])), FeatureConfig()).keep(Path(sys.argv[2]), 1.0, print)
 """
 

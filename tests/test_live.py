@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.listening import raw_samples, show
-from asr.live import PAUSE_SECONDS, LiveRecognizer, Update, listen
-from asr.options import ListenConfig
-from asr.recognizer import Recognizer
+from asr.recognition.config import ListenConfig
+from asr.recognition.microphone import raw_samples, show
+from asr.recognition.recognizer import Recognizer
+from asr.recognition.streaming import PAUSE_SECONDS, LiveRecognizer, Update, listen
 from asr.transcript import Word
 
 

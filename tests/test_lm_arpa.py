@@ -89,8 +89,8 @@ def test_scores_are_those_of_kenlm(arpa, sentence):
 @given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=8), min_size=1, max_size=30), st.integers(2, 4))
 def test_scores_are_those_of_kenlm_for_any_text(tmp_path_factory, sentences, order):
     kenlm = pytest.importorskip("kenlm")
+    from asr.lm.config import LmConfig
     from asr.lm.training import train_model
-    from asr.options import LmConfig
 
     folder = tmp_path_factory.mktemp("lm")
     lines = [" ".join(f"w{id}" for id in sentence) for sentence in sentences]
@@ -130,7 +130,7 @@ def test_compressed_whatever_its_name(arpa, compress):
 
 def test_blocks_do_not_matter(arpa, monkeypatch):
     whole = read_arpa(arpa())
-    monkeypatch.setattr("asr.streams.BLOCK", 30)
+    monkeypatch.setattr("asr.utils.compressed_text.BLOCK", 30)
     assert_equal(read_arpa(arpa()), whole)
 
 

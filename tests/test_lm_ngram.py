@@ -10,10 +10,10 @@ import pytest
 import safetensors.numpy
 
 from asr.errors import LanguageModelError
-from asr.lm import compiled
+from asr.lm import ngram
 from asr.lm.arpa import read_arpa, write_arpa
-from asr.lm.compiled import load_compiled, save_compiled
-from asr.lm.ngram import NgramModel, query
+from asr.lm.ngram import NgramModel, load_compiled, save_compiled
+from asr.lm.query import query
 from asr.lm.trie import build_trie
 
 WORDS = ["<unk>", "<s>", "</s>", "a", "b"]
@@ -146,7 +146,7 @@ def test_a_copied_compiled_file_is_still_right(arpa, tmp_path, monkeypatch):
     os.utime(arpa, (1, 1))
     monkeypatch.setattr("asr.lm.arpa.read_arpa", None)
     NgramModel.load(arpa)
-    monkeypatch.setattr("asr.lm.compiled._hash", None)
+    monkeypatch.setattr("asr.lm.ngram._hash", None)
     NgramModel.load(arpa)
 
 
@@ -178,7 +178,7 @@ def test_a_damaged_cache_is_made_again(arpa, spoil):
 
 def test_a_folder_that_cannot_be_written_to(arpa, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(compiled, "compiled_path", lambda path: tmp_path / "file" / "no folder")
+    monkeypatch.setattr(ngram, "compiled_path", lambda path: tmp_path / "file" / "no folder")
     expected = NgramModel.load(arpa)
     [cached] = (tmp_path / "cache/asr/lm").iterdir()
     assert cached.name.startswith("lm-")

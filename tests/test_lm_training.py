@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr import streams
 from asr.errors import AsrError, ConfigError, LanguageModelError
 from asr.lm import counting
+from asr.lm.config import LmConfig, LmTextConfig
 from asr.lm.corpus import TextReader
 from asr.lm.counting import Text, count_orders
 from asr.lm.kneser_ney import FALLBACK, estimate
-from asr.lm.ngram import NgramModel, query
+from asr.lm.ngram import NgramModel
 from asr.lm.perplexity import measure_perplexity
 from asr.lm.pruning import prune_by_entropy
+from asr.lm.query import query
 from asr.lm.training import train_model
-from asr.options import LmConfig, LmTextConfig
+from asr.utils import compressed_text as streams
 
 SPECIAL = ["<unk>", "<s>", "</s>"]
 
@@ -244,7 +245,7 @@ def test_line_ends_empty_lines_and_a_missing_last_line_end(tmp_path, text_file):
 
 
 def test_words_are_normalised_as_for_the_recogniser(text_file):
-    from asr.text import basic, nfc
+    from asr.text.tokenizer import basic, nfc
 
     lines = ["Don't  STOP -- 'now', Mr. O’Neill!", "x_y a\u00a0b Cafe\u0301", "l'été 5,000 ΣΑΣ rock-'n'-roll", "¿que?"]
     for name, normalizer in (("basic", basic), ("nfc", nfc), ("none", str)):

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 from tones import write_corpus
 
-from asr.audio import load_audio
+from asr.audio.io import load_audio
 from asr.config import Recipe
-from asr.recognizer import Recognizer
-from asr.training import train
-from asr.values import from_values
+from asr.recognition.recognizer import Recognizer
+from asr.training.trainer import train
+from asr.utils.config_io import from_values
 
 RECIPE = {
     "features": {"mels": 20},
@@ -66,7 +66,7 @@ def test_an_hour_of_joined_recordings_has_the_words_of_its_parts(trained):
 
 
 def read_texts(manifest: Path, sounds: list[Path]) -> list[str]:
-    from asr.manifest import read_manifest
+    from asr.data.manifest import read_manifest
 
     texts = {str(utterance.audio_filepath): utterance.text for utterance in read_manifest(manifest)}
     return [texts[str(path)] for path in sounds]
@@ -82,7 +82,7 @@ def test_memory_does_not_grow_with_length(model_path, tmp_path):
             file.write(0.1 * random.standard_normal(16000))
             for _ in range(minutes):
                 file.write(0.1 * random.standard_normal(60 * 16000))
-        measure = f"import resource; from asr.cli import main; main(['transcribe', {str(sound)!r}, '-m', "
+        measure = f"import resource; from asr.cli.main import main; main(['transcribe', {str(sound)!r}, '-m', "
         measure += f"{str(model_path)!r}, '-o', {str(tmp_path / 'out')!r}]); "
         measure += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         done = subprocess.run([sys.executable, "-c", measure], capture_output=True, text=True)

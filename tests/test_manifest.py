@@ -1,4 +1,4 @@
-"""asr.manifest: reading, writing and splitting manifests, and what is said of broken ones."""
+"""asr.data.manifest: reading, writing and splitting manifests, and what is said of broken ones."""
 
 import json
 import random
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.data.manifest import Utterance, read_manifest, read_manifests, split_by_speaker, total_hours, write_manifest
 from asr.errors import ManifestError
-from asr.manifest import Utterance, read_manifest, read_manifests, split_by_speaker, total_hours, write_manifest
 
 GOOD = {"id": "a", "audio_filepath": "a.wav", "duration": 1.5, "text": "one"}
 

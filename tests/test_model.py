@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from asr.config import ModelConfig
-from asr.model import STRIDES, AcousticModel, ConvSubsampling
+from asr.model.acoustic_model import STRIDES, AcousticModel, ConvSubsampling
+from asr.model.config import ModelConfig
 
 
 def make(subsampling: int = 4, layers: int = 2) -> AcousticModel:

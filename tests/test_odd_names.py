@@ -7,7 +7,7 @@ import shlex
 import pytest
 from command_line import COMPLETE, ERROR, PARTLY, assert_told, files
 
-from asr.assessment import _quoted
+from asr.evaluation.evaluate_model import _quoted
 
 NAMES = ["two words", 'it\'s "quoted"', "-dash", "two\nlines", "größe", "音声", "هذا", "$HOME;*", "50%", "[bold]"]
 FOLDER = "-odd\nfolder"

@@ -10,16 +10,20 @@ import pytest
 import torch
 from tones import TONES, write_corpus
 
-from asr.checkpoint import load_model
-from asr.config import AugmentConfig, DataConfig, FeatureConfig, ModelConfig, Recipe, TrainingConfig
-from asr.dataset import load_corpora
+from asr.audio.config import AugmentConfig, FeatureConfig
+from asr.config import Recipe
+from asr.data.config import DataConfig
+from asr.data.dataset import load_corpora
+from asr.data.manifest import read_manifest
+from asr.decoding.config import BeamConfig, DecoderConfig
 from asr.errors import TextError, TrainingError
-from asr.manifest import read_manifest
-from asr.model import AcousticModel
-from asr.options import BeamConfig, DecoderConfig
-from asr.phones import Phones
-from asr.recognizer import Recognizer
-from asr.training import train
+from asr.model.acoustic_model import AcousticModel
+from asr.model.config import ModelConfig
+from asr.model.model_file import load_model
+from asr.recognition.recognizer import Recognizer
+from asr.text.phones import Phones
+from asr.training.config import TrainingConfig
+from asr.training.trainer import train
 
 WORDS = ["".join(letters) for length in range(1, 5) for letters in itertools.product(TONES, repeat=length)]
 

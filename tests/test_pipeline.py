@@ -1,4 +1,4 @@
-"""asr.pipeline: reading goes on while the network is at work, so that many short files are as fast as a long one."""
+"""The recognition pipeline reads ahead while the network computes, so that short files are as fast as long ones."""
 
 import contextlib
 import time
@@ -6,10 +6,10 @@ import time
 import numpy as np
 import pytest
 
-from asr.audio import AudioPieces
+from asr.audio.io import AudioPieces
 from asr.errors import AudioError
-from asr.pipeline import recognize
-from asr.recognizer import Recognizer
+from asr.recognition.pipeline import recognize
+from asr.recognition.recognizer import Recognizer
 
 READING, HEARING = 0.04, 0.2  # seconds that a recording and a batch take
 RECORDINGS, BATCH = 80, 4  # recordings of a second each, and how many seconds of them are a batch
@@ -44,7 +44,7 @@ def recordings(count, reading=0.0, seconds=lambda number: 1.0, bad=()):
 
 def test_reading_and_the_network_work_at_the_same_time(recognizer):
     started = time.perf_counter()
-    results = list(recognize(recognizer, recordings(RECORDINGS, READING), BATCH))
+    results = list(recognize(recognizer, recognizer.decoder, recordings(RECORDINGS, READING), BATCH))
     elapsed = time.perf_counter() - started
     assert [key for key, _ in results] == list(range(RECORDINGS))
     reading, hearing = RECORDINGS * READING, RECORDINGS / BATCH * HEARING
@@ -54,7 +54,7 @@ def test_reading_and_the_network_work_at_the_same_time(recognizer):
 def test_a_long_and_a_bad_recording_hold_up_none_before_them(recognizer):
     heard = []  # seconds
     sources = recordings(12, seconds=lambda number: 270.0 if number == 7 else 0.5, bad=(2, 9))
-    results = recognize(recognizer, sources, BATCH, heard.append)
+    results = recognize(recognizer, recognizer.decoder, sources, BATCH, heard.append)
     seen = {key: sum(heard) for key, _ in results}
     assert list(seen) == list(range(12))
     assert max(seen[key] for key in range(7)) < 120 < 270 <= seen[7]

@@ -1,4 +1,4 @@
-"""asr.prepare: what is accepted, what is rejected and why, and that a set of manifests is written whole or not."""
+"""asr.data.prepare: what is accepted, what is rejected and why, and that a set of manifests is written whole or not."""
 
 import json
 import os
@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.config import FeatureConfig, ModelConfig, Recipe
-from asr.corpora.base import Candidate
+from asr.audio.config import FeatureConfig
+from asr.config import Recipe
+from asr.data.config import PrepareConfig, SplitConfig, SyntheticConfig
+from asr.data.corpora.base import Candidate
+from asr.data.manifest import read_manifest
+from asr.data.prepare import prepare
 from asr.errors import ConfigError, ManifestError
-from asr.manifest import read_manifest
-from asr.options import PrepareConfig, SplitConfig, SyntheticConfig
-from asr.prepare import prepare
+from asr.model.config import ModelConfig
 
 
 def sound(path, seconds=1.0, rate=8000):
@@ -212,8 +214,8 @@ def test_output_frames(seconds, recipe, frames):
 def test_output_frames_are_those_of_the_model():
     import torch
 
-    from asr.features import LogMel
-    from asr.model import AcousticModel
+    from asr.audio.features import LogMel
+    from asr.model.acoustic_model import AcousticModel
 
     recipe = Recipe()
     samples = 12345
@@ -328,7 +330,7 @@ def test_an_interrupt_leaves_the_old_set(corpus, output, monkeypatch):
         yield Candidate("a", corpus / "a.wav", "one", subset="all")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("asr.corpora.synthetic.generate", interrupted)
+    monkeypatch.setattr("asr.data.corpora.synthetic.generate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare("synthetic", "digits", output, PrepareConfig())
     assert {path.name: path.read_text() for path in output.iterdir()} == before
@@ -385,7 +387,7 @@ def test_downloads_are_read(tmp_path, output, monkeypatch):
         asked.append(source)
         return tmp_path / "LibriSpeech" / "dev-clean"
 
-    monkeypatch.setattr("asr.corpora.librispeech.download", download)
+    monkeypatch.setattr("asr.data.corpora.librispeech.download", download)
     summary = prepare("librispeech", str(tmp_path / "dev-clean"), output, PrepareConfig(download=True))
     assert asked == [tmp_path / "dev-clean"]
     assert list(summary.subsets) == ["dev-clean"]

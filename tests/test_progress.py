@@ -1,10 +1,10 @@
-"""asr.progress: what a terminal shows, and that results still go where they belong."""
+"""asr.utils.progress: what a terminal shows, and that results still go where they belong."""
 
 import io
 import re
 import sys
 
-from asr.progress import progress_bar
+from asr.utils.progress import progress_bar
 
 
 class Terminal(io.StringIO):

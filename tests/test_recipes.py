@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from asr.assessment import assess
 from asr.config import load_recipe
-from asr.options import EvaluateConfig
+from asr.evaluation.config import EvaluateConfig
+from asr.evaluation.evaluate_model import assess
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(path.parent for path in (ROOT / "recipes").glob("*/config.toml"))

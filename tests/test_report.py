@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.config import TextConfig
-from asr.evaluation import evaluate
-from asr.manifest import Utterance
-from asr.report import Emission, draw, histogram, html_report, json_report, markdown_report, write_report
+from asr.data.manifest import Utterance
+from asr.evaluation.metrics import evaluate
+from asr.evaluation.report import Emission, draw, histogram, html_report, json_report, markdown_report, write_report
+from asr.text.config import TextConfig
 from asr.transcript import Transcript, Word
 
 ATTACK = "<script>alert(1)</script>"

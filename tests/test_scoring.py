@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.errors import ScoreError
-from asr.formats import Document, to_ctm, to_jsonl
-from asr.markup import resolve
-from asr.options import ScoreConfig
-from asr.scoring import score_files
+from asr.evaluation.config import ScoreConfig
+from asr.evaluation.nist_markup import resolve
+from asr.evaluation.transcript_files import score_files
+from asr.output.formats import Document, to_ctm, to_jsonl
 from asr.transcript import Transcript, Word
 
 SAID = {"u-1": "The Edison lamp.", "u-2": "in the morning", "u-3": "yes"}

@@ -26,7 +26,10 @@ def loaded(result: subprocess.CompletedProcess) -> set[str]:
 
 @pytest.mark.parametrize(
     "code",
-    ["import asr", *(f"from asr.cli import main; main({arguments})" for arguments in (["--help"], [], ["lm", "-h"]))],
+    [
+        "import asr",
+        *(f"from asr.cli.main import main; main({arguments})" for arguments in (["--help"], [], ["lm", "-h"])),
+    ],
 )
 def test_a_list_of_commands_loads_nothing_slow(code):
     result = run(code)
@@ -35,14 +38,14 @@ def test_a_list_of_commands_loads_nothing_slow(code):
 
 
 def test_help_of_a_command_needs_no_network():
-    result = run("from asr.cli import main; main(['transcribe', '--help'])")
+    result = run("from asr.cli.main import main; main(['transcribe', '--help'])")
     assert "--batch_seconds" in result.stdout
     assert loaded(result) & (SLOW - {"typeguard"}) == set()
 
 
 def test_greedy_transcription_does_not_wait_for_the_search_or_for_reports(model_path, noise_file):
     sound = noise_file("x.wav")
-    result = run(f"from asr.cli import main; main(['transcribe', {str(sound)!r}, '-m', {str(model_path)!r}])")
+    result = run(f"from asr.cli.main import main; main(['transcribe', {str(sound)!r}, '-m', {str(model_path)!r}])")
     words, _ = result.stdout.splitlines()
     assert words
     assert loaded(result) & {"torch", "numpy"} == {"torch", "numpy"}
@@ -55,5 +58,5 @@ def test_a_list_of_commands_is_quick():
         return usage.ru_utime + usage.ru_stime
 
     before = seconds()
-    assert "transcribe" in run("from asr.cli import main; main(['--help'])").stdout
+    assert "transcribe" in run("from asr.cli.main import main; main(['--help'])").stdout
     assert seconds() - before < MOST_SECONDS

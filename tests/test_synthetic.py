@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.corpora.synthetic import DIGITS, generate, record, sentence, split_voices
+from asr.audio.espeak import Espeak
+from asr.data.config import SyntheticConfig
+from asr.data.corpora.synthetic import DIGITS, generate, record, sentence, split_voices
 from asr.errors import ManifestError
-from asr.espeak import Espeak
-from asr.options import SyntheticConfig
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import pytest
 import soundfile
 from command_line import ERROR, assert_told
 
-from asr.corpora.sentences import choose_sentences
-from asr.corpora.synthetic import generate
+from asr.data.config import SyntheticConfig
+from asr.data.corpora.sentences import choose_sentences
+from asr.data.corpora.synthetic import generate
 from asr.errors import ManifestError
-from asr.options import SyntheticConfig
 
 COUNTS = {"train": 6, "dev": 2, "test": 2}
 NAMES = ["amber", "birch", "cedar", "delta", "ember", "frost", "grove", "hazel", "iris", "jasper"]

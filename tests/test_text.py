@@ -1,4 +1,4 @@
-"""asr.text: normalizers, tokenizers, and what they say of characters they cannot write."""
+"""asr.text.tokenizer: normalizers, tokenizers, and what they say of characters they cannot write."""
 
 import doctest
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import asr.text
-from asr.config import TextConfig
+import asr.text.tokenizer
 from asr.errors import ModelFileError, TextError
-from asr.text import (
+from asr.text.config import TextConfig
+from asr.text.tokenizer import (
     BLANK,
     CharacterTokenizer,
     basic,
@@ -26,7 +26,7 @@ TEXTS = st.lists(st.text("acefhmnost", min_size=1, max_size=8), max_size=6).map(
 
 
 def test_examples_in_the_docstrings():
-    assert doctest.testmod(asr.text).failed == 0
+    assert doctest.testmod(asr.text.tokenizer).failed == 0
 
 
 @pytest.mark.parametrize(

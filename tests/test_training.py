@@ -14,12 +14,12 @@ import torch
 from tones import write_corpus
 
 from asr.config import Recipe, load_recipe
-from asr.device import choose_precision
+from asr.data.manifest import Utterance, write_manifest
 from asr.errors import AsrError, TrainingError
-from asr.manifest import Utterance, write_manifest
-from asr.recognizer import Recognizer
-from asr.training import train
-from asr.values import from_values
+from asr.recognition.recognizer import Recognizer
+from asr.training.trainer import train
+from asr.utils.config_io import from_values
+from asr.utils.device import choose_precision
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_precision_comes_with_its_reason():
 
 def spoil(monkeypatch, spoiled: set[int]) -> list[int]:
     """Make the loss of these steps not a number; returns the list of steps that were tried."""
-    from asr.learning import Learner
+    from asr.training.learner import Learner
 
     tried, genuine = [], Learner.step
 

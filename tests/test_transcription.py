@@ -1,18 +1,18 @@
-"""asr.transcription: what inputs are found, and that batches give what single recordings give."""
+"""asr.recognition.batch: what inputs are found, and that batches give what single recordings give."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from asr.audio import load_audio
-from asr.manifest import Utterance
-from asr.transcription import Failure, expand_inputs, recognize_utterances, transcribe_files
+from asr.audio.io import load_audio
+from asr.data.manifest import Utterance
+from asr.recognition.batch import Failure, expand_inputs, recognize_utterances, transcribe_files
 
 
 @pytest.fixture(scope="module")
 def recognizer(model_path):
-    from asr.recognizer import Recognizer
+    from asr.recognition.recognizer import Recognizer
 
     return Recognizer.load(model_path, "cpu")
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from command_line import COMPLETE, ERROR, assert_told
 
-from asr.options import BeamConfig, DecoderConfig, TuneConfig, load_decoder
-from asr.tuning import Trial, _search_weights
+from asr.decoding.config import BeamConfig, DecoderConfig, load_decoder
+from asr.evaluation.config import TuneConfig
+from asr.evaluation.tuning import Trial, _search_weights
 
 ARPA = """\\data\\
 ngram 1=5

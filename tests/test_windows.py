@@ -1,11 +1,11 @@
-"""asr.windows: every output frame of a recording once, and cuts where it is quiet."""
+"""asr.audio.chunking: every output frame of a recording once, and cuts where it is quiet."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.windows import CONTEXT, LONGEST_CORE, SHORTEST_CORE, cut_windows, find_pause
+from asr.audio.chunking import CONTEXT, LONGEST_CORE, SHORTEST_CORE, cut_windows, find_pause
 
 RATE, FRAME = 1000, 40
 

@@ -9,19 +9,19 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.audio.espeak import Espeak
 from asr.config import load_recipe
-from asr.corpora.synthetic import sentence
+from asr.data.corpora.synthetic import sentence
+from asr.data.manifest import Utterance, write_manifest
 from asr.decoding.beam import BeamDecoder
+from asr.decoding.config import BeamConfig, DecoderConfig
 from asr.decoding.decoder import GreedyDecoder, WordDecoder
 from asr.decoding.hotwords import Phrase
 from asr.decoding.lexicon import Lexicon
-from asr.espeak import Espeak
 from asr.lm.ngram import NgramModel
-from asr.manifest import Utterance, write_manifest
-from asr.options import BeamConfig, DecoderConfig
-from asr.recognizer import Recognizer
-from asr.text import CharacterTokenizer
-from asr.training import train
+from asr.recognition.recognizer import Recognizer
+from asr.text.tokenizer import CharacterTokenizer
+from asr.training.trainer import train
 
 FRAME = 0.02  # seconds
 TOLERANCE = 0.04 + FRAME

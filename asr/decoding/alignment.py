@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from asr.decoding.greedy import Tokens
-from asr.kernel import compiled
-from asr.text import BLANK
+from asr.text.tokenizer import BLANK
+from asr.utils.numba_cache import compiled
 
 MOST_CELLS = 1 << 26  # of the table of steps that is kept at once: 64 MB
 
@@ -23,9 +23,9 @@ class Slack:
 def align(emission: np.ndarray, tokens: np.ndarray, slack: Slack | None = None) -> Tokens:
     """The frames of each token: `emission` `(frames, tokens)` log-probabilities, `tokens` `(labels,)`.
 
-    Without `slack`, frames must be at least as many as `asr.text.frames_needed(tokens)`; with it, tokens of words that
-    are left out have no frames: their end is their start. Time grows with frames times labels, memory with the square
-    root of that: the steps are made again, part by part, from the scores that were kept at the beginning of each part.
+    Without `slack`, there must be at least `asr.text.tokenizer.frames_needed(tokens)` frames; with it, tokens of words
+    that are left out have no frames: their end is their start. Time is proportional to frames times labels, memory to
+    the square root of that: steps are recomputed block by block from scores kept at the start of each block.
     """
     tokens = np.asarray(tokens, np.int64)
     if not len(tokens):

@@ -11,13 +11,14 @@ import numpy as np
 
 from asr.decoding.arrays import NO_WORD, NODE, ROOT, Rules, Spelling, frozen, new_beam
 from asr.decoding.confidence import word_shares
+from asr.decoding.config import BeamConfig
 from asr.decoding.hotwords import Phrase, compile_hotwords, no_hotwords
 from asr.decoding.lexicon import Lexicon
 from asr.decoding.prefixes import Endings, endings, forget, trace
 from asr.decoding.search import advance
 from asr.errors import DecoderError
-from asr.lm.ngram import NgramArrays, NgramModel
-from asr.options import BeamConfig
+from asr.lm.ngram import NgramModel
+from asr.lm.trie import NgramArrays
 
 T = TypeVar("T")
 MOST_NATS = 600.0  # between the best prefix and the worst: what 64-bit numbers hold

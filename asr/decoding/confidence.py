@@ -17,7 +17,7 @@ import numpy as np
 
 from asr.decoding.arrays import NO_WORD, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Spelling
 from asr.decoding.prefixes import Endings, spell_word
-from asr.kernel import compiled, kernel
+from asr.utils.numba_cache import compiled, kernel
 
 LAGS = (1, 2, 4)  # snapshots after the first one behind a word's end
 LEAST_SHARE = 1e-3  # the best hypothesis was in the beam even where no snapshot had room for it

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from asr.config import TextConfig
+from asr.decoding.config import DecoderConfig
 from asr.decoding.greedy import Tokens, greedy
 from asr.errors import ConfigError, DecoderError
-from asr.options import DecoderConfig
-from asr.text import Tokenizer, normalize
+from asr.text.config import TextConfig
+from asr.text.tokenizer import Tokenizer, normalize
 
 if TYPE_CHECKING:  # greedy decoding need not wait for numba
     from asr.decoding.beam import BeamDecoder, Hypothesis

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asr.text import BLANK
+from asr.text.tokenizer import BLANK
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from asr.decoding.arrays import Hotwords, frozen
 from asr.decoding.lexicon import Lexicon
 from asr.errors import DecoderError
-from asr.files import read_lines
+from asr.utils.files import read_lines
 
 EDGE = 0  # the symbol at both ends of a word
 MOST_VARIANTS = 64  # pronunciations of one phrase

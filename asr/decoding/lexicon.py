@@ -10,10 +10,10 @@ import numpy as np
 
 from asr.decoding.arrays import ROOT, UNKNOWN, Graph, frozen
 from asr.errors import DecoderError
-from asr.kernel import compiled
 from asr.lm.ngram import NgramModel
-from asr.pronunciation import read_rows
-from asr.text import BLANK, name_characters
+from asr.text.lexicon_file import read_rows
+from asr.text.tokenizer import BLANK, name_characters
+from asr.utils.numba_cache import compiled
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Lexicon:
 
     @classmethod
     def read(cls, path: Path, pieces: Sequence[str], phones: Sequence[str] = ()) -> "Lexicon":
-        """A word a line, or a word and its tokens a line: see `asr.pronunciation.read_rows`. Such tokens are the
+        """A word a line, or a word and its tokens a line: see `asr.text.lexicon_file.read_rows`. Such tokens are the
         model's phones, if it has any."""
         rows = read_rows(path)
         if rows[0][1]:

@@ -7,8 +7,9 @@ import numpy as np
 
 from asr.decoding.arrays import NO_WORD, ROOT, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Hotwords, Rules, Spelling
 from asr.decoding.search import ask, word_bias
-from asr.kernel import compiled, kernel
-from asr.lm.ngram import NgramArrays, query
+from asr.lm.query import query
+from asr.lm.trie import NgramArrays
+from asr.utils.numba_cache import compiled, kernel
 
 
 class Endings(NamedTuple):

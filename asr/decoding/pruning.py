@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asr.kernel import kernel
+from asr.utils.numba_cache import kernel
 
 
 @kernel

@@ -31,10 +31,10 @@ from asr.decoding.arrays import (
     Rules,
 )
 from asr.decoding.pruning import nth_largest, recombine, room_to_recombine, thin
-from asr.kernel import compiled, kernel
-from asr.lm.ngram import NgramArrays, query
-from asr.lm.trie import search
-from asr.text import BLANK
+from asr.lm.query import query
+from asr.lm.trie import NgramArrays, search
+from asr.text.tokenizer import BLANK
+from asr.utils.numba_cache import compiled, kernel
 
 SNAPSHOT_LEAST = 1e-3  # relative to the best prefix: what a snapshot leaves out
 

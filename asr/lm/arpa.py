@@ -15,7 +15,7 @@ from asr.errors import LanguageModelError
 from asr.lm.arpa_lines import GROW, HEADING, LOST, MORE, PROBLEMS, format_lines, parse_lines
 from asr.lm.trie import MISSING_UNKNOWN, UNKNOWN, Trie, build_trie
 from asr.lm.vocabulary import Vocabulary
-from asr.streams import read_blocks, writing
+from asr.utils.compressed_text import read_blocks, writing
 
 LONGEST_ORDER = 5
 _NOT_BLANK = re.compile(rb"[^\s\0][^\n]*\n")

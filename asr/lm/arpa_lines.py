@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from asr.kernel import compiled
 from asr.lm.trie import search
 from asr.lm.vocabulary import intern, slot_of
+from asr.utils.numba_cache import compiled
 
 LN10 = float(np.log(10))
 _LARGEST = 1e9  # of numbers in a file: sums of more than that say nothing, and end in infinity

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 
 from asr.errors import LanguageModelError, ManifestError
-from asr.kernel import compiled
 from asr.lm.trie import BEGIN, END, UNKNOWN
 from asr.lm.vocabulary import Vocabulary, tokenize
-from asr.streams import read_blocks
-from asr.text import NORMALIZERS
+from asr.text.tokenizer import NORMALIZERS
+from asr.utils.compressed_text import read_blocks
+from asr.utils.numba_cache import compiled
 
 #: Ids of the words that every model has; those of the text follow.
 UNKNOWN_ID, BEGIN_ID, END_ID = 0, 1, 2

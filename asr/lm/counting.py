@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from asr.errors import LanguageModelError
-from asr.kernel import compiled
 from asr.lm.corpus import BEGIN_ID
 from asr.lm.trie import search
+from asr.utils.numba_cache import compiled
 
 CHUNK = 1 << 23  # words that are sorted at once: 64 MB of keys
 

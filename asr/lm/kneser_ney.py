@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asr.kernel import compiled
 from asr.lm.corpus import BEGIN_ID
 from asr.lm.counting import Counts
 from asr.lm.trie import Trie, build_trie, search
+from asr.utils.numba_cache import compiled
 
 #: Discounts of adjusted counts 1, 2 and 3 or more where the text is too small to find its own, as lmplz's
 #: --discount_fallback has them.

@@ -1,43 +1,38 @@
-"""N-gram language models as the decoder asks them: a state, a word -> ln P and the next state."""
+"""N-gram language models as the decoder queries them, and their compiled form on disk (`.asrlm`).
 
+A compiled model is a safetensors file whose arrays are memory-mapped. The whole file is checked before use, because
+damaged links would lead queries outside the arrays. Its CRC-32 takes about 12 ms per million n-grams and brings the
+pages into memory that decoding needs.
+"""
+
+import contextlib
+import hashlib
+import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from asr.kernel import kernel
-from asr.lm.trie import BEGIN, END, UNKNOWN, ByOrder, NgramArrays, Trie, link, search
+from asr.errors import LanguageModelError
+from asr.lm.query import find
+from asr.lm.trie import BEGIN, END, UNKNOWN, ByOrder, NgramArrays, Trie, freeze, link
+from asr.utils.files import replacing
+from asr.utils.progress import progress_bar
 
+FORMAT_VERSION = 1
+KIND = "asr n-gram model"
+SUFFIX = ".asrlm"
+
+_TYPES = {"I32": np.dtype("<i4"), "F32": np.dtype("<f4")}
+_ARRAYS = {"word": "I32", "logp": "F32", "backoff": "F32", "children": "I32", "suffix": "I32", "next": "I32"}
+_ALIGNMENT = 64  # bytes: a cache line
 _MARKUP = re.compile(r"<[^<>]*>")
-
-__all__ = ["NgramArrays", "NgramModel", "find", "query"]
-
-
-@kernel
-def find(arrays, state, word):
-    """ln P(word | state), float64, and the node of the longest n-gram that the model has for it."""
-    logp, state = 0.0, np.int64(state)
-    while state > 0:
-        end = np.int64(arrays.children[state + 1])
-        node = search(arrays.word, np.int64(arrays.children[state]), end, word)
-        if node < end and arrays.word[node] == word:
-            return logp + arrays.logp[node], node
-        logp += arrays.backoff[state]
-        state = np.int64(arrays.suffix[state])
-    return logp + arrays.logp[word + 1], np.int64(word) + 1
-
-
-@kernel
-def query(arrays, state, word):
-    """ln P(word | state), float64, and the next state, int64. Words are ids, 0 is the empty state.
-
-    For use inside other compiled functions as well: a few dozen nanoseconds while the caches hold the n-grams.
-    """
-    logp, node = find(arrays, state, word)
-    return logp, np.int64(arrays.next[node])
 
 
 class NgramModel(ByOrder):
@@ -66,8 +61,6 @@ class NgramModel(ByOrder):
         An ARPA file is compiled once, into `NAME.asrlm` beside it or, where that folder can't be written to, into
         the user's cache folder; a compiled file whose ARPA has changed is made again. Raises `LanguageModelError`.
         """
-        from asr.lm.compiled import load_model
-
         return load_model(Path(path))
 
     @cached_property
@@ -114,3 +107,176 @@ class NgramModel(ByOrder):
             scores.append((float(logp), int(np.searchsorted(self.starts, node, "right")) - 1))
             state = int(self.arrays.next[node])
         return scores
+
+
+def save_compiled(path: str | os.PathLike, model: NgramModel, source: dict[str, Any] | None = None) -> None:
+    """Write a model; `source` says which ARPA file it was made from (`fingerprint`)."""
+    text = np.frombuffer("\n".join(model.words).encode(), np.uint8)
+    arrays = model.arrays._asdict() | {"words": text}
+    checksum, offset, header = 0, 0, {}
+    for name, array in arrays.items():
+        kind = _ARRAYS.get(name, "U8")
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
+        checksum, offset = zlib.crc32(array, checksum), offset + array.nbytes
+    metadata = {"format_version": FORMAT_VERSION, "starts": list(model.starts), "crc32": checksum, "source": source}
+    header["__metadata__"] = {"kind": KIND, "asr": json.dumps(metadata)}
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-(8 + len(encoded)) % _ALIGNMENT)
+    with replacing(path) as stream:
+        stream.write(len(encoded).to_bytes(8, "little") + encoded)
+        for array in arrays.values():
+            stream.write(memoryview(array))
+
+
+def is_compiled(path: Path) -> bool:
+    """Whether a file is a safetensors file by its first bytes: the length of a header, then the header."""
+    with path.open("rb") as stream:
+        start = stream.read(9)
+    # An ARPA file, compressed or not, would have a header of petabytes.
+    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**32
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What the header of a compiled model says: `format_version`, `starts`, `crc32`, `source`, `arrays`, `data`."""
+    damaged = f"{path}: cut short or damaged; compile the model again"
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        content = stream.read(length) if length < 2**24 else b""
+    try:
+        header = json.loads(content)
+        names = header.pop("__metadata__", None) or {}
+        kind = names.get("kind")
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise LanguageModelError(damaged) from error
+    if kind != KIND:
+        raise LanguageModelError(f"{path}: a safetensors file, but not a language model; `asr lm compile` makes them")
+    try:
+        metadata = json.loads(names["asr"])
+        version = int(metadata["format_version"])
+        whole = version > FORMAT_VERSION or _fits(header, metadata["starts"], path.stat().st_size - 8 - length)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise LanguageModelError(damaged) from error
+    if not whole:
+        raise LanguageModelError(damaged)
+    if version > FORMAT_VERSION:
+        raise LanguageModelError(
+            f"{path}: format version {version} is newer than this program knows ({FORMAT_VERSION}); upgrade asr"
+        )
+    return metadata | {"arrays": header, "data": 8 + length}
+
+
+def _fits(header: dict[str, Any], starts: list[int], size: int) -> bool:
+    """Whether the arrays follow one another, are as long as the n-grams of each order ask for, and fill the file.
+
+    The checksum covers the arrays alone: an array of the wrong length would lead queries outside of it.
+    """
+    nodes, contexts = starts[-1], starts[-2]
+    lengths = {"word": nodes, "logp": nodes, "backoff": contexts, "children": contexts + 1}
+    lengths |= {"suffix": contexts, "next": nodes}
+    place = 0
+    for name, length in lengths.items():
+        if header[name]["data_offsets"] != [place, place + 4 * length]:
+            return False
+        place += 4 * length
+    rising = all(type(one) is int and one < other for one, other in pairwise(starts))
+    return rising and starts[:2] == [0, 1] and header["words"]["data_offsets"] == [place, size]
+
+
+def load_compiled(path: str | os.PathLike) -> NgramModel:
+    """Map a compiled model into memory. Raises `LanguageModelError` for a file that is damaged or of another kind."""
+    path = Path(path)
+    metadata = read_metadata(path)
+    data = np.memmap(path, np.uint8, "r").view(np.ndarray)[metadata["data"] :]
+    if _checksum(path, metadata["data"]) != metadata["crc32"]:
+        raise LanguageModelError(f"{path}: damaged, its checksum is wrong; compile the model again")
+    arrays, starts = {}, metadata["starts"]
+    for name, kind in _ARRAYS.items():
+        first, last = metadata["arrays"][name]["data_offsets"]
+        arrays[name] = data[first:last].view(_TYPES[kind])
+    if [int(arrays["children"][start]) for start in starts[:-2]] != starts[1:-1]:
+        raise LanguageModelError(f"{path}: damaged, its orders are not where the header says; compile the model again")
+    first, last = metadata["arrays"]["words"]["data_offsets"]
+    return NgramModel(freeze(NgramArrays(**arrays)), starts, data[first:last].tobytes())
+
+
+def _checksum(path: Path, start: int) -> int:
+    """CRC-32 of a file from a byte on; by reading it, which is faster than by way of the mapped pages."""
+    checksum, buffer = 0, memoryview(bytearray(1 << 20))
+    with path.open("rb", buffering=0) as stream:
+        stream.seek(start)
+        while size := stream.readinto(buffer):
+            checksum = zlib.crc32(buffer[:size], checksum)
+    return checksum
+
+
+def load_model(path: Path) -> NgramModel:
+    """A model from its compiled form or, compiled on the way, from an ARPA file."""
+    try:
+        if is_compiled(path):
+            return load_compiled(path)
+        return _load_arpa(path)
+    except FileNotFoundError as error:
+        raise LanguageModelError(f"{path}: no such language model; `asr lm train` makes one from text") from error
+    except OSError as error:
+        raise LanguageModelError(f"{path}: {error.strerror or error}") from error
+
+
+def _load_arpa(path: Path) -> NgramModel:
+    """The model of an ARPA file, from the compiled file of an earlier time if that is still right."""
+    from asr.lm.arpa import read_arpa
+
+    for cached in _cache_paths(path):
+        try:
+            if is_compiled(cached) and (source := _current(read_metadata(cached)["source"], path)):
+                model = load_compiled(cached)
+                if source["modified"] != path.stat().st_mtime_ns:
+                    # The same content at another time: noted, so that it need not be hashed each time.
+                    with contextlib.suppress(OSError):
+                        save_compiled(cached, model, fingerprint(path))
+                return model
+        except (OSError, LanguageModelError):
+            continue  # missing, damaged or of another version: made again below
+    with progress_bar(f"compiling {path.name}, once", path.stat().st_size) as advance:
+        model = NgramModel.from_trie(read_arpa(path, advance))
+    source = fingerprint(path)
+    for cached in _cache_paths(path):
+        try:
+            save_compiled(cached, model, source)
+            return load_compiled(cached)
+        except OSError:
+            continue  # not writable, or full: the model is in memory anyway
+    return model
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """What a file is recognised by: its size, its time of change and a hash of its content."""
+    status = path.stat()
+    return {"size": status.st_size, "modified": status.st_mtime_ns, "sha256": _hash(path)}
+
+
+def _current(source: dict[str, Any] | None, path: Path) -> dict[str, Any] | None:
+    """The fingerprint of what a compiled model was made from, if `path` still is that.
+
+    Size and time of change, if both are as they were, are believed; else, as after copying, the content decides.
+    """
+    status = path.stat()
+    if source is None or status.st_size != source["size"]:
+        return None
+    return source if status.st_mtime_ns == source["modified"] or _hash(path) == source["sha256"] else None
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def compiled_path(arpa: Path) -> Path:
+    """The compiled form of an ARPA file beside it."""
+    return arpa.with_name(arpa.name + SUFFIX)
+
+
+def _cache_paths(path: Path) -> list[Path]:
+    """Where the compiled form of an ARPA file may be: beside it, and in the user's cache folder."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "asr", "lm")
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    return [compiled_path(path), folder / f"{path.stem}-{name}{SUFFIX}"]

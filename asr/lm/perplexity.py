@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from asr.errors import LanguageModelError
-from asr.kernel import compiled
+from asr.lm.config import LmTextConfig
 from asr.lm.corpus import BEGIN_ID, END_ID, TextReader
-from asr.lm.ngram import NgramModel, find
-from asr.options import LmTextConfig
+from asr.lm.ngram import NgramModel
+from asr.lm.query import find
+from asr.utils.numba_cache import compiled
 
 
 @dataclass(frozen=True)

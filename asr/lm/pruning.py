@@ -8,9 +8,9 @@ contexts, and pruning by them removes the wrong n-grams (Chelba et al. 2010).
 
 import numpy as np
 
-from asr.kernel import compiled
-from asr.lm.ngram import query
+from asr.lm.query import query
 from asr.lm.trie import Trie, build_trie, link
+from asr.utils.numba_cache import compiled
 
 
 def prune_by_entropy(trie: Trie, share: np.ndarray, threshold: float) -> Trie:

@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from asr.errors import ConfigError, LanguageModelError
-from asr.files import is_among
 from asr.lm import ARPA_NAMES
 from asr.lm.arpa import read_arpa, write_arpa
-from asr.lm.compiled import SUFFIX, compiled_path, fingerprint, save_compiled
+from asr.lm.config import LmConfig
 from asr.lm.corpus import UNKNOWN_ID, TextReader
 from asr.lm.counting import Text, count_orders
 from asr.lm.kneser_ney import FALLBACK, estimate
-from asr.lm.ngram import NgramModel
+from asr.lm.ngram import SUFFIX, NgramModel, compiled_path, fingerprint, save_compiled
 from asr.lm.pruning import prune_by_entropy
 from asr.lm.trie import Trie
-from asr.options import LmConfig
-from asr.progress import progress_bar, track
+from asr.utils.files import is_among
+from asr.utils.progress import progress_bar, track
 
 _SPECIAL = 3  # <unk>, <s>, </s>
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asr.errors import LanguageModelError
-from asr.kernel import compiled, kernel
+from asr.utils.numba_cache import compiled, kernel
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 

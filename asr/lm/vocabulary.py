@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from asr.kernel import compiled
+from asr.utils.numba_cache import compiled
 
 _FULL = 0.5  # share of slots in use above which the table grows
 _SPACE, _NEWLINE = 32, 10

@@ -41,10 +41,10 @@ class LengthCurve:
 
 def train_and_score(recipe: Recipe, test: Path) -> Accuracy:
     """Train a recipe, or go on with it, and measure the model."""
-    from asr.assessment import assess
-    from asr.checkpoint import load_model
-    from asr.options import EvaluateConfig
-    from asr.training import train
+    from asr.evaluation.config import EvaluateConfig
+    from asr.evaluation.evaluate_model import assess
+    from asr.model.model_file import load_model
+    from asr.training.trainer import train
 
     path = train(recipe)
     file, evaluation = load_model(path), assess(test, path, None, EvaluateConfig()).evaluation
@@ -71,7 +71,7 @@ def train_and_score(recipe: Recipe, test: Path) -> Accuracy:
 def difference(one: Accuracy, other: Accuracy) -> tuple[float, float] | None:
     """95% interval of the difference of two WERs on the same recordings, by the paired bootstrap over speakers
     (Bisani & Ney 2004)."""
-    from asr.evaluation import bootstrap
+    from asr.evaluation.metrics import bootstrap
 
     errors = [a - b for a, b in zip(one.errors, other.errors, strict=True)]
     return bootstrap(errors, one.words, one.speakers)
@@ -79,8 +79,8 @@ def difference(one: Accuracy, other: Accuracy) -> tuple[float, float] | None:
 
 def wer_by_length(model: Path, test: Path, joins: Sequence[int]) -> LengthCurve:
     """The same words in longer and longer recordings: what changes is the length and nothing else."""
-    from asr.batching import plan_in_order
-    from asr.recognizer import Recognizer
+    from asr.model.padding import plan_in_order
+    from asr.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(model, "cpu")
     curve = LengthCurve([], [])

@@ -27,8 +27,8 @@ class Excursion:
 
 def learn_too_fast(recipe: Recipe, rate: float, steps: int, clipped: bool) -> Excursion:
     """Gradient descent from the recipe's first weights on its training data, in the same order each time."""
-    from asr.dataset import load_corpora
-    from asr.model import AcousticModel
+    from asr.data.dataset import load_corpora
+    from asr.model.acoustic_model import AcousticModel
 
     corpus, _, tokenizer = load_corpora(recipe)
     torch.manual_seed(recipe.training.seed)
@@ -54,9 +54,10 @@ def learn_too_fast(recipe: Recipe, rate: float, steps: int, clipped: bool) -> Ex
 
 def batches(recipe: Recipe, corpus, steps: int) -> Iterator[tuple[Tensor, Tensor, list[list[int]]]]:
     """So many batches: features `(batch, frames, mels)`, their lengths and the tokens of each utterance."""
-    from asr.audio import load_utterance
-    from asr.batching import pad, plan_epoch
-    from asr.features import LogMel
+    from asr.audio.features import LogMel
+    from asr.data.batching import plan_epoch
+    from asr.data.manifest import load_utterance
+    from asr.model.padding import pad
 
     log_mel = LogMel(recipe.features)
     sounds = (load_utterance(utterance, recipe.features.sample_rate) for utterance in corpus.utterances)

@@ -12,7 +12,7 @@ from parallelism import BATCH, BATCH_UTTERANCE_SECONDS, growth
 from reach import farthest
 from results import Results
 
-from asr.evaluation_text import percent
+from asr.evaluation.terminal import percent
 
 NAMES = {
     "none": "no memory",

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from asr.files import make_folder, write_atomically
-from asr.progress import progress_bar
-from asr.runlog import clock
+from asr.training.run_log import clock
+from asr.utils.files import make_folder, write_atomically
+from asr.utils.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def run_all(jobs: Sequence[Job], processes: int) -> list[Any]:
     if missing:
         # Processes are copies of one that has loaded the libraries and done nothing with them.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["asr.training", "asr.assessment"])
+        context.set_forkserver_preload(["asr.training.trainer", "asr.evaluation.evaluate_model"])
         pool = ProcessPoolExecutor(min(processes, len(missing)), context, max_tasks_per_child=1)
         try:
             with progress_bar("study", len(missing)) as advance:

@@ -8,13 +8,13 @@ from typing import Any
 
 import charts
 import findings
-import jinja2
 from findings import NAMES, contests
 from parallelism import growth
 from results import Results
 
-from asr.evaluation_text import percent
-from asr.files import write_atomically
+from asr.evaluation.terminal import percent
+from asr.utils.files import write_atomically
+from asr.utils.html import render
 
 Row = Sequence[object]
 
@@ -212,10 +212,12 @@ def hours(results: Results) -> Table:
 
 def write_report(folder: Path, results: Results) -> list[Path]:
     """Write `report.html`, `report.md` and `expected.json`."""
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8")
+    page = render(
+        Path(__file__).with_name("page.html.j2"),
+        results=results,
+        sections=list(sections(results)),
+        caveats=caveats(results),
     )
-    page = template.render(results=results, sections=list(sections(results)), caveats=caveats(results))
     return [
         write_atomically(folder / "expected.json", json.dumps(rounded(figures(results)), indent=2) + "\n"),
         write_atomically(folder / "report.md", markdown(results)),

@@ -62,8 +62,8 @@ class Bench:
     def __init__(self, recipe: Recipe, tokens: int, rounds: int):
         import torch
 
-        from asr.device import choose_precision
-        from asr.model import AcousticModel
+        from asr.model.acoustic_model import AcousticModel
+        from asr.utils.device import choose_precision
 
         torch.manual_seed(0)
         self.recipe, self.rounds = recipe, rounds
@@ -84,7 +84,7 @@ class Bench:
         all families."""
         import torch
 
-        from asr.learning import denormals_flushed
+        from asr.training.learner import denormals_flushed
 
         features, lengths = self._noise(batch, seconds)
 

@@ -79,7 +79,7 @@ def taken_back(texts: Sequence[str]) -> int:
 
 def measure_partial(model: Path, test: Path, looks: Sequence[float], utterances: int) -> Partial:
     """Hear test recordings bit by bit; the example is the longest of those that fit on a page."""
-    from asr.recognizer import Recognizer
+    from asr.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(model, "cpu")
     sounds = load_sounds(test, recognizer.sample_rate, recognizer.file.text)

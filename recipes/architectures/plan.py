@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.config import Recipe
+from asr.data.manifest import Utterance, read_manifests, total_hours, write_manifest
 from asr.errors import ConfigError
-from asr.manifest import Utterance, read_manifests, total_hours, write_manifest
-from asr.text import normalize, train_tokenizer
+from asr.text.tokenizer import normalize, train_tokenizer
 
 #: In the order of the report: from no memory, by one that fades, to those that hear everything at once.
 FAMILIES = ("none", "rnn", "gru", "lstm", "bilstm", "cnn", "transformer")
@@ -85,7 +85,7 @@ class Recipes:
     """The recipe of each run, made out of the one of the default family."""
 
     def __init__(self, base: Recipe, plan: Plan, output: Path):
-        from asr.model import AcousticModel
+        from asr.model.acoustic_model import AcousticModel
 
         self.base, self.plan, self.output = base, plan, output
         self.utterances = read_manifests(base.data.train, check_audio=True)
@@ -103,7 +103,7 @@ class Recipes:
 
     def recipe(self, run: Run) -> Recipe:
         """As many steps as every other run, whatever the amount of speech."""
-        from asr.model import match_width
+        from asr.model.acoustic_model import match_width
 
         layers = DEPTH.get(run.family, 1) * self.base.model.layers
         model = dataclasses.replace(self.base.model, encoder=run.family, layers=layers)

@@ -28,9 +28,9 @@ class Reach:
 def measure_reach(model: Path, test: Path, seconds: float, clips: int) -> Reach:
     """Follow gradients over `seconds` both ways, averaged over `clips` stretches of test recordings joined together,
     before training and after it."""
-    from asr.checkpoint import load_model
-    from asr.features import LogMel
-    from asr.model import AcousticModel
+    from asr.audio.features import LogMel
+    from asr.model.acoustic_model import AcousticModel
+    from asr.model.model_file import load_model
 
     file = load_model(model)
     torch.manual_seed(0)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.audio import load_utterance
-from asr.config import TextConfig
-from asr.manifest import Utterance, read_manifest
-from asr.text import normalize
+from asr.data.manifest import Utterance, load_utterance, read_manifest
+from asr.text.config import TextConfig
+from asr.text.tokenizer import normalize
 
 
 @dataclass(frozen=True)

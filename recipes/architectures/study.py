@@ -27,10 +27,10 @@ from reach import Reach, measure_reach
 from results import Results
 
 from asr.config import load_recipe
+from asr.data.manifest import read_manifest, total_hours
 from asr.errors import AsrError
-from asr.manifest import read_manifest, total_hours
-from asr.runlog import environment
-from asr.values import Positive, validate
+from asr.training.run_log import environment
+from asr.utils.config_io import Positive, validate
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

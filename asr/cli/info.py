@@ -1,0 +1,140 @@
+"""What is in a model file, a language model, a manifest or a sound file, as text for a person."""
+
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from asr.audio.io import probe
+from asr.data.manifest import read_manifest
+from asr.errors import AsrError, ModelFileError, one_line
+from asr.lm import ARPA_NAMES
+
+
+def describe(path: Path) -> str:
+    """Say what a file holds, by its suffix: `.safetensors` a model, `.asrlm` or `.arpa` (also `.arpa.gz`, `.arpa.xz`) a
+    language model, `.jsonl` or `.json` a manifest, else sound.
+
+    Raises an `AsrError` naming the file when it cannot be read as that.
+    """
+    if path.is_dir():
+        raise AsrError(f"{path}: a folder; give a model file, a manifest or a sound file")
+    if path.suffix == ".safetensors":
+        try:
+            return _table(_model(path))
+        except KeyError as error:
+            raise ModelFileError(f"{path}: its training summary lacks {error}; was it made by this program?") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ModelFileError(f"{path}: its training summary is damaged ({error}); copy it again") from error
+    if path.suffix in (".jsonl", ".json"):
+        return _table(_manifest(path))
+    if path.suffix == ".asrlm":
+        return _table(_compiled_lm(path))
+    if path.name.endswith(ARPA_NAMES):
+        return _table(_arpa(path))
+    return _table(_sound(path))
+
+
+def _compiled_lm(path: Path) -> Iterable[tuple[str, str]]:
+    from asr.lm.ngram import NgramModel
+
+    model = NgramModel.load(path)
+    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, compiled, checksum right)"
+    yield from _ngrams(model.counts)
+    missing = [word for word in ("<s>", "</s>") if word not in model.index]
+    if missing:
+        yield "note", f"it lacks {' and '.join(missing)}: sentence limits have no influence"
+
+
+def _arpa(path: Path) -> Iterable[tuple[str, str]]:
+    from asr.lm.arpa import read_counts
+
+    counts = read_counts(path)
+    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, ARPA)"
+    yield from _ngrams(counts)
+    yield "note", "as its header says; `asr lm compile` reads and checks all of it"
+
+
+def _ngrams(counts: list[int]) -> Iterable[tuple[str, str]]:
+    yield "order", str(len(counts))
+    for order, count in enumerate(counts, start=1):
+        yield f"{order}-grams", f"{count:,}"
+
+
+def _sound(path: Path) -> Iterable[tuple[str, str]]:
+    info = probe(path)
+    yield "sound", f"{path} ({info.format}, {info.encoding})"
+    yield "duration", f"{info.duration:.3f} s ({info.frames} samples)"
+    yield "sample rate", f"{info.sample_rate} Hz"
+    yield "channels", str(info.channels)
+
+
+def _manifest(path: Path) -> Iterable[tuple[str, str]]:
+    utterances = read_manifest(path)
+    durations = sorted(utterance.duration for utterance in utterances)
+    # Path.is_file raises for a name that is too long.
+    missing = sum(not os.path.isfile(utterance.audio_filepath) for utterance in utterances)
+    synthetic = sum(utterance.synthetic for utterance in utterances)
+    yield "manifest", str(path)
+    yield "utterances", str(len(utterances))
+    yield "hours", f"{sum(durations) / 3600:.3f}"
+    yield "seconds", f"{durations[0]:.2f} to {durations[-1]:.2f}, median {durations[len(durations) // 2]:.2f}"
+    yield "speakers", str(len({u.speaker for u in utterances if u.speaker}) or "unknown")
+    yield "words", str(sum(len(utterance.text.split()) for utterance in utterances))
+    yield "characters", "".join(sorted({character for utterance in utterances for character in utterance.text}))
+    if missing:
+        yield "missing", f"{missing} recordings are not where the manifest says"
+    if synthetic:
+        yield "note", f"{synthetic} utterances are synthetic speech: no claims about human voices"
+
+
+def _stretch(seconds: float) -> str:
+    return "everything" if math.isinf(seconds) else f"{seconds:.3f} s"
+
+
+def _model(path: Path) -> Iterable[tuple[str, str]]:
+    from asr.model.model_file import load_model
+
+    file = load_model(path)
+    features, architecture, training = file.features, file.architecture, file.training
+    back, ahead = (frames * features.hop_seconds + features.window_seconds / 2 for frames in file.model.context)
+    pieces = file.tokenizer.pieces[1:]
+    yield "model", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
+    yield "parameters", f"{file.model.parameter_count():,}"
+    yield "layers", f"{architecture.layers} {architecture.encoder}, width {architecture.width}"
+    yield "hears", f"{features.mels} mel bands at {features.sample_rate} Hz, normalised by {features.normalization}"
+    yield "output frame", f"{file.frame_seconds * 1000:g} ms (subsampling {architecture.subsampling})"
+    yield "receptive field", f"back {_stretch(back)}, ahead {_stretch(ahead)}"
+    shown = f": {''.join(pieces)!r}" if len(pieces) < 100 else ""
+    yield "writes", f"{len(pieces)} tokens ({file.tokenizer.units}){shown}"
+    if file.phones:
+        phones = " ".join(file.phones[1:])
+        yield "names", f"{len(file.phones) - 1} phones, by layer {architecture.phone_layer}: {phones}"
+    yield "normalizer", file.text.normalizer + (f", replacing {file.text.replace}" if file.text.replace else "")
+    if training:
+        kind = "synthetic speech" if training["synthetic"] else "speech"
+        yield (
+            "learned from",
+            (
+                f"{training['hours']:g} h of {kind}, {training['utterances']} utterances, "
+                f"{training['speakers']} speakers ({', '.join(training['train'])})"
+            ),
+        )
+        yield (
+            "training",
+            (
+                f"{training['epochs']} epochs, {training['steps']} steps, {training['seconds'] / 60:.1f} min on "
+                f"{training['environment']['gpu'] or training['environment']['processor']}, {training['date']}"
+            ),
+        )
+        yield (
+            "dev WER",
+            (
+                f"{training['dev_wer']:.2%} (CER {training['dev_cer']:.2%}) on {', '.join(training['dev'])}"
+                + (", synthetic speech: says nothing of human voices" if training["dev_synthetic"] else "")
+            ),
+        )
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"{name:<16} {one_line(value)}" for name, value in rows)

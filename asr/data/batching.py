@@ -1,0 +1,139 @@
+"""Utterances -> batches of features and tokens: planned by seconds of audio, the same for the same seed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from asr.audio.config import AugmentConfig
+from asr.audio.spec_augment import augment_features
+from asr.data.feature_cache import CorpusFeatures
+from asr.errors import AudioError
+from asr.model.padding import pad, plan_in_order
+from asr.text.tokenizer import frames_needed
+from asr.utils.prefetch import made_ahead
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded features and tokens of some utterances."""
+
+    utterances: tuple[int, ...]  # positions in the list that the plan was made from
+    features: Tensor  # (batch, frames, mels) float32, zeros after each utterance's end
+    lengths: Tensor  # (batch,) frames of each utterance
+    tokens: Tensor  # (sum of token counts,) the references end to end, as torch's CTC loss takes them
+    token_lengths: Tensor  # (batch,)
+    phones: Tensor  # (sum of phone counts,) likewise; none where the network names no phones
+    phone_lengths: Tensor  # (batch,)
+    frames_needed: Tensor  # (batch,) fewest output frames in which CTC can write each reference, and its phones
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All but the positions, by name."""
+        return {name: value for name, value in vars(self).items() if name != "utterances"}
+
+    def pin_memory(self) -> "Batch":
+        """A copy that a GPU can fetch while it computes."""
+        return Batch(self.utterances, **{name: tensor.pin_memory() for name, tensor in self.tensors().items()})
+
+
+def plan_epoch(durations: Sequence[float], batch_seconds: float, seed: int, epoch: int) -> list[list[int]]:
+    """The batches of one epoch, in a random order that follows from (seed, epoch) alone.
+
+    Durations are jittered by 2% before grouping, so that utterances meet other ones in each epoch while padding
+    stays small. The first epoch begins with the largest batch, since one that memory cannot hold should fail at once,
+    and then goes from short to long (SortaGrad, Amodei et al. 2016): a network that knows nothing learns its first
+    alignments from short utterances.
+    """
+    random = np.random.default_rng((seed, epoch))
+    jittered = np.asarray(durations) * random.uniform(0.98, 1.02, len(durations))
+    batches = plan_in_order(jittered.tolist(), batch_seconds)
+    if epoch == 0:
+        largest = max(range(len(batches)), key=lambda i: len(batches[i]) * jittered[batches[i][0]])
+        return [batches.pop(largest), *batches[::-1]]
+    random.shuffle(batches)
+    return batches
+
+
+def part_of(indices: Sequence[int], number: int, parts: int) -> list[int]:
+    """The `number`-th of so many parts of a batch, all of about the same size and the same lengths of utterances.
+
+    A batch has at least one utterance in each part: a part without one of its own repeats the first, and must not be
+    learned from.
+    """
+    return list(indices[number::parts] or indices[:1])
+
+
+class BatchDataset(Dataset):
+    """Item i is the i-th batch of a plan."""
+
+    def __init__(
+        self,
+        features: CorpusFeatures,
+        tokens: Sequence[Sequence[int]],
+        plan: Sequence[Sequence[int]],
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        phones: Sequence[Sequence[int]] | None = None,
+    ):
+        self._features, self._tokens, self._plan = features, tokens, plan
+        self._phones = phones or [()] * len(tokens)
+        self._augment, self._seed, self._epoch = augment, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __getitem__(self, position: int) -> Batch:
+        indices = self._plan[position]
+        features, lengths = pad([self._augmented(index) for index in indices], self._features.config.hop_seconds)
+        tokens, phones = ([each[index] for index in indices] for each in (self._tokens, self._phones))
+        needed = [max(map(frames_needed, rows)) for rows in zip(tokens, phones, strict=True)]
+        return Batch(tuple(indices), features, lengths, *_joined(tokens), *_joined(phones), torch.tensor(needed))
+
+    def _augmented(self, index: int) -> np.ndarray:
+        features = self._features(self._epoch, index)
+        if self._augment is None:
+            return features
+        # Another stream of random numbers than the sound's changes have.
+        random = np.random.default_rng((self._seed, self._epoch, index, 1))
+        return augment_features(features, self._augment, self._features.config.hop_seconds, random)
+
+
+def _joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """All rows end to end, and their lengths."""
+    return torch.tensor([token for row in rows for token in row], dtype=torch.long), torch.tensor(list(map(len, rows)))
+
+
+def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iterator[Batch]:
+    """The dataset's batches in order, made ahead of time by worker processes, or by a thread if there are none; in
+    pinned memory for a GPU.
+
+    Raises `AudioError` naming the recording that cannot be read.
+    """
+    if workers == 0:
+        # A thread suffices where features are only read: NumPy and the network both leave the interpreter's lock.
+        yield from made_ahead((dataset[position] for position in range(len(dataset))), 2)
+        return
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4,
+        worker_init_fn=_ignore_interrupts,
+        pin_memory=pin,
+    )
+    try:
+        yield from loader
+    except AudioError as error:
+        # From a worker process it comes with that process's traceback around it.
+        raise AudioError(error.args[0].rsplit("AudioError: ", 1)[-1].strip()) from None
+
+
+def _ignore_interrupts(worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal; only the training loop may answer it, with a checkpoint.
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

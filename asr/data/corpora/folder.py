@@ -1,0 +1,44 @@
+"""Any tree of recordings with their texts beside them.
+
+SPEAKER/.../NAME.wav    or another sound suffix; the speaker is unknown for recordings that lie in no folder
+SPEAKER/.../NAME.txt    what was said in it
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from asr.audio.io import find_audio
+from asr.data.corpora.base import Candidate
+from asr.data.corpora.reading import check_layout, find_files, not_in_layout, read_lines
+from asr.errors import ManifestError
+
+
+def read(source: Path) -> Iterator[Candidate]:
+    """Candidates of one subset, "all"; the id is the path below `source`, without suffix."""
+    check_layout(source, "folder")
+    recordings = find_audio(source)
+    if not recordings:
+        raise not_in_layout(source, "folder", "sound files")
+    for recording in recordings:
+        text, problem = _text(recording.with_suffix(".txt"))
+        yield _candidate(source, recording, text, problem)
+    transcribed = {recording.with_suffix(".txt") for recording in recordings}
+    for path in find_files(source, ".txt"):
+        if path not in transcribed:
+            yield _candidate(source, path, "", "no recording; put it beside the text or remove the text")
+
+
+def _text(path: Path) -> tuple[str, str]:
+    """The text of a transcript file, or else the problem with it."""
+    if not path.is_file():
+        return "", f"no transcript; write what was said into {path.name} beside it"
+    try:
+        return " ".join(line.strip() for line in read_lines(path)), ""
+    except ManifestError as error:
+        return "", f"unreadable transcript: {error}"
+
+
+def _candidate(source: Path, path: Path, text: str, problem: str) -> Candidate:
+    name = path.relative_to(source)
+    speaker = name.parts[0] if len(name.parts) > 1 else ""
+    return Candidate(name.with_suffix("").as_posix(), path, text, speaker, problem=problem)

@@ -1,0 +1,101 @@
+"""A Kaldi data directory (Povey et al. 2011; kaldi-asr.org/doc/data_prep.html).
+
+wav.scp     RECORDING PATH
+text        UTTERANCE TEXT
+utt2spk     UTTERANCE SPEAKER              if absent, speakers are unknown
+segments    UTTERANCE RECORDING START END  in seconds, END -1 for the end; if absent, recordings are utterances
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.data.corpora.base import Candidate
+from asr.data.corpora.reading import check_layout, read_keyed
+from asr.errors import ManifestError
+
+
+@dataclass(frozen=True)
+class _DataDirectory:
+    """Its files as dictionaries; None where an optional file is absent."""
+
+    folder: Path
+    recordings: dict[str, str]
+    speakers: dict[str, str] | None
+    segments: dict[str, str] | None
+
+
+def read(source: Path) -> Iterator[Candidate]:
+    """Candidates of one subset, named like the directory.
+
+    Commands in wav.scp (`sox ... |`) are never run: their utterances are candidates with a problem. Paths in it
+    are relative to the data directory or, as in Kaldi, to the folder one works in.
+    """
+    check_layout(source, "kaldi", "wav.scp", "text")
+    directory = _DataDirectory(
+        source.resolve(),
+        _lookup(source / "wav.scp"),
+        _lookup(source / "utt2spk") if (source / "utt2spk").exists() else None,
+        _lookup(source / "segments") if (source / "segments").exists() else None,
+    )
+    texts = read_keyed(source / "text")
+    for id, text in texts:
+        yield _candidate(id, text, directory)
+    listed = directory.recordings if directory.segments is None else directory.segments
+    for id in sorted(listed.keys() - {id for id, _ in texts}):
+        yield _faulty(id, "", directory, "no transcript; add it to the file 'text'")
+
+
+def _lookup(path: Path) -> dict[str, str]:
+    values = {}
+    for key, value in read_keyed(path):
+        if key in values:
+            raise ManifestError(f"{path}: '{key}' has two lines; keep the right one")
+        values[key] = value
+    return values
+
+
+def _candidate(id: str, text: str, directory: _DataDirectory) -> Candidate:
+    try:
+        recording, offset, duration = _segment(id, directory.segments)
+        audio = _audio(recording, directory)
+        speaker = _speaker(id, directory.speakers)
+    except ValueError as error:
+        return _faulty(id, text, directory, str(error))
+    return Candidate(id, audio, text, speaker, directory.folder.name, offset, duration)
+
+
+def _faulty(id: str, text: str, directory: _DataDirectory, problem: str) -> Candidate:
+    return Candidate(id, directory.folder / "wav.scp", text, subset=directory.folder.name, problem=problem)
+
+
+def _segment(id: str, segments: dict[str, str] | None) -> tuple[str, float, float | None]:
+    """The recording, the offset and the duration (None: to the end), in seconds, of an utterance."""
+    if segments is None:
+        return id, 0.0, None
+    if id not in segments:
+        raise ValueError("no segment; add the utterance to the file 'segments' or remove its text")
+    try:
+        recording, start, end = segments[id].split()
+        start, end = float(start), float(end)
+    except ValueError:
+        raise ValueError(f"broken segment: '{id} {segments[id]}' is not UTTERANCE RECORDING START END") from None
+    return recording, start, None if end == -1 else end - start
+
+
+def _audio(recording: str, directory: _DataDirectory) -> Path:
+    if recording not in directory.recordings:
+        raise ValueError(f"no recording; add '{recording}' to wav.scp or remove the utterance")
+    path = directory.recordings[recording]
+    if path.endswith("|"):
+        raise ValueError("wav.scp names a command, not a file; run it yourself and name the file it writes")
+    inside = directory.folder / path
+    return inside if inside.exists() else Path(path).absolute()
+
+
+def _speaker(id: str, speakers: dict[str, str] | None) -> str:
+    if speakers is None:
+        return ""
+    if not speakers.get(id):
+        raise ValueError("no speaker; add the utterance to utt2spk")
+    return speakers[id]

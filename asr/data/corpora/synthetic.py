@@ -1,0 +1,186 @@
+"""The embedded corpus: connected digits, household commands or the lines of a text file, spoken by espeak-ng (formant
+synthesis, no recordings).
+
+For trying the program and testing it, and for many hours of reading to begin training on. A model of this speech alone
+knows nothing of human voices.
+
+Every choice follows from the seed and the utterance's number; train, dev and test share no voice, nor voices of one
+family ("klatt" and "klatt2" are one).
+"""
+
+import io
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from asr.audio.effects import coloured_noise, reverberate
+from asr.audio.espeak import Espeak
+from asr.audio.io import resample
+from asr.data.config import SyntheticConfig
+from asr.data.corpora.base import Candidate
+from asr.data.corpora.sentences import SUFFIXES, choose_sentences
+from asr.errors import ManifestError
+from asr.utils.files import make_folder, write_atomically
+from asr.utils.prefetch import mapped_ahead
+
+SAMPLE_RATE = 16000  # hertz, of the files written
+BLOCK = 500  # utterances that one process speaks
+WRITERS = 8  # threads: each waits for the disk
+ACCENTS = (
+    "en-us",
+    "en-us-nyc",
+    "en",  # British
+    "en-gb-x-rp",
+    "en-gb-scotland",
+    "en-gb-x-gbclan",
+    "en-gb-x-gbcwmd",
+    "en-029",
+)
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+COMMANDS = (
+    ("turn|switch", "on|off", "the", "kitchen|bedroom|hall|garden", "light|lamp|fan|heater"),
+    ("set", "a|the", "timer|alarm", "for", "DIGIT", "seconds|minutes|hours"),
+    ("play|pause|stop", "the", "music|radio|film"),
+    ("open|close|lock", "the", "front|back|garage", "door|window"),
+    ("what", "time|day", "is", "it"),
+    ("turn", "the", "volume|heating", "up|down", "by", "DIGIT"),
+    ("call", "home|mother|father|the office"),
+    ("read", "my", "messages|mail|calendar"),
+    ("go", "to", "channel|page|track", "DIGIT", "DIGIT"),
+)
+SOURCES = {"digits": ("digits",), "commands": ("commands",), "digits+commands": ("digits", "commands")}
+
+# As `soundfile.write` takes them, by the suffix of the file.
+ENCODINGS = {
+    ".flac": {"format": "FLAC", "subtype": "PCM_16"},
+    # Quality 0.6: 25 MB for an hour, where FLAC needs 67. Opus at 13 MB changes the log-mel features more and takes ten
+    # times as long to encode.
+    ".ogg": {"format": "OGG", "subtype": "VORBIS", "compression_level": 0.4},
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Utterances `numbers` of a subset, for a process that has not spoken yet."""
+
+    source: str
+    folder: Path
+    config: SyntheticConfig
+    subset: str
+    numbers: range
+    lines: tuple[str, ...] = ()  # of a text file, one an utterance; none: sentences are made up
+
+    @property
+    def suffix(self) -> str:
+        """Of the recordings: reading is for many hours, and kept small."""
+        return ".ogg" if self.lines else ".flac"
+
+    def text(self, number: int, random: np.random.Generator) -> str:
+        """What utterance `number` says."""
+        if self.lines:
+            return self.lines[number - self.numbers.start]
+        return sentence(str(random.choice(SOURCES[self.source])), random)
+
+
+def generate(source: str, folder: Path, config: SyntheticConfig) -> Iterator[Candidate]:
+    """Speak the corpus into `folder`/{train,dev,test}/ on all cores, yielding utterances as they are written.
+
+    `source` chooses the sentences: 'digits' (1 to 7 in a row), 'commands', or 'digits+commands' (half of each), kept
+    as FLAC; or a text file (.txt, .txt.gz, .txt.xz), of which each utterance reads another line, kept as Ogg Vorbis.
+    Raises `ManifestError` for another source and for a file that `choose_sentences` cannot use.
+    """
+    is_file = source.endswith(SUFFIXES)
+    if not is_file and source not in SOURCES:
+        raise ManifestError(
+            f"synthetic corpus '{source}': not known; SOURCE is one of {', '.join(SOURCES)}, or a text file by its "
+            f"name, which must end in {', '.join(SUFFIXES)}"
+        )
+    counts = {"train": config.train, "dev": config.dev, "test": config.test}
+    lines = choose_sentences(Path(source), counts, config.seed) if is_file else dict.fromkeys(counts, ())
+    for subset in counts:
+        make_folder(folder / subset)
+    blocks = [
+        Block(source, folder, config, subset, numbers, tuple(lines[subset][numbers.start : numbers.stop]))
+        for subset, count in counts.items()
+        for numbers in (range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
+    ]
+    # espeak-ng keeps state from one sentence to the next that nothing resets: only a new process for each block
+    # makes a recording the same whatever was spoken before.
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        for candidates in pool.map(speak_block, blocks):
+            yield from candidates
+
+
+def speak_block(block: Block) -> list[Candidate]:
+    """Write the utterances of a block, in a process that has not spoken yet."""
+    speaker = Espeak()
+    voices = split_voices(speaker.voices(), block.config.seed)[block.subset]
+    spoken = (_speak(speaker, block, number, voices) for number in block.numbers)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return list(mapped_ahead(_write, spoken, pool, WRITERS))
+
+
+def _speak(speaker: Espeak, block: Block, number: int, voices: list[str]) -> tuple[Candidate, np.ndarray]:
+    random = np.random.default_rng((block.config.seed, *block.subset.encode(), number))
+    text = block.text(number, random)
+    voice, accent = str(random.choice(voices)), str(random.choice(ACCENTS))
+    rate, pitch = int(random.integers(110, 191)), int(random.integers(30, 71))
+    clean = speaker.say(text, f"{accent}+{voice}", words_per_minute=rate, pitch=pitch)
+    name = f"{block.subset}-{number:05d}"
+    path = block.folder / block.subset / f"{name}{block.suffix}"
+    candidate = Candidate(name, path, text, voice, block.subset, extra={"synthetic": True, "accent": accent})
+    return candidate, record(resample(clean, speaker.sample_rate, SAMPLE_RATE), block.config, random)
+
+
+def _write(spoken: tuple[Candidate, np.ndarray]) -> Candidate:
+    candidate, samples = spoken
+    encoded = io.BytesIO()
+    soundfile.write(encoded, samples, SAMPLE_RATE, **ENCODINGS[candidate.audio.suffix])
+    write_atomically(candidate.audio, encoded.getvalue())
+    return candidate
+
+
+def sentence(kind: str, random: np.random.Generator) -> str:
+    """One random sentence, lower case: `seven three` or `turn off the hall light`."""
+    if kind == "digits":
+        return " ".join(random.choice(DIGITS, size=random.integers(1, 8)))
+    pattern = COMMANDS[random.integers(len(COMMANDS))]
+    words = (DIGITS if slot == "DIGIT" else slot.split("|") for slot in pattern)
+    return " ".join(str(random.choice(choices)) for choices in words)
+
+
+def split_voices(names: list[str], seed: int) -> dict[str, list[str]]:
+    """Voices for train (70%), dev (10%) and test (20%); families, names that differ by a number, stay together."""
+    families = defaultdict(list)
+    for name in sorted(names):
+        families[re.sub(r"(?<=\w{2})\d+$", "", name).lower()].append(name)
+    order = sorted(families)
+    np.random.default_rng((seed, 7)).shuffle(order)
+    split = {"test": [], "dev": [], "train": []}
+    limits = {"test": 0.2 * len(names), "dev": 0.1 * len(names), "train": float("inf")}
+    for family in order:
+        part = next(part for part in split if len(split[part]) + len(families[family]) <= limits[part])
+        split[part] += families[family]
+    return split
+
+
+def record(speech: np.ndarray, config: SyntheticConfig, random: np.random.Generator) -> np.ndarray:
+    """What a microphone in a room would hear of clean `speech` `(samples,)`: silence around it, perhaps an echoing
+    room and noise, at a level that differs from one recording to the next."""
+    before, after = (np.zeros(random.integers(800, 6400), np.float32) for _ in range(2))
+    sound = np.concatenate([before, speech, after])
+    power = float(np.mean(speech**2)) or 1.0
+    if random.random() < config.reverberation_share:
+        sound = reverberate(sound, random.uniform(0.1, 0.4), 0.5, SAMPLE_RATE, random)
+    if random.random() < config.noise_share:
+        noise = coloured_noise(len(sound), random.uniform(0, 2), SAMPLE_RATE, random)
+        sound = sound + noise * np.sqrt(power / 10 ** (random.uniform(10, 30) / 10))
+    return sound * (random.uniform(0.1, 0.9) / max(1e-9, float(np.abs(sound).max())))

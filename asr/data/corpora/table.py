@@ -1,0 +1,122 @@
+"""A table of recordings and texts: JSON Lines (as NeMo's manifests), CSV or TSV with a header row.
+
+    audio_filepath, path, audio or file    relative to the table; the first of these that is there
+    text, sentence or transcript           what was said
+    id, speaker, offset, duration          if they are there; offset and duration in seconds
+
+All other columns are kept. In CSV, values may be quoted; in TSV, quotation marks are text.
+"""
+
+import csv
+import functools
+import io
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from asr.data.corpora.base import Candidate
+from asr.data.corpora.reading import numbered_lines, read_text
+from asr.data.manifest import FIELDS, decode_record, utterance_id
+from asr.errors import ManifestError
+
+AUDIO = ("audio_filepath", "path", "audio", "file")
+TEXT = ("text", "sentence", "transcript")
+DELIMITERS = ",;|\t"
+
+
+def read(source: Path) -> Iterator[Candidate]:
+    """Candidates of one subset, named like the file; a broken line is a candidate with a problem.
+
+    With an offset an utterance is a part of its recording, `duration` long or to the end. Without one it is all
+    of it, and a duration only describes it. Raises `ManifestError` for a file that is no such table.
+    """
+    kinds = {".jsonl": _json_lines, ".json": _json_lines, ".csv": _delimited, ".tsv": _delimited}
+    if source.suffix.lower() not in kinds:
+        raise ManifestError(f"{source}: not a table; give a file that ends in {', '.join(kinds)}")
+    entries, parse = kinds[source.suffix.lower()](source)
+    for number, entry in entries:
+        try:
+            candidate = _candidate(parse(entry), source)
+        except ValueError as error:
+            text = entry if isinstance(entry, str) else " ".join(entry)
+            candidate = Candidate(f"{source.name}:{number}", source, text, subset=source.stem, problem=str(error))
+        yield candidate
+
+
+def _json_lines(source: Path) -> tuple[Iterable[tuple[int, str]], Callable[[str], dict[str, Any]]]:
+    """Numbered lines, and how one becomes a record."""
+    return numbered_lines(source), decode_record
+
+
+def _delimited(source: Path) -> tuple[Iterable[tuple[int, list[str]]], Callable[[list[str]], dict[str, Any]]]:
+    """Numbered rows, and how one becomes a record."""
+    text = read_text(source)
+    first_line = text.partition("\n")[0]
+    delimiter = "\t" if source.suffix.lower() == ".tsv" else max(DELIMITERS, key=first_line.count)
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    rows = _numbered_rows(reader, source)
+    _, header = next(rows, (0, []))
+    for names in (AUDIO, TEXT):
+        if not set(names) & set(header):
+            raise ManifestError(f"{source}: no column {', '.join(names[:-1])} or {names[-1]} in its header row")
+    return rows, functools.partial(_row_record, header)
+
+
+def _numbered_rows(reader: Any, source: Path) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not blank, with the number of the line they end on."""
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise ManifestError(f"{source}:{reader.line_num}: {error}; mend the quotation marks") from error
+
+
+def _row_record(header: list[str], row: list[str]) -> dict[str, Any]:
+    if len(row) != len(header):
+        raise ValueError(
+            f"broken row: {len(row)} fields where the header has {len(header)}; quote values that hold the delimiter"
+        )
+    # An empty text is the speaker's silence, and checked as such; anything else empty is absent.
+    return {name: value for name, value in zip(header, row, strict=True) if value or name in TEXT}
+
+
+def _candidate(record: dict[str, Any], source: Path) -> Candidate:
+    audio_key, text_key = _first(record, AUDIO), _first(record, TEXT)
+    path, text = record[audio_key], record[text_key]
+    if "\0" in path:
+        raise ValueError(f"'{audio_key}' is no path: it holds a null character")
+    offset, duration = _seconds(record, "offset"), _seconds(record, "duration")
+    return Candidate(
+        id=utterance_id(record.get("id"), path, offset),
+        audio=source.parent / path,
+        text=text,
+        speaker=str(record.get("speaker") or ""),
+        subset=source.stem,
+        offset=offset or 0.0,
+        duration=None if offset is None else duration,
+        extra={key: value for key, value in record.items() if key not in {*FIELDS, audio_key, text_key}},
+    )
+
+
+def _first(record: dict[str, Any], names: tuple[str, ...]) -> str:
+    """The first of the names that the record has; its value must be text."""
+    for name in names:
+        if isinstance(record.get(name), str):
+            return name
+    raise ValueError(f"no {names[0]}: {', '.join(names)} are missing or not text")
+
+
+def _seconds(record: dict[str, Any], name: str) -> float | None:
+    value = record.get(name)
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if isinstance(value, bool) or not 0 <= seconds < math.inf:
+        raise ValueError(f"no number of seconds: '{name}' is {value!r}")
+    return seconds

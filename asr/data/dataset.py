@@ -1,0 +1,118 @@
+"""What a recipe trains on: its manifests, read, checked and turned into tokens."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.config import Recipe
+from asr.data.manifest import Utterance, read_manifests, total_hours
+from asr.errors import TrainingError
+from asr.text.phones import Phones
+from asr.text.tokenizer import Tokenizer, count_unknown, frames_needed, name_characters, normalize, train_tokenizer
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Utterances with their normalised texts, tokens and, where the network has a phone layer, phones."""
+
+    utterances: list[Utterance]
+    texts: list[str]
+    tokens: list[list[int]]
+    phones: list[list[int]] | None = None
+    phone_pieces: tuple[str, ...] = ()  # names of the phones, the blank first
+
+    @property
+    def durations(self) -> list[float]:
+        """Seconds of each utterance."""
+        return [utterance.duration for utterance in self.utterances]
+
+    @property
+    def hours(self) -> float:
+        """Hours of audio."""
+        return total_hours(self.utterances)
+
+    @property
+    def speakers(self) -> set[str]:
+        """The known speakers."""
+        return {utterance.speaker for utterance in self.utterances if utterance.speaker}
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any of it was spoken by a machine."""
+        return any(utterance.synthetic for utterance in self.utterances)
+
+    def digest(self) -> str:
+        """A short name for exactly this data in this order."""
+        lines = (f"{u.id}\t{u.duration}\t{text}" for u, text in zip(self.utterances, self.texts, strict=True))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def load_corpora(recipe: Recipe) -> tuple[Corpus, Corpus, Tokenizer]:
+    """The training and dev corpora of a recipe, and the tokenizer made from the former.
+
+    Raises an `AsrError` when a manifest is faulty, a recording is missing, a text is empty or cannot be spelled,
+    or an utterance is too long or has more tokens than CTC can write in its frames.
+    """
+    for name, paths in (("data.train", recipe.data.train), ("data.dev", recipe.data.dev)):
+        if not paths:
+            raise TrainingError(f"{name} names no manifest; `asr prepare` makes them")
+    utterances = read_manifests(recipe.data.train, check_audio=True)
+    texts = [normalize(utterance.text, recipe.text) for utterance in utterances]
+    tokenizer = train_tokenizer(texts, recipe.text)
+    dev_utterances = read_manifests(recipe.data.dev, check_audio=True)
+    dev_texts = [normalize(utterance.text, recipe.text) for utterance in dev_utterances]
+    phones = _load_phones(recipe)
+    train = _tokenize(utterances, texts, tokenizer, phones, recipe, recipe.data.train)
+    return train, _tokenize(dev_utterances, dev_texts, tokenizer, phones, recipe, recipe.data.dev), tokenizer
+
+
+def _load_phones(recipe: Recipe) -> Phones | None:
+    if bool(recipe.model.phone_layer) != bool(recipe.data.lexicon):
+        raise TrainingError(
+            "model.phone_layer and data.lexicon need each other: give both or neither; `asr lexicon` makes lexicons"
+        )
+    return Phones.read(recipe.data.lexicon) if recipe.data.lexicon else None
+
+
+def _tokenize(
+    utterances: list[Utterance],
+    texts: list[str],
+    tokenizer: Tokenizer,
+    phones: Phones | None,
+    recipe: Recipe,
+    paths: Sequence[Path],
+) -> Corpus:
+    origin = ", ".join(map(str, paths))
+    unknown = count_unknown(texts, {character for piece in tokenizer.pieces for character in piece} | {" "})
+    if unknown:
+        raise TrainingError(
+            f"{origin}: characters that the alphabet lacks: {name_characters(unknown)}; "
+            "map them with text.replace, or add them to text.alphabet"
+        )
+    if phones and (lacking := phones.lacking(texts)):
+        words = ", ".join(f"'{word}' ({count})" for word, count in lacking.most_common(10))
+        raise TrainingError(
+            f"{origin}: {len(lacking)} words that {recipe.data.lexicon} lacks: {words}; `asr lexicon` adds a manifest's"
+        )
+    tokens = [tokenizer.encode(text) for text in texts]
+    spoken = [phones.encode(text) for text in texts] if phones else None
+    problems = [_problem(*item, recipe) for item in zip(utterances, tokens, spoken or tokens, strict=True)]
+    faulty = [(u.id, problem) for u, problem in zip(utterances, problems, strict=True) if problem]
+    if faulty:
+        kinds = ", ".join(f"{count} with {problem}" for problem, count in Counter(p for _, p in faulty).items())
+        raise TrainingError(
+            f"{origin}: {kinds}, the first '{faulty[0][0]}'; `asr prepare --recipe` leaves such utterances out"
+        )
+    return Corpus(utterances, texts, tokens, spoken, tuple(phones.pieces) if phones else ())
+
+
+def _problem(utterance: Utterance, tokens: list[int], phones: list[int], recipe: Recipe) -> str:
+    if not tokens:
+        return "an empty text"
+    if utterance.duration > recipe.data.max_seconds:
+        return f"more than {recipe.data.max_seconds:g} s"
+    if max(frames_needed(tokens), frames_needed(phones)) > recipe.output_frames(utterance.duration):
+        return "more tokens than output frames"
+    return ""

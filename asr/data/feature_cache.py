@@ -1,0 +1,172 @@
+"""The features of a corpus: made from its sound, in several versions if the sound is augmented, and kept on disk.
+
+Kept as 16-bit floats, 58 MB an hour, mapped into memory: every process of a run reads the same pages.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asr.audio.augment import Changes, WaveformAugmenter, draw_changes
+from asr.audio.config import AugmentConfig, FeatureConfig
+from asr.audio.features import LogMel
+from asr.data.manifest import Utterance, load_utterance
+from asr.utils.config_io import to_values
+from asr.utils.files import identity, replacing
+from asr.utils.prefetch import mapped_ahead
+from asr.utils.progress import progress_bar
+
+# Options of augmentation that change features when a batch is made, not the sound.
+LATER = (
+    "frequency_stretch",
+    "time_masks",
+    "time_mask_seconds",
+    "time_mask_share",
+    "frequency_masks",
+    "frequency_mask_mels",
+)
+MADE_AHEAD = 64  # utterances whose features may wait to be written
+
+
+class CorpusFeatures:
+    """Normalised log-mel features of utterances, by epoch and position.
+
+    Version v of an utterance has sound changes that follow from (seed, v, position) alone. Without `augment` there is
+    one version, the sound as it is.
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        config: FeatureConfig,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+        most_versions: int | None = None,
+    ):
+        self.config, self.versions = config, min(augment.copies, most_versions or augment.copies) if augment else 1
+        self._utterances, self._augment, self._seed = utterances, augment, seed
+        self._log_mel = LogMel(config)
+        self._augmenter = WaveformAugmenter(augment, config.sample_rate) if augment else None
+        self._durations: dict[int, list[float]] = {}
+        self._path: Path | None = None
+        self._starts = np.zeros(1, np.int64)
+        self._map: np.ndarray | None = None
+
+    def durations(self, epoch: int) -> list[float]:
+        """Seconds of each utterance, which its speed changes."""
+        version = epoch % self.versions
+        if version not in self._durations:
+            speeds = [self._changes(version, index).speed for index in range(len(self._utterances))]
+            self._durations[version] = [u.duration / speed for u, speed in zip(self._utterances, speeds, strict=True)]
+        return self._durations[version]
+
+    def __call__(self, epoch: int, index: int) -> np.ndarray:
+        """`(frames, mels)` float32, the same to the last bit whether it was kept on disk or not. Epochs take the
+        versions by turns.
+
+        Raises `AudioError` naming a recording that cannot be read.
+        """
+        version = epoch % self.versions
+        if self._path is None:
+            return self._make(version, index).astype(np.float32)
+        if self._map is None:
+            shape = (int(self._starts[-1]), self.config.mels)
+            self._map = np.memmap(self._path, np.float16, "r", shape=shape)
+        start, end = self._starts[version * len(self._utterances) + index :][:2]
+        return self._map[start:end].astype(np.float32)
+
+    def keep(self, folder: Path, most_gigabytes: float, tell: Callable[[str], None]) -> None:
+        """Keep all versions in `folder`, or find them there; `tell` gets what is done, for people.
+
+        What exceeds `most_gigabytes` or the disk's free space is not kept, but made anew each time it is asked for.
+        Raises `AudioError` naming an unreadable recording.
+        """
+        path, jobs = folder / f"{self._key()}.features", self.versions * len(self._utterances)
+        if not path.exists():
+            refusal = self._refusal(folder, most_gigabytes)
+            if refusal:
+                tell(refusal)
+                return
+            tell(f"making features: {self._gigabytes():.2f} GB in {folder}")
+            self._write(path)
+        lengths = np.fromfile(path, np.int64, offset=path.stat().st_size - 8 * jobs)
+        self._starts = np.concatenate([[0], np.cumsum(lengths)])
+        self._path = path
+
+    @property
+    def kept(self) -> bool:
+        """Whether reading features is only reading."""
+        return self._path is not None
+
+    def __getstate__(self) -> dict:
+        # A mapped array would be sent to a worker process as a copy of the whole file.
+        return self.__dict__ | {"_map": None}
+
+    def _make(self, version: int, index: int) -> np.ndarray:
+        audio = load_utterance(self._utterances[index], self.config.sample_rate)
+        samples = audio.samples
+        if self._augmenter:
+            random = self._random(version, index)
+            samples = self._augmenter(samples, draw_changes(self._augment, random), random)
+        return self._log_mel(torch.from_numpy(samples)).numpy().astype(np.float16)
+
+    def _changes(self, version: int, index: int) -> Changes:
+        return draw_changes(self._augment, self._random(version, index)) if self._augment else Changes()
+
+    def _random(self, version: int, index: int) -> np.random.Generator:
+        return np.random.default_rng((self._seed, version, index))
+
+    def _refusal(self, folder: Path, most_gigabytes: float) -> str:
+        """Why the features cannot be kept, or nothing."""
+        gigabytes = self._gigabytes()
+        free = shutil.disk_usage(next(parent for parent in (folder, *folder.parents) if parent.exists())).free / 1e9
+        if gigabytes > most_gigabytes:
+            return f"features take {gigabytes:.1f} GB, over the {most_gigabytes:g} GB to keep: made anew in each epoch"
+        if gigabytes > 0.9 * free:
+            return f"features take {gigabytes:.1f} GB, the disk has {free:.1f} GB free: made anew in each epoch"
+        return ""
+
+    def _gigabytes(self) -> float:
+        seconds = sum(sum(self.durations(version)) for version in range(self.versions))
+        return seconds / self.config.hop_seconds * self.config.mels * 2 / 1e9
+
+    def _write(self, path: Path) -> None:
+        """The features one after the other, then the number of frames of each."""
+        jobs = [(version, index) for version in range(self.versions) for index in range(len(self._utterances))]
+        frames = []
+        with replacing(path) as file, progress_bar("features", len(jobs)) as advance:
+            for features in _ordered(lambda job: self._make(*job), jobs):
+                file.write(features.tobytes())
+                frames.append(len(features))
+                advance(1)
+            file.write(np.array(frames, np.int64).tobytes())
+
+    def _key(self) -> str:
+        """A name for exactly these features: other sound, other options, another name."""
+        sound = [[*identity(u.audio_filepath), u.offset, u.duration] for u in self._utterances]
+        options = [to_values(self.config)]
+        if self._augment:
+            changes = {name: value for name, value in to_values(self._augment).items() if name not in LATER}
+            noises = [identity(path) for path in self._augmenter.noise_paths]
+            options += [changes, self._seed, self.versions, noises]
+        return hashlib.sha256(json.dumps([sound, options], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _ordered(make, jobs: Iterable) -> Iterator:
+    """Results of `make` in the order of `jobs`, made by threads a little ahead."""
+    threads = torch.get_num_threads()
+    # Each of the pool's threads computes by itself: threads below it would only wait for one another.
+    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield from mapped_ahead(make, jobs, pool, MADE_AHEAD)
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C and a damaged file must not wait for the rest
+        torch.set_num_threads(threads)

@@ -1,0 +1,349 @@
+"""A corpus -> manifests: every candidate of a reader is checked, and accepted or rejected with its reason."""
+
+import contextlib
+import dataclasses
+import difflib
+import functools
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from asr.audio.io import probe
+from asr.config import Recipe, load_recipe
+from asr.data.config import PrepareConfig, SplitConfig
+from asr.data.corpora import LAYOUTS, librispeech
+from asr.data.corpora.base import Candidate
+from asr.data.manifest import Utterance, encode_manifest, relative_path, split_by_speaker, total_hours
+from asr.errors import AudioError, ConfigError, ManifestError, one_line
+from asr.text.config import TextConfig
+from asr.text.tokenizer import count_unknown, frames_needed, name_characters, normalize
+from asr.utils.files import make_folder, write_together
+
+# Seconds. Times in corpora are rounded: a part may end this much behind the end of its recording.
+GRACE = 0.01
+
+
+@dataclass(frozen=True)
+class SubsetSummary:
+    """What one manifest holds. Words and characters are counted after normalising; spaces are characters."""
+
+    hours: float
+    utterances: int
+    speakers: int  # known ones
+    without_speaker: int  # utterances
+    words: int
+    characters: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `prepare` found and wrote."""
+
+    layout: str
+    source: str
+    synthetic: bool
+    split_by_speaker: bool  # rather than the corpus's own subsets
+    subsets: dict[str, SubsetSummary]
+    rejects_by_kind: dict[str, int]
+    unknown_characters: dict[str, int]  # with counts, over the whole corpus; only with a recipe's alphabet
+    written: tuple[Path, ...]
+
+    @property
+    def rejects(self) -> int:
+        """Rejected utterances."""
+        return sum(self.rejects_by_kind.values())
+
+    def to_text(self) -> str:
+        """The summary for a terminal, without a line end."""
+        rows = [("subset", "hours", "utterances", "speakers", "words", "characters")]
+        for name, subset in self.subsets.items():
+            counts = (subset.utterances, subset.speakers or "unknown", subset.words, subset.characters)
+            rows.append((name, f"{subset.hours:.3f}", *map(str, counts)))
+        return "\n".join(map(one_line, [*_align(rows), *self._remarks()]))
+
+    def _remarks(self) -> Iterator[str]:
+        if self.synthetic:
+            yield "synthetic speech: for trying the program, not for claims about human voices"
+        unknown = sum(subset.without_speaker for subset in self.subsets.values())
+        if unknown and self.split_by_speaker:
+            yield f"utterances without a speaker: {unknown}, each split as a speaker of its own"
+        if self.unknown_characters:
+            yield f"characters outside the alphabet: {name_characters(Counter(self.unknown_characters))}"
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in self.rejects_by_kind.items())
+        yield f"rejected: {self.rejects}" + (f", see rejects.jsonl: {kinds}" if kinds else "")
+        yield f"written: {', '.join(map(str, self.written))}"
+
+
+def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Summary:
+    """Write the manifests of a corpus, `rejects.jsonl` and `summary.json` into the folder `output`.
+
+    Nothing is written before everything is checked, and then all files or none. Manifests of other subsets that
+    lie in `output` stay; the rejects and the summary are those of the last run. Raises `ConfigError` for a wrong
+    option, `ManifestError` when `source` does not have the layout, no utterance is usable, or `output` cannot be
+    written.
+    """
+    output = Path(output)
+    _check_options(layout, config)
+    recipe = load_recipe(config.recipe) if config.recipe else Recipe()
+    if config.download:
+        source = str(librispeech.download(Path(source)))
+    with _errors_of(output):
+        make_folder(output)
+    candidates, total = _candidates(layout, source, output, config)
+    intake = Intake(recipe, config.max_seconds)
+    for candidate in _with_progress(candidates, total):
+        intake.add(candidate)
+    if not intake.accepted:
+        raise ManifestError(f"{source}: {_nothing_accepted(intake.rejects)}")
+    subsets = _split(intake.accepted, config.split)
+    names = [*(f"{subset}.jsonl" for subset in subsets), "rejects.jsonl", "summary.json"]
+    _check_names(names, source, output)
+    summary = Summary(
+        layout=layout,
+        source=source,
+        synthetic=any(utterance.synthetic for subset in subsets.values() for utterance in subset),
+        split_by_speaker=_is_split(config.split),
+        subsets={name: _summarize(utterances, recipe.text) for name, utterances in subsets.items()},
+        rejects_by_kind=dict(Counter(reject.kind for reject in intake.rejects).most_common()),
+        unknown_characters=dict(intake.unknown_characters.most_common()),
+        written=tuple(output / name for name in names),
+    )
+    with _errors_of(output):
+        contents = [encode_manifest(utterances, output) for utterances in subsets.values()]
+        contents += [_encode_rejects(intake.rejects, output), _encode_summary(summary)]
+        write_together(dict(zip(summary.written, contents, strict=True)))
+    return summary
+
+
+class Rejected(Exception):  # noqa: N818 (the outcome of a check, not an error)
+    """What is wrong with a candidate: a kind to count it by, and the reason in full."""
+
+    def __init__(self, kind: str, reason: str):
+        super().__init__(reason)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A candidate that cannot be used."""
+
+    candidate: Candidate
+    kind: str
+    reason: str
+
+
+class Intake:
+    """Sorts candidates into accepted utterances, by subset, and rejects."""
+
+    def __init__(self, recipe: Recipe, max_seconds: float):
+        self.accepted: dict[str, list[Utterance]] = defaultdict(list)
+        self.rejects: list[Reject] = []
+        self.unknown_characters: Counter = Counter()
+        self._recipe, self._max_seconds = recipe, max_seconds
+        self._audio_of_id: dict[str, Path] = {}
+        # The segments of one long recording follow one another, and need its header once.
+        self._probe = functools.lru_cache(maxsize=1000)(probe)
+
+    def add(self, candidate: Candidate) -> None:
+        """Check one candidate and put it where it belongs."""
+        try:
+            utterance = self._check(candidate)
+        except Rejected as rejected:
+            self.rejects.append(Reject(candidate, rejected.kind, str(rejected)))
+        else:
+            self._audio_of_id[utterance.id] = utterance.audio_filepath
+            self.accepted[candidate.subset].append(utterance)
+
+    def _check(self, candidate: Candidate) -> Utterance:
+        if candidate.problem:
+            raise Rejected(re.split("[:;]", candidate.problem)[0], candidate.problem)
+        text = normalize(candidate.text, self._recipe.text)
+        unknown = self._unknown(text)
+        self.unknown_characters.update(unknown)
+        utterance = self._locate(candidate)
+        if not text:
+            raise Rejected("empty text", f"empty text: nothing is left of '{candidate.text}' after normalising")
+        if unknown:
+            raise Rejected(
+                "characters outside the alphabet",
+                f"characters outside the alphabet: {name_characters(unknown)}; "
+                "add them to text.alphabet or map them with text.replace",
+            )
+        if utterance.duration > self._max_seconds:
+            raise Rejected("too long", f"too long: {utterance.duration:.2f} s, more than {self._max_seconds:g} s")
+        self._check_frames(text, utterance.duration)
+        if utterance.id in self._audio_of_id:
+            raise Rejected("duplicate id", f"duplicate id: {self._audio_of_id[utterance.id]} has it too")
+        return utterance
+
+    def _unknown(self, text: str) -> Counter:
+        alphabet = self._recipe.text.alphabet
+        return count_unknown([text], alphabet) if alphabet else Counter()
+
+    def _locate(self, candidate: Candidate) -> Utterance:
+        """The utterance, with its place in the recording as the header's duration allows."""
+        try:
+            str(candidate.audio).encode()
+            recorded = self._probe(candidate.audio).duration
+        except UnicodeEncodeError as error:
+            raise Rejected("name of the file not UTF-8", "name of the file not UTF-8: rename it") from error
+        except AudioError as error:
+            raise Rejected("missing or unreadable audio", str(error)) from error
+        start, length = candidate.offset, candidate.duration
+        end = recorded if length is None else start + length
+        # Written so that a time that is no number fails too.
+        if not 0 <= start < end <= recorded + GRACE:
+            raise Rejected(
+                "outside the recording",
+                f"outside the recording: {start:.2f} s to {end:.2f} s in {candidate.audio}, which has {recorded:.2f} s",
+            )
+        is_part = start > 0 or length is not None
+        return Utterance(
+            candidate.id,
+            candidate.audio,
+            duration=min(end, recorded) - start,
+            text=candidate.text,
+            speaker=candidate.speaker,
+            offset=start if is_part else None,
+            extra=candidate.extra,
+        )
+
+    def _check_frames(self, text: str, seconds: float) -> None:
+        # Byte-pair units are longer than characters, and not known before training, which checks them.
+        if self._recipe.text.units != "characters":
+            return
+        frames, needed = self._recipe.output_frames(seconds), frames_needed([ord(character) for character in text])
+        if frames < needed:
+            raise Rejected(
+                "too short for its text",
+                f"too short for its text: {seconds:.2f} s are {frames} frames of {self._recipe.frame_seconds:g} s, "
+                f"but CTC needs {needed} for these characters; is it the right recording?",
+            )
+
+
+def _check_options(layout: str, config: PrepareConfig) -> None:
+    if layout not in LAYOUTS:
+        close = difflib.get_close_matches(layout, LAYOUTS, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise ConfigError(f"no layout '{layout}'; {hint}there are {', '.join(LAYOUTS)}")
+    if config.download and layout != "librispeech":
+        raise ConfigError(f"--download fetches librispeech only; get the '{layout}' corpus yourself")
+    if config.split.dev + config.split.test >= 1:
+        raise ConfigError(
+            f"split.dev {config.split.dev:g} and split.test {config.split.test:g} leave nothing for train; lower them"
+        )
+
+
+def _candidates(layout: str, source: str, output: Path, config: PrepareConfig) -> tuple[Iterable[Candidate], int]:
+    """The candidates and how many there are."""
+    if layout == "synthetic":
+        # Spoken while they are checked, so their number must come from the config.
+        size = config.synthetic.train + config.synthetic.dev + config.synthetic.test
+        return LAYOUTS[layout](source, output, config.synthetic), size
+    candidates = list(LAYOUTS[layout](Path(source)))
+    return candidates, len(candidates)
+
+
+def _with_progress(candidates: Iterable[Candidate], total: int) -> Iterable[Candidate]:
+    """The same candidates, with a progress bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(candidates, "prepare", total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _nothing_accepted(rejects: list[Reject]) -> str:
+    if not rejects:
+        return "no utterances in it; is it the right corpus?"
+    kind, count = Counter(reject.kind for reject in rejects).most_common(1)[0]
+    first = next(reject for reject in rejects if reject.kind == kind)
+    return (
+        f"none of {len(rejects)} utterances is usable, most often for: {kind} ({count}); "
+        f"such as {_encodable(first.candidate.id)}: {first.reason}"
+    )
+
+
+def _is_split(split: SplitConfig) -> bool:
+    return split.dev > 0 or split.test > 0
+
+
+def _split(accepted: dict[str, list[Utterance]], split: SplitConfig) -> dict[str, list[Utterance]]:
+    """The corpus's own subsets or, if asked for, train, dev and test by speaker."""
+    if not _is_split(split):
+        return accepted
+    pooled = [utterance for subset in accepted.values() for utterance in subset]
+    return split_by_speaker(pooled, {"dev": split.dev, "test": split.test}, split.seed)
+
+
+def _check_names(names: list[str], source: str, output: Path) -> None:
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise ManifestError(f"{source}: its subset cannot be named '{Path(name).stem}', as {name} has a use; rename it")
+    for path in (output / name for name in names):
+        if path.exists() and os.path.exists(source) and path.samefile(source):
+            raise ManifestError(f"{path}: would be written over, but is the source; choose another output folder")
+
+
+def _summarize(utterances: list[Utterance], config: TextConfig) -> SubsetSummary:
+    texts = [normalize(utterance.text, config) for utterance in utterances]
+    return SubsetSummary(
+        hours=round(total_hours(utterances), 4),
+        utterances=len(utterances),
+        speakers=len({utterance.speaker for utterance in utterances} - {""}),
+        without_speaker=sum(not utterance.speaker for utterance in utterances),
+        words=sum(len(text.split()) for text in texts),
+        characters=sum(map(len, texts)),
+    )
+
+
+def _encode_rejects(rejects: list[Reject], folder: Path) -> bytes:
+    lines = []
+    for reject in rejects:
+        record = {
+            "id": reject.candidate.id,
+            "audio_filepath": relative_path(reject.candidate.audio, folder),
+            "text": reject.candidate.text,
+            "reason": reject.reason,
+        }
+        lines.append(msgspec.json.encode({key: _encodable(value) for key, value in record.items()}) + b"\n")
+    return b"".join(lines)
+
+
+def _encodable(text: str) -> str:
+    """`text` with what UTF-8 cannot write, parts of odd file names, replaced by question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _encode_summary(summary: Summary) -> bytes:
+    values: dict[str, Any] = dataclasses.asdict(summary)
+    values |= {"rejects": summary.rejects, "written": [path.name for path in summary.written]}
+    return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"
+
+
+@contextlib.contextmanager
+def _errors_of(output: Path) -> Iterator[None]:
+    """Tell of what the disk refuses as an error that names the file, or else the output folder."""
+    try:
+        yield
+    except OSError as error:
+        raise ManifestError(
+            f"{error.filename or output}: {error.strerror}; give a folder that can be written to, on a disk with room"
+        ) from error
+
+
+def _align(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of a table as lines: the first column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]

@@ -1,0 +1,1 @@
+"""Word error rate: metrics, reports, comparison and tuning."""

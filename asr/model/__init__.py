@@ -1,0 +1,1 @@
+"""The acoustic model: encoder families, CTC loss and the model file."""

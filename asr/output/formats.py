@@ -1,0 +1,242 @@
+"""Transcripts as files: one writer for each format, and names for the files."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from praatio.utilities.textgrid_io import getTextgridAsStr
+
+from asr.errors import ConfigError
+from asr.output.resume_ledger import Ledger
+from asr.output.subtitles import make_subtitles
+from asr.transcript import Transcript, Word
+from asr.utils.files import write_together
+
+LEAST_SECONDS = 0.001  # of a word in formats that allow none without a length
+
+
+@dataclass(frozen=True)
+class Document:
+    """A transcript, and what it came from."""
+
+    name: str  # of the recording, unlike that of any other: see `recording_names`
+    source: str  # the sound file, as the user named it
+    transcript: Transcript
+    model: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)  # of the decoder
+
+
+def to_txt(document: Document) -> str:
+    """The words, on one line."""
+    return document.transcript.text + "\n"
+
+
+def to_json(document: Document) -> str:
+    """One JSON object: all that is known of the recording. Segments are cut as subtitles are; times are seconds."""
+    record = _record(document)
+    if document.transcript.notes:
+        record["notes"] = document.transcript.notes
+    if len(document.transcript.alternatives) > 1:
+        record["alternatives"] = document.transcript.alternatives
+    for name in ("characters", "doubtful"):
+        if getattr(document.transcript, name):
+            record[name] = getattr(document.transcript, name)
+    record["segments"] = [
+        {"start": words[0].start, "end": words[-1].end, "text": document.transcript.join(words)}
+        for words in (subtitle.words for subtitle in make_subtitles(document.transcript))
+    ]
+    record |= {"model": _utf8(document.model), "settings": document.settings}
+    return msgspec.json.format(msgspec.json.encode(record), indent=2).decode() + "\n"
+
+
+def to_jsonl(document: Document) -> str:
+    """One JSON object on one line, in the field names of a manifest: for many recordings in one file."""
+    return msgspec.json.encode(_record(document)).decode() + "\n"
+
+
+def to_srt(document: Document) -> str:
+    """SubRip subtitles."""
+    blocks = [
+        f"{number}\n{_clock(subtitle.start, ',')} --> {_clock(subtitle.end, ',')}\n{subtitle.text}\n\n"
+        for number, subtitle in enumerate(make_subtitles(document.transcript), start=1)
+    ]
+    return "".join(blocks)
+
+
+def to_vtt(document: Document) -> str:
+    """WebVTT subtitles (W3C)."""
+    blocks = [
+        f"\n{_clock(subtitle.start, '.')} --> {_clock(subtitle.end, '.')}\n{_escape(subtitle.text)}\n"
+        for subtitle in make_subtitles(document.transcript)
+    ]
+    return "WEBVTT\n" + "".join(blocks)
+
+
+def to_ctm(document: Document) -> str:
+    """NIST's time-marked conversation, a word a line: recording, channel, start, length, word, confidence."""
+    name = "_".join(_utf8(document.name).split())
+    lines = [
+        f"{name} 1 {start:.3f} {end - start:.3f} {word.text} {word.confidence:.4f}\n"
+        for word, (start, end) in _spans(document.transcript.words)
+    ]
+    return "".join(lines)
+
+
+def to_tsv(document: Document) -> str:
+    """A table with a word a line, for spreadsheets: start and end in seconds, confidence, word."""
+    lines = [
+        f"{word.start:.3f}\t{word.end:.3f}\t{word.confidence:.4f}\t{word.text}\n" for word in document.transcript.words
+    ]
+    return "start\tend\tconfidence\tword\n" + "".join(lines)
+
+
+def to_textgrid(document: Document) -> str:
+    """Praat's long TextGrid with a tier of words and, after forced alignment, of characters and of doubtful words."""
+    transcript = document.transcript
+    rows = {"words": transcript.words}
+    if transcript.characters:
+        rows |= {"characters": transcript.characters, "doubtful": transcript.doubtful}
+    tiers = {name: [(*span, word.text) for word, span in _spans(words)] for name, words in rows.items()}
+    duration = max([transcript.duration, LEAST_SECONDS, *(tier[-1][1] for tier in tiers.values() if tier)])
+    bounds = {"xmin": 0.0, "xmax": duration}
+    grid = {
+        **bounds,
+        "tiers": [
+            {"class": "IntervalTier", "name": name, **bounds, "entries": entries} for name, entries in tiers.items()
+        ],
+    }
+    return getTextgridAsStr(grid, "long_textgrid", includeBlankSpaces=True)
+
+
+WRITERS: dict[str, Callable[[Document], str]] = {
+    "txt": to_txt,
+    "json": to_json,
+    "jsonl": to_jsonl,
+    "srt": to_srt,
+    "vtt": to_vtt,
+    "ctm": to_ctm,
+    "tsv": to_tsv,
+    "TextGrid": to_textgrid,
+}
+STACKABLE = ("txt", "jsonl", "ctm")  # of several recordings, one behind the other is a file of that format too
+
+
+class Outputs:
+    """Where the transcripts of some inputs go: to a folder, in several formats, or as text to standard output.
+
+    `model` and `settings` are told in JSON; the folder's ledger has them, and whether the files `made_with` are as
+    they were. Raises `ConfigError` when standard output cannot hold all that is asked for.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        formats: Sequence[str],
+        folder: Path | None,
+        model: str = "",
+        settings: dict[str, Any] | None = None,
+        made_with: Sequence[Path] = (),
+    ):
+        self.formats = tuple(dict.fromkeys(formats))
+        if not self.formats:
+            raise ConfigError(f"--format: name one or more of {', '.join(WRITERS)}")
+        if folder is None and len(self.formats) > 1:
+            raise ConfigError(f"--format {' '.join(self.formats)}: standard output takes one of them; -o DIR all")
+        if folder is None and len(inputs) > 1 and self.formats[0] not in STACKABLE:
+            stackable = " or ".join(STACKABLE)
+            raise ConfigError(
+                f"--format {self.formats[0]}: a file for each input, so give -o DIR, or ask for {stackable}"
+            )
+        self.folder = folder
+        self._names = dict(zip(inputs, recording_names(inputs), strict=True))
+        self._origin = {"model": model, "settings": settings or {}}
+        self._ledger = Ledger(folder, inputs, made_with, self._origin["settings"]) if folder else None
+
+    def text(self, source: str, transcript: Transcript) -> str:
+        """What standard output gets for an input."""
+        return WRITERS[self.formats[0]](self._document(source, transcript))
+
+    def paths(self, source: str) -> list[Path]:
+        """The files of an input, one a format."""
+        return [self.folder / f"{self._names[source]}.{kind}" for kind in self.formats]
+
+    def are_written(self, source: str) -> bool:
+        """Whether the folder has all files of an input, written from it as it is now, in the way of now."""
+        return all(self._ledger.has(path, source) for path in self.paths(source))
+
+    def write(self, source: str, transcript: Transcript) -> list[Path]:
+        """Write the files of an input, all or none."""
+        document, paths = self._document(source, transcript), self.paths(source)
+        texts = [WRITERS[kind](document) for kind in self.formats]
+        self._ledger.revoke(paths)
+        write_together(dict(zip(paths, texts, strict=True)))
+        self._ledger.enter(paths, source)
+        return paths
+
+    def _document(self, source: str, transcript: Transcript) -> Document:
+        return Document(self._names[source], source, transcript, **self._origin)
+
+
+def recording_names(inputs: Sequence[str]) -> list[str]:
+    """A name for each input, all different: `a/x.wav` and `b/x.wav` are `a/x` and `b/x`; `x.wav` and `x.flac` of one
+    folder are `x.wav` and `x.flac`.
+
+    Names are the inputs' own below the folder that all of them share, with the suffix where they would be another
+    input's name without it.
+    """
+    paths = [Path(os.path.abspath(name)) for name in inputs]
+    shared = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    # Each input claims its name with and without the suffix: one path, or two of them.
+    claims = Counter(claim for path in paths for claim in {path, path.with_suffix("")})
+    return [
+        os.path.join(
+            *path.relative_to(shared).parent.parts, path.stem if claims[path.with_suffix("")] == 1 else path.name
+        )
+        for path in paths
+    ]
+
+
+def output_names(inputs: Sequence[str], suffix: str) -> list[Path]:
+    """A relative file name for the output of each input: its `recording_names` and the suffix."""
+    return [Path(f"{name}.{suffix}") for name in recording_names(inputs)]
+
+
+def _record(document: Document) -> dict[str, Any]:
+    transcript = document.transcript
+    return {
+        "id": _utf8(document.name),
+        "audio_filepath": _utf8(document.source),
+        "duration": transcript.duration,
+        "text": transcript.text,
+        "words": transcript.words,
+    }
+
+
+def _spans(words: Sequence[Word]) -> list[tuple[Word, tuple[float, float]]]:
+    """Words with their start and end, each at least a moment long and none over another, as these formats want."""
+    spans, free = [], 0.0
+    for word in words:
+        start = max(word.start, free)
+        free = max(word.end, start + LEAST_SECONDS)
+        spans.append((word, (start, free)))
+    return spans
+
+
+def _clock(seconds: float, point: str) -> str:
+    """`01:02:03,456`."""
+    milliseconds = round(1000 * seconds)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _utf8(name: str) -> str:
+    """A file's name need not be UTF-8, but these formats must be."""
+    return name.encode("utf-8", "replace").decode()

@@ -1,0 +1,138 @@
+"""Many recordings at once: finding them, recognising them in batches, and keeping failures apart from results."""
+
+import glob
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from asr.audio.io import AudioPieces, find_audio, probe, read_audio
+from asr.data.manifest import Utterance, read_utterance
+from asr.errors import AudioError
+from asr.model.padding import plan_in_order
+from asr.recognition.pipeline import Source, recognize, segments
+from asr.recognition.recognizer import Recognizer
+from asr.transcript import Transcript
+from asr.utils.distributed import ALONE, Group
+from asr.utils.progress import progress_bar
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that could not be recognised, and why."""
+
+    name: str
+    reason: str
+
+
+def expand_inputs(inputs: Sequence[str]) -> tuple[list[str], list[Failure]]:
+    """Sound files named by files, folders (walked), globs and `-`, each once and in order, and what names none."""
+    found: dict[str, str] = {}  # absolute path: as it was given
+    failures = []
+    for name in inputs:
+        if name == STDIN or os.path.isfile(name):
+            names = [name]
+        elif os.path.isdir(name):
+            names = [str(path) for path in find_audio(name)]
+            if not names:
+                failures.append(Failure(name, f"{name}: no sound files in this folder"))
+        elif glob.has_magic(name):
+            names = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
+            if not names:
+                failures.append(Failure(name, f"{name}: the pattern matches no file"))
+        else:
+            names = []
+            failures.append(Failure(name, f"{name}: no such file or folder"))
+        for path in names:
+            found.setdefault(path if path == STDIN else os.path.abspath(path), path)
+    return list(found.values()), failures
+
+
+def transcribe_files(
+    recognizer: Recognizer, names: Sequence[str], batch_seconds: float, group: Group = ALONE
+) -> Iterator[tuple[str, Transcript | Failure]]:
+    """The transcript of each sound file, or why there is none, in the order of `names` and as soon as known.
+
+    Several processes share the files; the one that leads gives all results, at the end, the others none.
+    """
+    own = names[group.rank :: group.size]
+    sources = [(name, lambda name=name: _read(name, recognizer.sample_rate)) for name in own]
+    with progress_bar("transcribing", sum(map(_seconds, own)), audio=True) as advance:
+        results = _results(recognizer, sources, batch_seconds, advance)
+        if group.size == 1:
+            yield from results
+            return
+        merged = group.merge(dict(results))
+    if group.leads:
+        yield from ((name, merged[name]) for name in names)
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What a model heard in the utterances of a manifest."""
+
+    pairs: list[tuple[Utterance, Transcript]]
+    failures: list[tuple[str, str]]  # (utterance id, reason)
+    compute_seconds: float  # of reading, features, network and decoding
+
+
+def recognize_utterances(
+    recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float, group: Group = ALONE
+) -> Recognition:
+    """Recognise all utterances, those of similar length together; results are in the order of `utterances`. Several
+    processes share the batches, and all of them get all results."""
+    started = time.perf_counter()
+    plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)[group.rank :: group.size]
+    own = [index for indices in plan for index in indices]
+    sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in own]
+    with progress_bar("recognising", sum(utterances[index].duration for index in own), audio=True) as advance:
+        results = group.merge(dict(_results(recognizer, sources, batch_seconds, advance)))
+    pairs = [(utterances[i], results[i]) for i in sorted(results) if isinstance(results[i], Transcript)]
+    failures = [(utterances[i].id, results[i].reason) for i in sorted(results) if isinstance(results[i], Failure)]
+    return Recognition(pairs, failures, time.perf_counter() - started)
+
+
+def utterance_emissions(
+    recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float
+) -> list[np.ndarray]:
+    """Log-probabilities `(output frames, tokens)` of each utterance; an unreadable one is an `AudioError`."""
+    plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)
+    order = [index for indices in plan for index in indices]
+    sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in order]
+    emissions: dict[int, list[np.ndarray]] = {index: [] for index in order}
+    with progress_bar("network", sum(utterance.duration for utterance in utterances), audio=True) as advance:
+        for segment in segments(recognizer, sources, batch_seconds, advance):
+            if segment.ending and segment.ending.error:
+                raise segment.ending.error
+            emissions[segment.key].append(segment.emission)
+    return [np.concatenate(emissions[index]) for index in range(len(utterances))]
+
+
+def _results(
+    recognizer: Recognizer, sources: Sequence[Source], batch_seconds: float, advance: Callable[[float], None]
+) -> Iterator[tuple[Any, Transcript | Failure]]:
+    for key, result in recognize(recognizer, recognizer.decoder, sources, batch_seconds, advance):
+        yield key, Failure(str(key), str(result)) if isinstance(result, AudioError) else result
+
+
+def _read(name: str, sample_rate: int) -> AbstractContextManager[AudioPieces]:
+    if name != STDIN:
+        return read_audio(name, sample_rate)
+    if sys.stdin is None:
+        raise AudioError("-: standard input is closed; pipe a sound file into it")
+    return read_audio(sys.stdin.buffer, sample_rate)
+
+
+def _seconds(name: str) -> float:
+    """By the header; nothing for what cannot be read, which is told in its turn, and for standard input."""
+    try:
+        return 0.0 if name == STDIN else probe(name).duration
+    except AudioError:
+        return 0.0

@@ -1,0 +1,160 @@
+"""Recordings of any number and length -> log-probabilities -> words, in bounded memory.
+
+A thread reads windows and makes their features; the network takes them in batches of similar length, whatever recording
+they are from; other threads decode. What comes out is in the order of what went in.
+"""
+
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from asr.audio.chunking import Window, cut_windows
+from asr.audio.io import AudioPieces
+from asr.decoding.decoder import Decoder, Decoding, join_decodings
+from asr.errors import AudioError
+from asr.model.padding import plan_in_order
+from asr.recognition.scorer import Scorer
+from asr.transcript import Transcript
+from asr.utils.prefetch import made_ahead, mapped_ahead
+
+POOL_BATCHES = 4  # batches' worth of windows that are sorted by length together
+LONGEST_SEGMENT = 300.0  # seconds that are decoded together at most, when there is no pause
+MOST_WAITING = 64  # segments that may wait to be decoded
+
+Source = tuple[Hashable, Callable[[], AbstractContextManager[AudioPieces]]]  # a key, and how to open the recording
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a recording ended."""
+
+    samples: int = 0  # at the model's rate
+    notes: tuple[str, ...] = ()
+    error: AudioError | None = None  # why it could not be read, or not to its end
+
+
+@dataclass(frozen=True)
+class Part:
+    """A window of a recording with its features, or what the network said of its core."""
+
+    key: Hashable
+    values: np.ndarray  # (frames, mels), or (output frames of the core, tokens)
+    window: Window
+    ending: Ending | None  # of the last window
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The log-probabilities of a recording, or of so much of it that no word goes on behind it."""
+
+    key: Hashable
+    emission: np.ndarray  # (output frames, tokens)
+    start: int  # output frame of the recording
+    ending: Ending | None  # of the last segment
+
+
+def recognize(
+    scorer: Scorer,
+    decoder: Decoder,
+    sources: Iterable[Source],
+    batch_seconds: float,
+    advance: Callable[[float], None] = lambda seconds: None,
+) -> Iterator[tuple[Hashable, Transcript | AudioError]]:
+    """The transcript of each source, or why there is none, in order and as soon as known.
+
+    `advance` is told of seconds of audio when the network has heard them.
+    """
+
+    def decode(segment: Segment) -> tuple[Segment, Decoding]:
+        return segment, decoder.decode_batch([segment.emission])[0]
+
+    found: list[tuple[int, Decoding]] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        heard = _segments_or_none(scorer, sources, batch_seconds, advance)
+        for segment, decoding in mapped_ahead(decode, heard, pool, MOST_WAITING):
+            found.append((segment.start, decoding))
+            if segment.ending:
+                transcript = scorer.to_transcript(join_decodings(found), segment.ending.samples)
+                found.clear()
+                yield segment.key, segment.ending.error or replace(transcript, notes=segment.ending.notes)
+
+
+def segments(
+    scorer: Scorer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
+) -> Iterator[Segment]:
+    """The sources' log-probabilities, cut where there is a pause."""
+    return filter(None, _segments_or_none(scorer, sources, batch_seconds, advance))
+
+
+def _segments_or_none(
+    scorer: Scorer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
+) -> Iterator[Segment | None]:
+    """None for each window that ends no segment: a long recording must not keep back what is known of those before."""
+    longest = round(LONGEST_SEGMENT / scorer.file.frame_seconds)
+    held: list[np.ndarray] = []
+    start = 0
+    # Whole pools are made ahead: reading must go on while the network is at work on one.
+    pools = made_ahead(_pools(scorer, sources, POOL_BATCHES * batch_seconds), 1)
+    for part in (part for pool in pools for part in _hear(scorer, pool, batch_seconds, advance)):
+        held.append(part.values)
+        frames = sum(map(len, held))
+        if not (part.ending or part.window.pause or frames > longest):
+            yield None
+            continue
+        yield Segment(part.key, np.concatenate(held), start, part.ending)
+        held, start = [], 0 if part.ending else start + frames
+
+
+def _pools(scorer: Scorer, sources: Iterable[Source], most_seconds: float) -> Iterator[list[Part]]:
+    """Windows with their features, so many seconds of them together."""
+    pool, seconds = [], 0.0
+    for part in _parts(scorer, sources):
+        pool.append(part)
+        seconds += _seconds(scorer, part)
+        if seconds >= most_seconds:
+            yield pool
+            pool, seconds = [], 0.0
+    yield pool
+
+
+def _parts(scorer: Scorer, sources: Iterable[Source]) -> Iterator[Part]:
+    """Windows with their features; a recording that cannot be read ends with an empty one."""
+    # This runs in a thread of its own, where threads below it would contend with the network's.
+    torch.set_num_threads(1)
+    for key, open_recording in sources:
+        samples, last = 0, None
+        try:
+            with open_recording() as audio:
+                counted = []
+                pieces = (counted.append(len(piece)) or piece for piece in audio.pieces)
+                for window in cut_windows(pieces, scorer.sample_rate, scorer.frame_samples):
+                    if last is not None:
+                        yield Part(key, scorer.log_mel(last.samples).numpy(), last, None)
+                    last = window
+                samples, notes = sum(counted), audio.notes
+        except AudioError as error:
+            nothing = Window(np.zeros(0, np.float32), 0, None, True)
+            yield Part(key, scorer.log_mel(nothing.samples).numpy(), nothing, Ending(error=error))
+        else:
+            yield Part(key, scorer.log_mel(last.samples).numpy(), last, Ending(samples, notes))
+
+
+def _hear(scorer: Scorer, pool: list[Part], batch_seconds: float, advance: Callable[[float], None]) -> Iterator[Part]:
+    """The same parts with log-probabilities for features."""
+    durations = [_seconds(scorer, part) for part in pool]
+    emissions: dict[int, np.ndarray] = {}
+    for batch in plan_in_order(durations, batch_seconds):
+        heard = scorer.log_probabilities([pool[index].values for index in batch])
+        emissions |= zip(batch, heard, strict=True)
+        advance(sum(durations[index] for index in batch))
+    for index, part in enumerate(pool):
+        yield replace(part, values=part.window.core(emissions[index]))
+
+
+def _seconds(scorer: Scorer, part: Part) -> float:
+    return len(part.window.samples) / scorer.sample_rate

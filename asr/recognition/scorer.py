@@ -1,0 +1,62 @@
+"""Sound -> log-probabilities: a model file's features and network on a device."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from asr.audio.features import LogMel
+from asr.decoding.decoder import Decoding
+from asr.model.model_file import ModelFile
+from asr.model.padding import pad
+from asr.transcript import Alternative, Transcript, Word
+from asr.utils.device import choose_device, choose_precision
+
+
+class Scorer:
+    """A model that scores recordings: what every recogniser, file by file or streaming, computes before decoding."""
+
+    def __init__(self, file: ModelFile, device: str = "auto", precision: str = "float32"):
+        self.file = file
+        self.device = choose_device(device)
+        self._dtype, _ = choose_precision(precision, self.device)
+        self._model = file.model.to(self.device).eval()
+        self._log_mel = LogMel(file.features)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hertz of the samples that the model takes."""
+        return self.file.features.sample_rate
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples from one output frame to the next."""
+        return self._log_mel.hop * self.file.architecture.subsampling
+
+    def log_mel(self, samples: np.ndarray) -> torch.Tensor:
+        """The features the model hears: `(samples,)` -> `(frames, mels)`."""
+        return self._log_mel(torch.as_tensor(samples, dtype=torch.float32))
+
+    def emissions(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Log-probabilities of several recordings at once: `(samples,)` each -> `(output frames, tokens + phones)`."""
+        return self.log_probabilities([self.log_mel(samples).numpy() for samples in recordings])
+
+    @torch.inference_mode()
+    def log_probabilities(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What the network says of several recordings at once: `(frames, mels)` each -> as `emissions`."""
+        padded, lengths = pad(features, self.file.features.hop_seconds)
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))
+        rows = zip(log_probabilities.cpu().numpy(), lengths.tolist(), strict=True)
+        return [row[:length] for row, length in rows]
+
+    def to_transcript(self, found: Decoding, samples: int) -> Transcript:
+        """The transcript of a recording of so many samples: frames become seconds."""
+        duration = samples / self.sample_rate
+
+        def seconds(frame: int) -> float:
+            return round(min(frame * self.file.frame_seconds, duration), 3)
+
+        words = tuple(Word(word.text, seconds(word.start), seconds(word.end), word.confidence) for word in found.words)
+        others = tuple(Alternative(each.text, each.score, each.acoustic, each.lm) for each in found.hypotheses)
+        return Transcript(found.text, words, duration, alternatives=others)

@@ -1,0 +1,33 @@
+"""Phones of transcripts, by a lexicon: what the phone layer of a network learns."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from asr.errors import TextError
+from asr.text.lexicon_file import read_lexicon
+
+
+class Phones:
+    """The phones of a lexicon, numbered by name from 1; index 0 is the CTC blank."""
+
+    def __init__(self, lexicon: Mapping[str, Sequence[Sequence[str]]]):
+        self._lexicon = lexicon
+        self.pieces = ["", *sorted({phone for variants in lexicon.values() for each in variants for phone in each})]
+        self._index = {piece: index for index, piece in enumerate(self.pieces)}
+
+    @classmethod
+    def read(cls, path: Path) -> "Phones":
+        """Those of a lexicon file; raises `DecoderError` naming it when it cannot be used."""
+        return cls(read_lexicon(path))
+
+    def encode(self, text: str) -> list[int]:
+        """The phones of a normalised text, each word in its first pronunciation; raises `TextError` for others."""
+        try:
+            return [self._index[phone] for word in text.split() for phone in self._lexicon[word][0]]
+        except KeyError as error:
+            raise TextError(f"no pronunciation of '{error.args[0]}'") from None
+
+    def lacking(self, texts: Iterable[str]) -> Counter:
+        """How often each word occurs that the lexicon lacks."""
+        return Counter(word for text in texts for word in text.split() if word not in self._lexicon)

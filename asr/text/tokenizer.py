@@ -1,0 +1,175 @@
+"""Transcripts -> tokens and back: Unicode normalisation by name, and two tokenizers behind one small interface.
+
+Index 0 is the CTC blank in every tokenizer. A token's *piece* is the text it stands for; a space in a piece
+begins a new word, so words and their times follow from the pieces alone, whatever the units are.
+"""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+from asr.errors import ModelFileError, TextError
+from asr.text.config import TextConfig
+
+BLANK = 0
+
+
+def nfc(text: str) -> str:
+    """Unicode NFC and single spaces; nothing else changes.
+
+    >>> nfc(" Cafe\\u0301  au lait ")
+    'Café au lait'
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def basic(text: str) -> str:
+    """Lower case, no punctuation or symbols but apostrophes inside words; NFC and single spaces.
+
+    >>> basic("Don't stop -- 'now', Mr. O’Neill!")
+    "don't stop now mr o'neill"
+    """
+    text = unicodedata.normalize("NFC", text).replace("’", "'").lower()
+    # [^\W_]: a letter or digit. The underscore counts as one for \w, but is punctuation here.
+    text = re.sub(r"(?<![^\W_])'|'(?![^\W_])", " ", text)
+    return nfc("".join(" " if unicodedata.category(c)[0] in "PSZC" and c != "'" else c for c in text))
+
+
+NORMALIZERS: dict[str, Callable[[str], str]] = {"nfc": nfc, "basic": basic}
+
+
+def normalize(text: str, config: TextConfig) -> str:
+    """Apply the configured normalizer, then the configured replacements."""
+    text = NORMALIZERS[config.normalizer](text)
+    for old, new in config.replace.items():
+        text = text.replace(old, new)
+    return nfc(text) if config.replace else text
+
+
+def count_unknown(texts: Iterable[str], alphabet: Iterable[str]) -> Counter:
+    """How often each character that the alphabet lacks occurs."""
+    known = set(alphabet)
+    return Counter(character for text in texts for character in text if character not in known)
+
+
+def name_characters(characters: Counter) -> str:
+    """Characters for an error message, most frequent first: `'é' (7), U+200B (1)`."""
+    shown = [f"{_name(character)} ({count})" for character, count in characters.most_common(20)]
+    return ", ".join(shown) + (f" and {len(characters) - 20} more" if len(characters) > 20 else "")
+
+
+def _name(character: str) -> str:
+    return f"'{character}'" if character.isprintable() else f"U+{ord(character):04X}"
+
+
+class CharacterTokenizer:
+    """One token for each character of the alphabet, in the order of their code points, from index 1."""
+
+    units = "characters"
+
+    def __init__(self, alphabet: Iterable[str]):
+        self.pieces = ["", *sorted(set(alphabet))]
+        self._index = {piece: index for index, piece in enumerate(self.pieces) if index != BLANK}
+        if not self._index:
+            raise TextError("the alphabet is empty: the training transcripts hold no characters")
+
+    def encode(self, text: str) -> list[int]:
+        """Token indices of a normalised text; raises `TextError` naming characters that are not in the alphabet."""
+        try:
+            return [self._index[character] for character in text]
+        except KeyError:
+            unknown = name_characters(count_unknown([text], self._index))
+            raise TextError(f"characters outside the alphabet: {unknown}") from None
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of token indices; blanks give nothing."""
+        return nfc("".join(self.pieces[token] for token in tokens))
+
+    def to_json(self) -> str:
+        """The tokenizer as JSON text, for the model file."""
+        return json.dumps({"units": self.units, "alphabet": "".join(self.pieces)}, ensure_ascii=False)
+
+
+class BpeTokenizer:
+    """Byte-pair units (Sennrich et al. 2016), trained and applied by Hugging Face's `tokenizers`."""
+
+    units = "bpe"
+    _SPACE = "▁"
+
+    def __init__(self, model: str):
+        import tokenizers
+
+        self._model = tokenizers.Tokenizer.from_str(model)
+        vocabulary = sorted(self._model.get_vocab().items(), key=lambda item: item[1])
+        self.pieces = ["", *(piece.replace(self._SPACE, " ") for piece, _ in vocabulary)]
+        self._characters = {character for piece in self.pieces for character in piece} | {" "}
+
+    @classmethod
+    def train(cls, texts: Sequence[str], size: int) -> "BpeTokenizer":
+        """Learn `size` units from normalised texts; every character that occurs is a unit, however rare."""
+        import tokenizers
+        from tokenizers import models, pre_tokenizers, trainers
+
+        alphabet = {cls._SPACE, *(character for text in texts for character in text if character != " ")}
+        if size < len(alphabet):
+            raise TextError(f"text.bpe_size is {size}, but the transcripts have {len(alphabet)} characters: raise it")
+        model = tokenizers.Tokenizer(models.BPE())
+        model.pre_tokenizer = pre_tokenizers.Metaspace(replacement=cls._SPACE, prepend_scheme="always")
+        trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=sorted(alphabet), show_progress=False)
+        model.train_from_iterator(texts, trainer)
+        return cls(model.to_str())
+
+    def encode(self, text: str) -> list[int]:
+        """Token indices of a normalised text; raises `TextError` naming characters that no unit has."""
+        unknown = count_unknown([text], self._characters)
+        if unknown:
+            raise TextError(f"characters outside the alphabet: {name_characters(unknown)}")
+        return [index + 1 for index in self._model.encode(text).ids]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of token indices; blanks give nothing."""
+        return nfc("".join(self.pieces[token] for token in tokens))
+
+    def to_json(self) -> str:
+        """The tokenizer as JSON text, for the model file."""
+        return json.dumps({"units": self.units, "model": self._model.to_str()}, ensure_ascii=False)
+
+
+Tokenizer = CharacterTokenizer | BpeTokenizer
+
+
+def train_tokenizer(texts: Sequence[str], config: TextConfig) -> Tokenizer:
+    """The tokenizer that the config asks for, from normalised training texts.
+
+    With a given alphabet, characters outside it are a `TextError` that lists them with their counts.
+    """
+    if config.alphabet:
+        unknown = count_unknown(texts, config.alphabet)
+        if unknown:
+            raise TextError(
+                f"characters outside the alphabet: {name_characters(unknown)}; "
+                "add them to text.alphabet or map them with text.replace"
+            )
+    if config.units == "bpe":
+        return BpeTokenizer.train(texts, config.bpe_size)
+    return CharacterTokenizer(config.alphabet or {character for text in texts for character in text})
+
+
+def load_tokenizer(text: str) -> Tokenizer:
+    """A tokenizer from its `to_json` text."""
+    try:
+        values = json.loads(text)
+        if values["units"] == "bpe":
+            return BpeTokenizer(values["model"])
+        return CharacterTokenizer("".join(values["alphabet"]))
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise ModelFileError(f"unreadable tokenizer: {error!r}; is the model file damaged?") from error
+
+
+def frames_needed(tokens: Sequence[int]) -> int:
+    """The fewest output frames in which CTC can write these tokens: one each, and a blank between two alike
+    (Graves et al. 2006)."""
+    return len(tokens) + sum(a == b for a, b in pairwise(tokens))

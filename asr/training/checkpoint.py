@@ -1,0 +1,91 @@
+"""The checkpoints that training resumes from."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asr.errors import ModelFileError
+from asr.model.acoustic_model import AcousticModel
+from asr.model.model_file import FORMAT_VERSION, HEAD, load_model, read_tensors, write_tensors
+from asr.text.tokenizer import Tokenizer
+
+
+def save_weights(path: str | os.PathLike, model: AcousticModel) -> None:
+    """Write only the weights, for averaging later."""
+    write_tensors(path, model.state_dict(), {"format_version": FORMAT_VERSION})
+
+
+def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of several weight files, as a state dict."""
+    states = [read_tensors(path, "weights file")[0] for path in paths]
+    return {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
+
+
+def save_batch(path: str | os.PathLike, tensors: dict[str, Tensor], names: list[str]) -> None:
+    """Write the tensors of a batch for inspection, with the names of its utterances."""
+    write_tensors(path, tensors, {"format_version": FORMAT_VERSION, "utterances": names})
+
+
+def warm_start(model: AcousticModel, tokenizer: Tokenizer, path: str | os.PathLike) -> str:
+    """Give `model` the weights of a model file where name and shape agree, the output layer's by token.
+
+    Returns what was taken, for people. Raises `ModelFileError` when nothing can be.
+    """
+    file = load_model(path)
+    theirs, ours = file.model.state_dict(), model.state_dict()
+    taken = {
+        name: theirs[name] for name, tensor in ours.items() if getattr(theirs.get(name), "shape", 0) == tensor.shape
+    }
+    rows = [
+        (ours_at, file.tokenizer.pieces.index(piece))
+        for ours_at, piece in enumerate(tokenizer.pieces)
+        if piece in file.tokenizer.pieces
+    ]
+    for name in HEAD:
+        taken.pop(name, None)
+        if rows and theirs[name].shape[1:] == ours[name].shape[1:]:
+            taken[name] = ours[name].clone()
+            for to, source in rows:
+                taken[name][to] = theirs[name][source]
+    if not set(taken) - set(HEAD):
+        raise ModelFileError(f"{path}: no layer has the shape that this recipe's model section asks for")
+    model.load_state_dict(ours | taken)
+    values, total = sum(tensor.numel() for tensor in taken.values()), model.parameter_count()
+    return f"beginning with {path}: {values / total:.0%} of the weights, {len(rows)} of {len(tokenizer.pieces)} tokens"
+
+
+def save_state(
+    path: str | os.PathLike,
+    model: AcousticModel,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    progress: dict[str, Any],
+) -> None:
+    """Write all that an exact resumption needs: weights, their moving average if there is one, optimizer, and the
+    caller's progress."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+    write_tensors(path, tensors, {"format_version": FORMAT_VERSION, "progress": progress})
+
+
+def load_state(
+    path: str | os.PathLike, model: AcousticModel, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]
+) -> dict[str, Any]:
+    """Put weights, their average and the optimizer back as `save_state` found them; returns the progress."""
+    tensors, metadata = read_tensors(path, "checkpoint")
+    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    for name, tensor in average.items():
+        tensor.copy_(tensors[f"average.{name}"])
+    state = optimizer.state_dict()
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, moment = name.split(".")
+            state["state"].setdefault(int(index), {})[moment] = tensor
+    optimizer.load_state_dict(state)
+    return metadata["progress"]

@@ -1,0 +1,192 @@
+"""How weights change: the loss, one update, the learning rate's course, and the moving average of the weights.
+
+A batch comes in parts: one for each process of the run, or several if gradients are accumulated. The parts' gradients
+are summed, so that what is learned depends on the batch and not on how many computed it.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import ctc_loss
+from torch.nn.parallel import DistributedDataParallel
+
+from asr.data.batching import Batch
+from asr.model.acoustic_model import AcousticModel
+from asr.model.ctc_loss import CtcLoss
+from asr.training.config import TrainingConfig
+from asr.utils.device import choose_device, choose_precision
+from asr.utils.distributed import Group
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process computes of a batch at a time."""
+
+    batch: Batch
+    counts: bool = True  # whether it is learned from; a batch of fewer utterances than parts repeats one
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one update of the weights was made from."""
+
+    loss: float  # nats, summed over the batch
+    too_short: int  # utterances left out: fewer frames than CTC needs for their tokens
+    gradient_norm: float  # before clipping
+    stop: bool  # whether a process was asked to stop
+
+
+class NotFiniteError(Exception):
+    """The loss or the gradient of a batch is infinite or not a number."""
+
+
+class Learner:
+    """A model in training, with its optimizer."""
+
+    def __init__(self, model: AcousticModel, config: TrainingConfig, group: Group):
+        self.config, self.group = config, group
+        self.device = choose_device(config.device)
+        self.dtype, self.reason = choose_precision(config.precision, self.device)
+        self.model = model.to(self.device)
+        self.optimizer = make_optimizer(model, config)
+        self.average = WeightAverage(model, config.ema) if config.ema else None
+        self._network: nn.Module = model
+
+    def connect(self) -> None:
+        """Give all processes the first one's weights; from here on their gradients are summed."""
+        if self.group.size > 1:
+            self._network = DistributedDataParallel(self.model)
+
+    def step(self, parts: Sequence[Part], tokens: int, step: int, rate: float, stop: bool = False) -> StepResult:
+        """One update from a batch of so many tokens, the `step`-th, counted from 0.
+
+        Raises `NotFiniteError` before the weights are touched. `stop` is passed on to all processes.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, too_short = 0.0, 0
+        for part in parts:
+            with contextlib.nullcontext() if part is parts[-1] else self._unsynchronized():
+                part_loss, part_short = self._loss(part.batch)
+                # Gradients are averaged over processes, so the loss is scaled up by their number.
+                (part_loss * part.counts * self.group.size / max(1, tokens)).backward()
+            if part.counts:
+                loss, too_short = loss + part_loss.item(), too_short + part_short
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm).item()
+        loss, too_short, stops = self.group.sum([loss, too_short, stop])
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise NotFiniteError(f"the loss is {loss}, the gradient norm {norm}")
+        self.optimizer.step()
+        if self.average:
+            self.average.update(self.model, step)
+        return StepResult(loss, int(too_short), norm, stops > 0)
+
+    @property
+    def averaged_weights(self) -> dict[str, Tensor]:
+        """The moving average of the weights; empty without one. To be saved and put back."""
+        return self.average.weights if self.average else {}
+
+    def measured(self) -> contextlib.AbstractContextManager:
+        """While this lasts, the model has the weights that are measured and kept."""
+        return self.average.applied(self.model) if self.average else contextlib.nullcontext()
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, int]:
+        """CTC loss (Graves et al. 2006) in nats, summed over the batch, and how many utterances it leaves out because
+        they have fewer output frames than their tokens, or their phones, need."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            features = batch.features.to(self.device, non_blocking=True)
+            output, _ = self._network(features, batch.lengths.to(self.device, non_blocking=True))
+        if self.device.type == "mps":
+            output = output.cpu()  # there is no CTC loss on Apple's GPUs
+        lengths = self.model.output_lengths(batch.lengths)
+        fits = batch.frames_needed <= lengths
+        short = int((~fits).sum())
+        if short:
+            output, lengths = output[fits.to(output.device)], lengths[fits]
+        if short == len(fits):
+            return output.sum(), short  # zero, with gradients that are zero
+        tokens = self.model.head.out_features
+        loss = _ctc(output[..., :tokens], lengths, batch.tokens, batch.token_lengths, fits)
+        if self.model.phone_layer:
+            phones = _ctc(output[..., tokens:], lengths, batch.phones, batch.phone_lengths, fits)
+            loss = loss + self.config.phone_weight * (phones - loss)
+        return loss, short
+
+    def _unsynchronized(self) -> contextlib.AbstractContextManager:
+        return self._network.no_sync() if self.group.size > 1 else contextlib.nullcontext()
+
+
+def _ctc(output: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, fits: Tensor) -> Tensor:
+    """The CTC loss in nats, summed, of the utterances that fit into their frames; `output` and `lengths` are theirs,
+    the rest is of all."""
+    if len(lengths) < len(fits):
+        rows = zip(tokens.split(token_lengths.tolist()), fits.tolist(), strict=True)
+        tokens, token_lengths = torch.cat([row for row, fit in rows if fit]), token_lengths[fits]
+    if output.device.type == "cpu":
+        return CtcLoss.apply(output, tokens, lengths, token_lengths)
+    tokens = tokens.to(output.device, non_blocking=True)
+    return ctc_loss(output.transpose(0, 1), tokens, lengths, token_lengths, reduction="sum")
+
+
+@contextlib.contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Numbers too small for full precision count as zero: decaying optimizer moments run into them, and a CPU is many
+    times slower with them."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019) with weight decay on matrices only."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def learning_rate(config: TrainingConfig, step: int, total_steps: int) -> float:
+    """Linear warm-up from zero, then the schedule: constant, or down to zero at the last step."""
+    warmup = max(1, round(config.warmup_share * total_steps))
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    done = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+    shares = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}
+    return config.learning_rate * shares[config.schedule]
+
+
+class WeightAverage:
+    """Exponential moving average of a model's weights (Polyak & Juditsky 1992).
+
+    With decay d it remembers about the last 1 / (1 - d) steps; at first, when there were fewer, the later half of them.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self._decay = decay
+        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after a step, counted from 0."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.weights.values()), list(model.state_dict().values()), 1 - decay)
+
+    @contextlib.contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """While this lasts, the model has the average as its weights."""
+        own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        model.load_state_dict(self.weights)
+        try:
+            yield
+        finally:
+            model.load_state_dict(own)

@@ -1,0 +1,132 @@
+"""The folder of a training run (`output` in the recipe), and where the run in it stands.
+
+model.safetensors        the result, written at the end
+recipe.json              the recipe as it ran; a resumed run must have the same one
+checkpoint.safetensors   the state to resume from
+epoch-NNN.safetensors    weights of the best epochs, to be averaged
+metrics.jsonl            a line every few steps and every epoch
+tensorboard/             the same for TensorBoard
+training.html            the same as curves, written at the end
+features/                the features, unless the recipe has another place; gone at the end
+bad-batch.safetensors    features and tokens of a batch whose loss was not a number
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asr.config import Recipe
+from asr.errors import TrainingError
+from asr.utils.config_io import to_values
+from asr.utils.files import write_atomically
+
+# Options that change where and how fast a run goes but not what comes out: they may differ when it is resumed. The
+# data may have moved too; that it is the same data is checked by its digest.
+FREE_OPTIONS = (
+    "output",
+    "data.train",
+    "data.dev",
+    "data.lexicon",
+    "training.accumulate",
+    "training.cache",
+    "training.cache_gigabytes",
+    "training.workers",
+    "training.checkpoint_minutes",
+)
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved in every checkpoint."""
+
+    epoch: int = 0
+    batch: int = 0  # batches of this epoch that have been learned from
+    step: int = 0
+    seconds: float = 0.0  # of work, over all resumptions
+    loss_sum: float = 0.0  # of this epoch, in nats
+    token_count: int = 0  # of this epoch
+    too_short: int = 0  # utterances of this epoch, without frames enough for their tokens
+    best: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), the best first
+    stale: int = 0  # epochs since the last better dev WER
+    left_out: tuple[int, int] | None = None  # (epoch, batch) whose loss was not a number
+    data_digest: str = ""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Nothing of this epoch is done yet."""
+        self.epoch, self.batch = epoch, 0
+        self.loss_sum, self.token_count, self.too_short = 0.0, 0, 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> "Progress":
+        """The reverse of `to_dict`, also after JSON has made lists of tuples."""
+        progress = Progress(**values)
+        progress.best = [(wer, epoch) for wer, epoch in progress.best]
+        progress.left_out = tuple(progress.left_out) if progress.left_out else None
+        return progress
+
+
+class RunFolder:
+    """The paths in a run's folder, and the rule that only the run that began it may go on in it."""
+
+    def __init__(self, recipe: Recipe):
+        self.path, self._recipe = recipe.output, recipe
+        self.model = self.path / "model.safetensors"
+        self.checkpoint = self.path / "checkpoint.safetensors"
+        self.bad_batch = self.path / "bad-batch.safetensors"
+        self.page = self.path / "training.html"
+        self.metrics = self.path / "metrics.jsonl"
+        self.features = recipe.training.cache or self.path / "features"
+
+    def weights(self, epoch: int) -> Path:
+        """Where an epoch's weights are, counted from 0."""
+        return self.path / f"epoch-{epoch + 1:03d}.safetensors"
+
+    def keep_only(self, epochs: list[int]) -> None:
+        """Delete the weights of all other epochs."""
+        for path in set(self.path.glob("epoch-*.safetensors")) - {self.weights(epoch) for epoch in epochs}:
+            path.unlink()
+
+    def drop_features(self) -> None:
+        """Delete the features, unless they are in a place of their own."""
+        if not self._recipe.training.cache:
+            shutil.rmtree(self.features, ignore_errors=True)
+
+    def write_recipe(self) -> None:
+        """Make the folder this recipe's."""
+        values = to_values(self._recipe)
+        write_atomically(self.path / "recipe.json", json.dumps(values, indent=2, ensure_ascii=False))
+
+    def check_recipe(self) -> None:
+        """Raises `TrainingError` when the folder is another recipe's, and anything has come of it."""
+        path = self.path / "recipe.json"
+        if not path.exists() or not (self.checkpoint.exists() or self.model.exists()):
+            return
+        # Options that are newer than the run had their defaults in it.
+        defaults, before, now = (
+            dict(_flatten(values))
+            for values in (to_values(Recipe()), json.loads(path.read_text()), to_values(self._recipe))
+        )
+        before = defaults | before
+        changed = [key for key in now if key not in FREE_OPTIONS and before[key] != now[key]]
+        if changed:
+            key = changed[0]
+            more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+            raise TrainingError(
+                f"{self.path}: this run was begun with {key} = {before[key]}, now it is {now[key]}{more}; "
+                "train into another --output or delete this folder"
+            )
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value

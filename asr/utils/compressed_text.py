@@ -1,0 +1,80 @@
+"""Text files in blocks of whole lines, decompressed on the way, and the same for writing."""
+
+import gzip
+import lzma
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from asr.errors import AsrError
+from asr.utils.files import replacing
+
+BLOCK = 1 << 24  # bytes: large enough that what is done once a block costs nothing
+LONGEST_LINE = 1 << 25  # bytes, or a block more: a small compressed file can hold gigabytes without a line end
+
+
+def read_blocks(
+    path: Path, error_kind: type[AsrError], advance: Callable[[int], object] | None = None
+) -> Iterator[bytes]:
+    """The content of a plain, gzip or xz file (told apart by their first bytes) in blocks that end in a line end.
+
+    A UTF-8 byte order mark is dropped. `advance` is told of bytes of the file, compressed ones, as they are read.
+    Raises an error of `error_kind` naming a file that can't be read to its end.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+            file.seek(0)
+            stream = file
+            if start[:2] == b"\x1f\x8b":
+                stream = gzip.GzipFile(fileobj=file)
+            elif start == b"\xfd7zXZ\0":
+                stream = lzma.LZMAFile(file)  # noqa: SIM115 (`file` is what has to be closed)
+            rest, told = b"", 0
+            while block := stream.read(BLOCK):
+                if told == 0:
+                    block = _without_mark(block, path, error_kind)
+                whole = block.rfind(b"\n") + 1
+                if whole:
+                    yield rest + block[:whole]
+                    rest = block[whole:]
+                elif len(rest) > LONGEST_LINE:
+                    raise error_kind(f"{path}: a line of more than {LONGEST_LINE >> 20} MB; is it text?")
+                else:
+                    rest += block
+                if advance:
+                    advance(file.tell() - told)
+                told = file.tell()
+            if rest:
+                yield rest + b"\n"
+    except FileNotFoundError as error:
+        raise error_kind(f"{path}: no such file") from error
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise error_kind(f"{path}: cut short or damaged ({error}); get the file again") from error
+    except OSError as error:
+        raise error_kind(f"{path}: {error.strerror or error}") from error
+
+
+def _without_mark(block: bytes, path: Path, error_kind: type[AsrError]) -> bytes:
+    if block[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise error_kind(f"{path}: UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8")
+    return block[3:] if block[:3] == b"\xef\xbb\xbf" else block
+
+
+@contextmanager
+def writing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A stream for a new file, compressed if its name ends in .gz or .xz, that takes its place only once complete."""
+    with replacing(path) as file:
+        suffix = Path(path).suffix
+        if suffix == ".gz":
+            # The file itself names neither the time nor the name, so the same model gives the same bytes.
+            with gzip.GzipFile("", "wb", 6, file, mtime=0) as stream:
+                yield stream
+        elif suffix == ".xz":
+            with lzma.LZMAFile(file, "wb", preset=6) as stream:
+                yield stream
+        else:
+            yield file

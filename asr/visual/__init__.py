@@ -1,0 +1,1 @@
+"""Pictures of what the network and the augmentation do."""
