@@ -16,7 +16,7 @@ from asr.utils.config_io import to_values
 from asr.utils.distributed import Group, is_leading, joined
 from asr.utils.files import make_folder
 from asr.utils.messages import tell, time_text
-from asr.utils.prefetch import mapped_ahead
+from asr.utils.prefetch import prefetch_map
 
 WRITERS = 8  # threads: each waits for the disk, which takes many files in the time of one
 MOST_WAITING = 64  # inputs whose files may wait to be written
@@ -94,7 +94,7 @@ def _run(
     started = time.perf_counter()
     results = transcribe_files(recognizer, names, config.run.batch_seconds, group)
     with ThreadPoolExecutor(WRITERS) as pool:
-        for name, result in mapped_ahead(deliver, results, pool, MOST_WAITING) if outputs.folder else results:
+        for name, result in prefetch_map(deliver, results, pool, MOST_WAITING) if outputs.folder else results:
             if isinstance(result, Failure):
                 tally.failures.append(result)
                 continue

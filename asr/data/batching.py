@@ -14,7 +14,7 @@ from asr.data.feature_cache import CorpusFeatures
 from asr.errors import AudioError
 from asr.model.padding import pad, plan_in_order
 from asr.text.tokenizer import frames_needed
-from asr.utils.prefetch import made_ahead
+from asr.utils.prefetch import prefetch
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iter
     """
     if workers == 0:
         # A thread suffices where features are only read: NumPy and the network both leave the interpreter's lock.
-        yield from made_ahead((dataset[position] for position in range(len(dataset))), 2)
+        yield from prefetch((dataset[position] for position in range(len(dataset))), 2)
         return
     loader = DataLoader(
         dataset,

@@ -20,7 +20,7 @@ from asr.audio.features import LogMel
 from asr.data.manifest import Utterance, load_utterance
 from asr.utils.config_io import to_values
 from asr.utils.files import identity, replacing
-from asr.utils.prefetch import mapped_ahead
+from asr.utils.prefetch import prefetch_map
 from asr.utils.progress import progress_bar
 
 # Options of augmentation that change features when a batch is made, not the sound.
@@ -166,7 +166,7 @@ def _ordered(make, jobs: Iterable) -> Iterator:
     torch.set_num_threads(1)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        yield from mapped_ahead(make, jobs, pool, MADE_AHEAD)
+        yield from prefetch_map(make, jobs, pool, MADE_AHEAD)
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C and a damaged file must not wait for the rest
         torch.set_num_threads(threads)

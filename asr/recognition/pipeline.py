@@ -6,7 +6,7 @@ they are from; other threads decode. What comes out is in the order of what went
 
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ from asr.errors import AudioError
 from asr.model.padding import plan_in_order
 from asr.recognition.scorer import Scorer
 from asr.transcript import Transcript
-from asr.utils.prefetch import made_ahead, mapped_ahead
+from asr.utils.prefetch import OrderedResults, prefetch
 
 POOL_BATCHES = 4  # batches' worth of windows that are sorted by length together
 LONGEST_SEGMENT = 300.0  # seconds that are decoded together at most, when there is no pause
@@ -70,13 +70,11 @@ def recognize(
     `advance` is told of seconds of audio when the network has heard them.
     """
 
-    def decode(segment: Segment) -> tuple[Segment, Decoding]:
-        return segment, decoder.decode_batch([segment.emission])[0]
-
     found: list[tuple[int, Decoding]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        heard = _segments_or_none(scorer, sources, batch_seconds, advance)
-        for segment, decoding in mapped_ahead(decode, heard, pool, MOST_WAITING):
+        for segment, decoding in _decode_segments(
+            scorer, decoder, _heard(scorer, sources, batch_seconds, advance), pool
+        ):
             found.append((segment.start, decoding))
             if segment.ending:
                 transcript = scorer.to_transcript(join_decodings(found), segment.ending.samples)
@@ -88,26 +86,51 @@ def segments(
     scorer: Scorer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
 ) -> Iterator[Segment]:
     """The sources' log-probabilities, cut where there is a pause."""
-    return filter(None, _segments_or_none(scorer, sources, batch_seconds, advance))
+    builder = SegmentBuilder(scorer)
+    return filter(None, map(builder.add, _heard(scorer, sources, batch_seconds, advance)))
 
 
-def _segments_or_none(
+def _decode_segments(
+    scorer: Scorer, decoder: Decoder, parts: Iterable[Part], pool: Executor
+) -> Iterator[tuple[Segment, Decoding]]:
+    def decode(segment: Segment) -> tuple[Segment, Decoding]:
+        return segment, decoder.decode_batch([segment.emission])[0]
+
+    builder, results = SegmentBuilder(scorer), OrderedResults(pool, MOST_WAITING)
+    for part in parts:
+        if segment := builder.add(part):
+            results.submit(decode, segment)
+        # After each window, not each segment: a long recording must not hold back the results of those before it.
+        yield from results.ready()
+    yield from results.remaining()
+
+
+class SegmentBuilder:
+    """Joins the windows of a recording until there is a pause, or `LONGEST_SEGMENT`."""
+
+    def __init__(self, scorer: Scorer):
+        self._longest = round(LONGEST_SEGMENT / scorer.file.frame_seconds)
+        self._emissions: list[np.ndarray] = []
+        self._start = 0
+
+    def add(self, part: Part) -> Segment | None:
+        """The segment that ends with this window, if one does."""
+        self._emissions.append(part.values)
+        frames = sum(map(len, self._emissions))
+        if not (part.ending or part.window.pause or frames > self._longest):
+            return None
+        segment = Segment(part.key, np.concatenate(self._emissions), self._start, part.ending)
+        self._emissions, self._start = [], 0 if part.ending else self._start + frames
+        return segment
+
+
+def _heard(
     scorer: Scorer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
-) -> Iterator[Segment | None]:
-    """None for each window that ends no segment: a long recording must not keep back what is known of those before."""
-    longest = round(LONGEST_SEGMENT / scorer.file.frame_seconds)
-    held: list[np.ndarray] = []
-    start = 0
-    # Whole pools are made ahead: reading must go on while the network is at work on one.
-    pools = made_ahead(_pools(scorer, sources, POOL_BATCHES * batch_seconds), 1)
-    for part in (part for pool in pools for part in _hear(scorer, pool, batch_seconds, advance)):
-        held.append(part.values)
-        frames = sum(map(len, held))
-        if not (part.ending or part.window.pause or frames > longest):
-            yield None
-            continue
-        yield Segment(part.key, np.concatenate(held), start, part.ending)
-        held, start = [], 0 if part.ending else start + frames
+) -> Iterator[Part]:
+    """Windows with their log-probabilities."""
+    # Whole pools are prefetched: reading must go on while the network is at work on one.
+    for pool in prefetch(_pools(scorer, sources, POOL_BATCHES * batch_seconds), 1):
+        yield from _hear(scorer, pool, batch_seconds, advance)
 
 
 def _pools(scorer: Scorer, sources: Iterable[Source], most_seconds: float) -> Iterator[list[Part]]:

@@ -28,7 +28,7 @@ from asr.data.corpora.base import Candidate
 from asr.data.corpora.sentences import SUFFIXES, choose_sentences
 from asr.errors import ManifestError
 from asr.utils.files import make_folder, write_atomically
-from asr.utils.prefetch import mapped_ahead
+from asr.utils.prefetch import prefetch_map
 
 SAMPLE_RATE = 16000  # hertz, of the files written
 BLOCK = 500  # utterances that one process speaks
@@ -125,7 +125,7 @@ def speak_block(block: Block) -> list[Candidate]:
     voices = split_voices(speaker.voices(), block.config.seed)[block.subset]
     spoken = (_speak(speaker, block, number, voices) for number in block.numbers)
     with ThreadPoolExecutor(WRITERS) as pool:
-        return list(mapped_ahead(_write, spoken, pool, WRITERS))
+        return list(prefetch_map(_write, spoken, pool, WRITERS))
 
 
 def _speak(speaker: Espeak, block: Block, number: int, voices: list[str]) -> tuple[Candidate, np.ndarray]:
