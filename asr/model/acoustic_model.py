@@ -10,13 +10,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from asr.model.config import ModelConfig
+from asr.model.config import STRIDES, ModelConfig
 from asr.model.dropout import Dropout
 from asr.model.encoders import FAMILIES, Span
-
-# Strides in time of the convolutions for each factor; each convolution halves the mel axis as well, which is why a
-# factor of 3 has a second one: the first layer's work follows from what they leave.
-STRIDES = {1: (), 2: (2,), 3: (3, 1), 4: (2, 2), 6: (3, 2), 8: (2, 2, 2)}
 
 
 class ConvSubsampling(nn.Module):

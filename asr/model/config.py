@@ -7,6 +7,11 @@ import msgspec
 
 from asr.utils.config_io import Share, Size
 
+# Strides in time of the convolutions for each subsampling factor; each convolution halves the mel axis as well, which
+# is why a factor of 3 has a second one: the size of the first layer follows from what they leave.
+STRIDES = {1: (), 2: (2,), 3: (3, 1), 4: (2, 2), 6: (3, 2), 8: (2, 2, 2)}
+HEADS = 4  # of attention
+
 
 @dataclass(frozen=True)
 class ModelConfig:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from asr.model.config import HEADS
 from asr.model.dropout import Dropout
 
-HEADS = 4  # of attention
 KERNEL = 21  # frames that a convolution layer mixes: the size of Hannun et al. 2019
 EXPANSION = 4  # hidden units of a feed-forward branch for each of its width (Vaswani et al. 2017)
 
