@@ -10,7 +10,6 @@ import copy
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jiwer
 import numpy as np
-import torch
 from clips import write_long, write_short
 from commands import COMMAND, ROOT, Cost, measure
 from report import processor, table
 from terminal import start, tell
-from torch import nn
 
 from asr.data.manifest import Utterance, read_manifest
 from asr.decoding.config import DecoderConfig
@@ -186,10 +183,7 @@ def arithmetic(
 ) -> str:
     """The network in other number formats: speed on the same batches, in turn, and WER."""
     greedy = DecoderConfig("greedy")
-    variants = {
-        name: Recognizer(replace(recognizer.file, model=make(recognizer.file.model)), "cpu", greedy, precision)
-        for name, (make, precision) in ARITHMETIC.items()
-    }
+    variants = {name: Recognizer(recognizer.file, "cpu", greedy, name) for name in PRECISIONS}
     seconds = {(name, kind): [] for name in variants for kind in batches}
     for number in range(rounds + 1):
         tell(f"arithmetic: round {number} of {rounds}")
@@ -207,19 +201,7 @@ def arithmetic(
     return table(("arithmetic", *(f"times as fast, {kind}" for kind in batches), "WER %", "change"), rows)
 
 
-def in_8_bits(model: nn.Module) -> nn.Module:
-    """LSTMs and linear layers with weights of 8 bits, and inputs rounded to as many as they come."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is to move to another package
-        return torch.ao.quantization.quantize_dynamic(copy.deepcopy(model), {nn.LSTM, nn.Linear}, torch.qint8)
-
-
-#: The network, and the precision that it is asked to compute in.
-ARITHMETIC: dict[str, tuple[Callable[[nn.Module], nn.Module], str]] = {
-    "float32": (lambda model: model, "float32"),
-    "bfloat16": (lambda model: model, "bfloat16"),
-    "8-bit weights": (in_8_bits, "float32"),
-}
+PRECISIONS = ("float32", "bfloat16")
 
 
 def error_rate(recognizer: Recognizer, utterances: Sequence[Utterance]) -> float:
@@ -267,7 +249,7 @@ def main(options: Options) -> None:
     utterances = read_manifest(options.manifest)
     recognizer = Recognizer.load(options.model, "cpu", DecoderConfig("greedy"))
     rate = recognizer.sample_rate
-    print(f"{processor()}; {recognizer.file.model.parameter_count():,} parameters\n")
+    print(f"{processor()}; {recognizer.file.parameter_count:,} parameters\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tell("writing recordings")

@@ -35,7 +35,7 @@ def model_path(tmp_path_factory) -> Path:
     with torch.no_grad():
         model.head.weight.mul_(60)
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    save_model(path, ModelFile(model.eval(), features, TextConfig(), architecture, tokenizer, {}))
+    save_model(path, ModelFile(model.weights(), features, TextConfig(), architecture, tokenizer, {}))
     return path
 
 

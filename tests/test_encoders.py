@@ -39,7 +39,7 @@ def test_padding_never_changes_a_result(encoder, lengths, subsampling):
 def test_an_output_depends_on_its_context_and_on_nothing_else(encoder, subsampling):
     """As gradients see it: all frames that `context` names, in the middle of a long utterance and at its ends."""
     model, frames = make(encoder, subsampling), 216
-    back, ahead = model.context
+    back, ahead = ModelConfig(encoder=encoder, subsampling=subsampling, layers=len(model.layers)).context
     features = torch.randn(1, frames, 10, requires_grad=True)
     outputs = model(features, torch.tensor([frames]))[0][0]
     for place in (0, len(outputs) // 2, len(outputs) - 1):
@@ -55,8 +55,9 @@ def test_a_causal_model_says_the_same_before_it_has_heard_the_rest(encoder):
     model, features = make(encoder), torch.randn(1, 90, 10)
     whole = model(features, torch.tensor([90]))[0][0]
     start = model(features[:, :45], torch.tensor([45]))[0][0]
-    assert model.causal == (encoder in ("rnn", "gru", "lstm", "none"))
-    assert torch.allclose(whole[:15], start, atol=1e-5) == model.causal
+    causal = ModelConfig(encoder=encoder).causal
+    assert causal == (encoder in ("rnn", "gru", "lstm", "none"))
+    assert torch.allclose(whole[:15], start, atol=1e-5) == causal
 
 
 @every_family

@@ -43,11 +43,11 @@ def test_what_is_shown_is_what_the_recogniser_does(recognizer, sound):
         word.text for word in inspection.transcript.words
     ]
     # The head, applied to the last layer's states, gives the posteriors that are drawn beneath them.
-    head = recognizer.file.model.head
-    logits = inspection.layers[-1] @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    weights = recognizer.file.weights
+    logits = inspection.layers[-1] @ weights["head.weight"].T + weights["head.bias"]
     best = logits.argmax(axis=1)
     np.testing.assert_array_equal(best, inspection.log_probabilities.argmax(axis=1))
-    assert len(inspection.layers) == len(recognizer.file.model.layers)
+    assert len(inspection.layers) == recognizer.file.architecture.layers
 
 
 def test_partial_hypotheses_are_those_of_the_cut_recording(recognizer, sound):

@@ -97,10 +97,10 @@ def _model(path: Path) -> Iterable[tuple[str, str]]:
 
     file = load_model(path)
     features, architecture, training = file.features, file.architecture, file.training
-    back, ahead = (frames * features.hop_seconds + features.window_seconds / 2 for frames in file.model.context)
+    back, ahead = (frames * features.hop_seconds + features.window_seconds / 2 for frames in architecture.context)
     pieces = file.tokenizer.pieces[1:]
     yield "model", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
-    yield "parameters", f"{file.model.parameter_count():,}"
+    yield "parameters", f"{file.parameter_count:,}"
     yield "layers", f"{architecture.layers} {architecture.encoder}, width {architecture.width}"
     yield "hears", f"{features.mels} mel bands at {features.sample_rate} Hz, normalised by {features.normalization}"
     yield "output frame", f"{file.frame_seconds * 1000:g} ms (subsampling {architecture.subsampling})"

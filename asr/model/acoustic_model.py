@@ -7,12 +7,14 @@ layer lets an utterance's own frames learn from it.
 import dataclasses
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from asr.model.config import STRIDES, ModelConfig
 from asr.model.dropout import Dropout
 from asr.model.encoders import FAMILIES, Span
+from asr.model.model_file import ModelFile, damaged
 
 
 class ConvSubsampling(nn.Module):
@@ -99,19 +101,6 @@ class AcousticModel(nn.Module):
             if self.phone_layer < config.layers:
                 self.phone_feedback = nn.Linear(phones, size)
 
-    @property
-    def context(self) -> tuple[float, float]:
-        """How many feature frames before and after the first one of its own an output frame depends on; `math.inf`
-        where it is all there are."""
-        factor, layers = self.subsampling.factor, len(self.layers)
-        back, ahead = self.layers[0].back, self.layers[0].ahead
-        return factor * layers * back + factor - 1, factor * layers * ahead + factor - 1
-
-    @property
-    def causal(self) -> bool:
-        """Whether an output frame depends on nothing that comes after it."""
-        return self.layers[0].ahead == 0
-
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Output frames for feature frames."""
         return self.subsampling.output_lengths(lengths)
@@ -141,9 +130,31 @@ class AcousticModel(nn.Module):
                     x = x + self.phone_feedback(torch.softmax(phones[0], dim=-1))
         return outputs, phones
 
+    def weights(self) -> dict[str, np.ndarray]:
+        """All weights as arrays, as a `ModelFile` has them."""
+        return {name: tensor.detach().cpu().numpy() for name, tensor in self.state_dict().items()}
+
     def parameter_count(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def load_network(file: ModelFile) -> AcousticModel:
+    """The network of a model file, on the CPU and in evaluation mode.
+
+    Raises `ModelFileError` when the weights do not fit the file's settings.
+    """
+    with torch.device("meta"):  # where a size that is a lie takes no memory
+        model = AcousticModel(file.architecture, file.features.mels, len(file.tokenizer.pieces), len(file.phones))
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: array.shape for name, array in file.weights.items()}
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            reason = f"{name}: the shape is {found.get(name)}, but the settings ask for {wanted.get(name)}"
+            raise damaged(file.path, ValueError(reason))
+    # Not copied: memory for the copy, without contents at first, would have PyTorch load its compiler (a second).
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in file.weights.items()}, assign=True)
+    return model.eval()
 
 
 def match_width(config: ModelConfig, mels: int, tokens: int, parameters: int) -> ModelConfig:

@@ -1,5 +1,6 @@
 """The model section of a recipe. The comments above the fields are the `--help` texts."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -11,6 +12,18 @@ from asr.utils.config_io import Share, Size
 # is why a factor of 3 has a second one: the size of the first layer follows from what they leave.
 STRIDES = {1: (), 2: (2,), 3: (3, 1), 4: (2, 2), 6: (3, 2), 8: (2, 2, 2)}
 HEADS = 4  # of attention
+KERNEL = 21  # frames that a convolution layer mixes: the size of Hannun et al. 2019
+
+# Frames before and after its own that an output frame of one layer depends on.
+REACH = {
+    "rnn": (math.inf, 0),
+    "gru": (math.inf, 0),
+    "lstm": (math.inf, 0),
+    "bilstm": (math.inf, math.inf),
+    "cnn": (KERNEL // 2, KERNEL // 2),
+    "transformer": (math.inf, math.inf),
+    "none": (0, 0),
+}
 
 
 @dataclass(frozen=True)
@@ -40,3 +53,16 @@ class ModelConfig:
     def __post_init__(self):
         if self.phone_layer > self.layers:
             raise ValueError(f"phone_layer: there are {self.layers} layers, so not {self.phone_layer}")
+
+    @property
+    def context(self) -> tuple[float, float]:
+        """Feature frames before and after the first one of its own that an output frame depends on; `math.inf` for
+        all there are."""
+        back, ahead = REACH[self.encoder]
+        own = self.subsampling - 1
+        return self.subsampling * self.layers * back + own, self.subsampling * self.layers * ahead + own
+
+    @property
+    def causal(self) -> bool:
+        """Whether an output frame depends on nothing that comes after it."""
+        return REACH[self.encoder][1] == 0

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr.model.config import HEADS
+from asr.model.config import HEADS, KERNEL
 from asr.model.dropout import Dropout
 
-KERNEL = 21  # frames that a convolution layer mixes: the size of Hannun et al. 2019
 EXPANSION = 4  # hidden units of a feed-forward branch for each of its width (Vaswani et al. 2017)
 
 # On a GPU both directions' weights are handed to cuDNN, which would rather find them in one block of memory; copying
@@ -52,21 +51,17 @@ class Span:
 class Layer(nn.Module):
     """What all families share.
 
-    `size` is the number of features of an output frame. `back` and `ahead` are how many frames before and after its
-    own an output frame can depend on. A layer that is not `residual` needs normalisation and dropout behind it; a
-    residual one has its own.
+    `size` is the number of features of an output frame. A layer that is not `residual` needs normalisation and dropout
+    behind it; a residual one has its own.
     """
 
     size: int
-    back: ClassVar[float] = math.inf
-    ahead: ClassVar[float] = math.inf
     residual: ClassVar[bool] = False
 
 
 class RecurrentLayer(Layer):
     """One recurrent network along time: what it says of a frame follows from that frame and those before it."""
 
-    ahead = 0
     cell: ClassVar[type[nn.RNNBase]]
 
     def __init__(self, inputs: int, width: int, dropout: float):
@@ -174,13 +169,9 @@ class ResidualLayer(Layer):
 class FeedForwardLayer(ResidualLayer):
     """No memory: each frame by itself."""
 
-    back = ahead = 0
-
 
 class CnnLayer(ResidualLayer):
     """Time-depth separable convolution (Hannun et al. 2019): along time in each feature, then across features."""
-
-    back = ahead = KERNEL // 2
 
     def __init__(self, inputs: int, width: int, dropout: float):
         super().__init__(inputs, width, dropout, SeparableConvolution(width))

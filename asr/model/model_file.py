@@ -1,23 +1,21 @@
-"""The model file and the checkpoints that training resumes from: safetensors with JSON metadata, never pickle.
+"""The model file: safetensors with JSON metadata, never pickle. One file holds all that recognition needs.
 
-Both are written aside and renamed, so a crash leaves the old file or the new one.
+It is written aside and renamed, so a crash leaves the old file or the new one.
 """
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
+import safetensors.numpy
 
 from asr.audio.config import FeatureConfig
 from asr.errors import AsrError, ModelFileError
-from asr.model.acoustic_model import AcousticModel
 from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
 from asr.text.tokenizer import Tokenizer, load_tokenizer
@@ -27,32 +25,40 @@ from asr.utils.files import write_atomically
 FORMAT_VERSION = 1
 HEAD = ("head.weight", "head.bias")  # a row for each token
 
+Arrays = Mapping[str, np.ndarray]
+
 
 @dataclass(frozen=True)
 class ModelFile:
     """All that a model file holds."""
 
-    model: AcousticModel
+    weights: Arrays  # by their names in `asr.model.acoustic_model.AcousticModel`
     features: FeatureConfig
     text: TextConfig
     architecture: ModelConfig
     tokenizer: Tokenizer
     training: dict[str, Any]  # data, time, measured dev WER, versions
     phones: tuple[str, ...] = ()  # names of the phones, the blank first, of a network with a phone layer
-    priors: tuple[float, ...] = ()  # how probable each token was, and each phone, in the mean over all dev frames
+    priors: tuple[float, ...] = ()  # mean probability of each token, and of each phone, over all dev frames
+    path: str = ""  # where it was read from, for messages
 
     @property
     def frame_seconds(self) -> float:
         """Seconds from one output frame to the next."""
         return self.features.hop_seconds * self.architecture.subsampling
 
+    @property
+    def parameter_count(self) -> int:
+        """Number of trained values."""
+        return sum(array.size for array in self.weights.values())
+
     def of_tokens(self, emission: np.ndarray) -> np.ndarray:
-        """The log-probabilities of the tokens, `(..., tokens)`, in what the network says."""
+        """The log-probabilities of the tokens, `(..., tokens)`, among those that the network outputs."""
         return emission[..., : len(self.tokenizer.pieces)]
 
 
-def save_model(path: str | os.PathLike, contents: ModelFile, weights: torch.dtype = torch.float32) -> None:
-    """Write a model file, its weights in this type; `load_model` makes 32 bits of them again."""
+def save_model(path: str | os.PathLike, contents: ModelFile) -> None:
+    """Write a model file."""
     metadata = {
         "format_version": FORMAT_VERSION,
         "features": to_values(contents.features),
@@ -63,72 +69,73 @@ def save_model(path: str | os.PathLike, contents: ModelFile, weights: torch.dtyp
         "priors": contents.priors,
         "training": contents.training,
     }
-    write_tensors(path, {name: tensor.to(weights) for name, tensor in contents.model.state_dict().items()}, metadata)
+    write_arrays(path, contents.weights, metadata)
 
 
 def halve(path: str | os.PathLike, output: str | os.PathLike) -> None:
-    """Write a model file again with weights of 16 bits, which are half as large and good to three digits.
+    """Write a model file again with float16 weights: half the size, three significant digits.
 
-    Raises `ModelFileError` when the file cannot be used, or has weights too large for 16 bits.
+    Raises `ModelFileError` when the file cannot be used, or has weights beyond float16's range.
     """
     contents = load_model(path)
-    limit = torch.finfo(torch.float16).max
-    if not all(tensor.abs().max() <= limit for tensor in contents.model.state_dict().values()):
-        raise ModelFileError(f"{path}: has weights above {limit:g}, which 16 bits cannot hold")
-    save_model(output, contents, torch.float16)
+    limit = np.finfo(np.float16).max
+    if not all(np.abs(array).max() <= limit for array in contents.weights.values()):
+        raise ModelFileError(f"{path}: has weights above {limit:g}, which float16 cannot hold")
+    weights = {name: array.astype(np.float16) for name, array in contents.weights.items()}
+    save_model(output, replace(contents, weights=weights))
 
 
 def load_model(path: str | os.PathLike) -> ModelFile:
-    """Read a model file, onto the CPU and ready to recognise.
+    """Read a model file, its weights as float32.
 
     Raises `ModelFileError` naming the file when it is missing, cut short, of another kind or from a newer version.
+    Whether the weights fit the settings shows when a network is made of them.
     """
-    tensors, metadata = read_tensors(path, "model file")
+    arrays, metadata = read_arrays(path, "model file")
     try:
-        features = from_values(FeatureConfig, metadata["features"], str(path))
-        text = from_values(TextConfig, metadata["text"], str(path))
-        architecture = from_values(ModelConfig, metadata["model"], str(path))
-        tokenizer = load_tokenizer(metadata["tokenizer"])
-        with torch.device("meta"):  # where a size that is a lie takes no memory
-            phones = tuple(metadata.get("phones", ()))
-            model = AcousticModel(architecture, features.mels, len(tokenizer.pieces), len(phones))
-        _check_shapes(model, tensors)
-        priors = tuple(map(float, metadata.get("priors", ())))
-        if len(priors) not in (0, len(tokenizer.pieces) + len(phones)) or not all(0 < each <= 1 for each in priors):
-            raise ModelFileError(f"{len(priors)} priors that cannot be those of its tokens and phones")
-        # Not copied: memory for the copy, without contents at first, would have PyTorch load its compiler (a second).
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+        contents = ModelFile(
+            {name: array.astype(np.float32) for name, array in arrays.items()},
+            from_values(FeatureConfig, metadata["features"], str(path)),
+            from_values(TextConfig, metadata["text"], str(path)),
+            from_values(ModelConfig, metadata["model"], str(path)),
+            load_tokenizer(metadata["tokenizer"]),
+            metadata.get("training", {}),
+            tuple(metadata.get("phones", ())),
+            tuple(map(float, metadata.get("priors", ()))),
+            str(path),
+        )
+        labels = len(contents.tokenizer.pieces) + len(contents.phones)
+        if len(contents.priors) not in (0, labels) or not all(0 < each <= 1 for each in contents.priors):
+            raise ModelFileError(f"{len(contents.priors)} priors that cannot be those of its tokens and phones")
     except (KeyError, TypeError, ValueError, RuntimeError, AsrError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelFileError(f"{path}: damaged, or not made by this program ({reason}); copy it again") from error
-    if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
-        raise ModelFileError(f"{path}: damaged, it has weights that are no numbers; copy it again")
-    training = metadata.get("training", {})
-    return ModelFile(model.eval(), features, text, architecture, tokenizer, training, phones, priors)
+        raise damaged(path, error) from error
+    if not all(np.isfinite(array).all() for array in contents.weights.values()):
+        raise ModelFileError(f"{path}: damaged, it has weights that are NaN or infinite; copy it again")
+    return contents
 
 
-def _check_shapes(model: AcousticModel, tensors: dict[str, Tensor]) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted({*wanted, *found}):
-        if wanted.get(name) != found.get(name):
-            raise ModelFileError(f"{name}: the shape is {found.get(name)}, but the settings ask for {wanted.get(name)}")
+def damaged(path: str | os.PathLike, error: Exception) -> ModelFileError:
+    """The error for a model file whose contents cannot be used."""
+    reason = str(error).splitlines()[0]
+    return ModelFileError(f"{path}: damaged, or not made by this program ({reason}); copy it again")
 
 
-def write_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, safetensors.torch.save(tensors, {"asr": json.dumps(metadata, ensure_ascii=False)}))
+def write_arrays(path: str | os.PathLike, arrays: Arrays, metadata: dict[str, Any]) -> None:
+    """Write a safetensors file with this program's metadata."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_atomically(path, safetensors.numpy.save(arrays, {"asr": json.dumps(metadata, ensure_ascii=False)}))
 
 
-def read_tensors(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_arrays(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the metadata that `write_arrays` wrote; raises `ModelFileError` naming the file and its `kind`."""
     if not Path(path).is_file():
         raise ModelFileError(f"{path}: no such {kind}; `asr train` makes model files")
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with safetensors.safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {})["asr"])
             json.dumps(metadata, ensure_ascii=False).encode()  # no lone surrogates, which nobody could print
             version = int(metadata["format_version"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
@@ -139,4 +146,4 @@ def read_tensors(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor],
         raise ModelFileError(
             f"{path}: format version {version} is newer than this program knows ({FORMAT_VERSION}); upgrade asr"
         )
-    return tensors, metadata
+    return arrays, metadata

@@ -7,6 +7,7 @@ import torch
 
 from asr.audio.features import LogMel
 from asr.decoding.decoder import Decoding
+from asr.model.acoustic_model import load_network
 from asr.model.model_file import ModelFile
 from asr.model.padding import pad
 from asr.transcript import Alternative, Transcript, Word
@@ -20,7 +21,7 @@ class Scorer:
         self.file = file
         self.device = choose_device(device)
         self._dtype, _ = choose_precision(precision, self.device)
-        self._model = file.model.to(self.device).eval()
+        self._model = load_network(file).to(self.device)
         self._log_mel = LogMel(file.features)
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asr.errors import ModelFileError
 from asr.model.acoustic_model import AcousticModel
-from asr.model.model_file import FORMAT_VERSION, HEAD, load_model, read_tensors, write_tensors
+from asr.model.model_file import FORMAT_VERSION, HEAD, load_model, read_arrays, write_arrays
 from asr.text.tokenizer import Tokenizer
 
 
@@ -36,7 +36,7 @@ def warm_start(model: AcousticModel, tokenizer: Tokenizer, path: str | os.PathLi
     Returns what was taken, for people. Raises `ModelFileError` when nothing can be.
     """
     file = load_model(path)
-    theirs, ours = file.model.state_dict(), model.state_dict()
+    theirs, ours = {name: torch.from_numpy(array) for name, array in file.weights.items()}, model.state_dict()
     taken = {
         name: theirs[name] for name, tensor in ours.items() if getattr(theirs.get(name), "shape", 0) == tensor.shape
     }
@@ -89,3 +89,14 @@ def load_state(
             state["state"].setdefault(int(index), {})[moment] = tensor
     optimizer.load_state_dict(state)
     return metadata["progress"]
+
+
+def write_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Write tensors of any device with this program's metadata."""
+    write_arrays(path, {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}, metadata)
+
+
+def read_tensors(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and metadata that `write_tensors` wrote; raises `ModelFileError` as `read_arrays` does."""
+    arrays, metadata = read_arrays(path, kind)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata

@@ -143,7 +143,7 @@ class Trainer:
             self.log.say(f"curves: {self.folder.page}")
             recipe, summary = self.recipe, self._summary(result, chosen)
             parts = recipe.features, recipe.text, recipe.model, self.tokenizer, summary, self.train_corpus.phone_pieces
-            save_model(self.folder.model, ModelFile(self.model, *parts, result.priors))
+            save_model(self.folder.model, ModelFile(self.model.weights(), *parts, result.priors))
             self.folder.drop_features()
 
     def _learn_epoch(self, interrupted: Callable[[], bool]) -> None:

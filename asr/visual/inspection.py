@@ -10,6 +10,7 @@ import torch
 
 from asr.audio.io import load_audio, probe
 from asr.decoding.greedy import Tokens, greedy
+from asr.model.acoustic_model import load_network
 from asr.model.padding import pad
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript, Word
@@ -93,8 +94,9 @@ def hidden_states(recognizer: Recognizer, samples: np.ndarray) -> list[np.ndarra
     """`(output frames, size)` of each layer of the encoder, the first one first."""
     features, lengths = pad([recognizer.log_mel(samples).numpy()], recognizer.file.features.hop_seconds)
     features, lengths = features.to(recognizer.device), lengths.to(recognizer.device)
-    frames = int(recognizer.file.model.output_lengths(lengths)[0])
-    return [layer[0, :frames].float().cpu().numpy() for layer in recognizer.file.model.layer_outputs(features, lengths)]
+    network = load_network(recognizer.file).to(recognizer.device)
+    frames = int(network.output_lengths(lengths)[0])
+    return [layer[0, :frames].float().cpu().numpy() for layer in network.layer_outputs(features, lengths)]
 
 
 def listen(recognizer: Recognizer, samples: np.ndarray, steps: int) -> tuple[Transcript, list[Partial]]:

@@ -60,7 +60,7 @@ def train_and_score(recipe: Recipe, test: Path) -> Accuracy:
         [item.utterance.speaker or item.utterance.id for item in evaluation.scored],
         file.architecture.layers,
         file.architecture.width,
-        file.model.parameter_count(),
+        file.parameter_count,
         path.stat().st_size / 1e6,
         file.training["hours"],
         file.training["steps"],

@@ -12,6 +12,8 @@ import torch
 from sounds import load_sounds
 from torch import Tensor
 
+from asr.model.acoustic_model import load_network
+
 HOP = 2  # output frames from one hearing to the next
 TOGETHER = 16  # hearings computed at once
 EXAMPLE_LOOK = 0.32  # seconds of look-ahead in the example
@@ -86,10 +88,11 @@ def measure_partial(model: Path, test: Path, looks: Sequence[float], utterances:
     sounds = sounds[:: max(1, len(sounds) // utterances)][:utterances]
     decode = recognizer.decoder.decode_batch
     frame = recognizer.file.frame_seconds
+    network = load_network(recognizer.file)
     references, whole, settled, changes = [], [], [], 0
     example = max(range(len(sounds)), key=lambda index: (len(sounds[index].text) <= 60, len(sounds[index].samples)))
     for index, sound in enumerate(sounds):
-        emissions, heard = hear_in_parts(recognizer.file.model, recognizer.log_mel(sound.samples))
+        emissions, heard = hear_in_parts(network, recognizer.log_mel(sound.samples))
         texts = [decoding.text for decoding in decode(emissions)]
         references.append(sound.text)
         whole.append(texts[-1])

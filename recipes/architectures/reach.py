@@ -29,7 +29,7 @@ def measure_reach(model: Path, test: Path, seconds: float, clips: int) -> Reach:
     """Follow gradients over `seconds` both ways, averaged over `clips` stretches of test recordings joined together,
     before training and after it."""
     from asr.audio.features import LogMel
-    from asr.model.acoustic_model import AcousticModel
+    from asr.model.acoustic_model import AcousticModel, load_network
     from asr.model.model_file import load_model
 
     file = load_model(model)
@@ -41,7 +41,7 @@ def measure_reach(model: Path, test: Path, seconds: float, clips: int) -> Reach:
     starts = range(0, max(1, len(heard) - samples), max(1, len(heard) // clips))
     features = torch.stack([log_mel(torch.from_numpy(heard[start : start + samples])) for start in starts])
     place = features.shape[1] // file.architecture.subsampling // 2
-    curves = [sensitivity(each, features, place) for each in (untrained, file.model)]
+    curves = [sensitivity(each, features, place) for each in (untrained, load_network(file))]
     later = range(place, place - len(curves[0]), -1)
     return Reach([frames * file.frame_seconds for frames in later], *(curve.tolist() for curve in curves))
 
