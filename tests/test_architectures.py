@@ -19,11 +19,12 @@ sys.path.append(str(Path(__file__).parent.parent / "recipes/architectures"))
 import findings
 from accuracy import Accuracy, LengthCurve, difference, wer_by_length
 from exploding import Excursion, learn_too_fast
+from findings import CAUSAL
 from jobs import Job, run_all
 from page import figures, markdown, write_report
 from parallelism import Speed, growth, measure_speed
 from partial import Partial, Shown, hear_in_parts, measure_partial, settle, taken_back
-from plan import FAMILIES, Plan, Recipes, Run, choose
+from plan import FAMILIES, Plan, Recipes, Run, choose, match_width
 from reach import Reach, farthest, measure_reach, sensitivity
 from results import Results
 from sounds import group_by_speaker
@@ -86,7 +87,7 @@ def test_looking_ahead_changes_nothing_for_who_only_looks_back(encoder, frames, 
         whole = model(features[None], torch.tensor([frames]))[0][0].numpy()
     emissions, heard = hear_in_parts(model, features, hop)
     np.testing.assert_allclose(settle(emissions, heard, len(whole)), whole, atol=1e-5)
-    if ModelConfig(encoder=encoder).causal:
+    if encoder in CAUSAL:
         np.testing.assert_allclose(settle(emissions, heard, look), whole, atol=1e-5)
 
 
@@ -155,7 +156,7 @@ def test_less_speech_is_part_of_more(recipes):
     less, more = (choose(recipes.utterances, minutes) for minutes in (0.5, 1.0))
     assert len(less) == 15 and len(more) == 30
     assert more[:15] == less and less == choose(recipes.utterances[::-1], 0.5)
-    with pytest.raises(ConfigError, match=r"train\.jsonl: 2 min of speech"):
+    with pytest.raises(ConfigError, match=r"train\.jsonl: 2 min of training speech"):
         Recipes(recipes.base, Plan(minutes=(10.0,)), recipes.output)
 
 
@@ -299,3 +300,12 @@ def test_what_goes_wrong_in_one_job_is_told_before_the_others_are_through(tmp_pa
         run_all(jobs, 2)
     assert time.monotonic() - started < 100
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("encoder", FAMILIES)
+@pytest.mark.parametrize("config", [ModelConfig(), ModelConfig(channels=8, layers=2, width=128)])
+def test_families_can_have_the_same_number_of_parameters(encoder, config):
+    wanted = AcousticModel(config, 80, 100).parameter_count()
+    matched = match_width(ModelConfig(encoder, channels=config.channels, layers=config.layers), 80, 100, wanted)
+    assert matched.encoder == encoder and matched.layers == config.layers
+    assert AcousticModel(matched, 80, 100).parameter_count() == pytest.approx(wanted, rel=0.02)

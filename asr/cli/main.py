@@ -360,15 +360,15 @@ def halve(
     model: Annotated[Path, tyro.conf.Positional, arg(metavar="MODEL")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
 ) -> int:
-    """A model file -> the same at half the size: weights of 16 bits instead of 32.
+    """Convert a model's weights to float16, which halves the file.
 
     Args:
         model: Model file, as `asr train` writes it.
-        output: The smaller one; it is used like any other.
+        output: The converted model file, used like any other.
     """
-    from asr.model.model_file import halve
+    from asr.model.model_file import convert_to_float16
 
-    halve(model, output)
+    convert_to_float16(model, output)
     print(f"model  {one_line(str(output))}")
     return 0
 

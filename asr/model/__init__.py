@@ -1,1 +1,1 @@
-"""The acoustic model: encoder families, CTC loss and the model file."""
+"""The acoustic model: encoder families, CTC loss, model file."""

@@ -1,8 +1,8 @@
-"""The CTC loss (Graves et al. 2006) on a CPU, without a logarithm or an exponential for each state of each frame.
+"""The CTC loss (Graves et al. 2006) on a CPU, without a logarithm or an exponential per state and frame.
 
-Probabilities of alignments are too small for any type of number. Kept as a fraction from 1 to 2 and an exponent of two,
-they are added and multiplied as they are. PyTorch's loss, which adds logarithms, takes four times as long, and its
-gradients are some hundred times as far from those in double precision.
+Alignment probabilities underflow every floating-point type. Here each is a fraction from 1 to 2 and an exponent of two,
+so that they can be added and multiplied directly. PyTorch's loss adds logarithms instead; it takes four times as long,
+and its gradients are about a hundred times as far from those computed in double precision.
 """
 
 import math
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from asr.utils.numba_cache import compiled
 
-NOTHING = -(2**29)  # the exponent of what counts as zero
-FORBIDDEN = -(2**28)  # added to an exponent, makes next to nothing of it
+ZERO_EXPONENT = -(2**29)  # stands for a probability of zero
+FORBIDDEN = -(2**28)  # added to an exponent, makes its probability negligible
 
 
 class CtcLoss(torch.autograd.Function):
-    """Log-probabilities `(batch, frames, tokens)` float32, all references' tokens end to end, and the `(batch,)`
-    lengths of both -> the loss in nats, summed. Token 0 is the blank; every reference must fit into its frames."""
+    """Log-probabilities `(batch, frames, tokens)` float32, the references' tokens concatenated, and the `(batch,)`
+    lengths of both -> the loss in nats, summed. Token 0 is the blank; every reference must fit its frames."""
 
     @staticmethod
     def forward(context, output: Tensor, tokens: Tensor, lengths: Tensor, token_lengths: Tensor) -> Tensor:
@@ -33,24 +33,26 @@ class CtcLoss(torch.autograd.Function):
             states = np.zeros(2 * len(reference) + 1, np.int64)
             states[1::2] = reference.numpy()
             emissions = fractions[row, :frames], exponents[row, :frames]
-            forwards = _walk(*emissions, states)
-            backwards = _walk(*(emission[::-1] for emission in emissions), states[::-1])
-            loss -= math.log(2) * _share_out(*forwards, *backwards, *emissions, states, posteriors[row].numpy())
+            alphas = _forward_variables(*emissions, states)
+            betas = _forward_variables(*(emission[::-1] for emission in emissions), states[::-1])
+            loss -= math.log(2) * _add_posteriors(*alphas, *betas, *emissions, states, posteriors[row].numpy())
         context.save_for_backward(posteriors)
         return output.new_tensor(loss if output.isfinite().all() else math.nan)
 
     @staticmethod
-    def backward(context, above: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(context, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (posteriors,) = context.saved_tensors
-        return posteriors * -above, None, None, None
+        return posteriors * -gradient, None, None, None
 
 
 @compiled
-def _walk(fractions: np.ndarray, exponents: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of all ways from the start to each state at each frame, that frame's token included:
-    `(frames, 2 + states)`, two impossible states first."""
+def _forward_variables(
+    fractions: np.ndarray, exponents: np.ndarray, states: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of all paths from the start to each state at each frame, that frame's token included, as fractions
+    and exponents `(frames, 2 + states)`; the first two states are impossible ones."""
     frames, count = len(fractions), len(states)
-    values, powers = np.ones((frames, count + 2), np.float32), np.full((frames, count + 2), NOTHING, np.int32)
+    values, powers = np.ones((frames, count + 2), np.float32), np.full((frames, count + 2), ZERO_EXPONENT, np.int32)
     bits = values.view(np.int32)
     skip = np.full(count, FORBIDDEN, np.int32)
     for state in range(3, count, 2):
@@ -60,13 +62,13 @@ def _walk(fractions: np.ndarray, exponents: np.ndarray, states: np.ndarray) -> t
         values[0, 2 + state] = fractions[0, states[state]]
         powers[0, 2 + state] = exponents[0, states[state]]
     scales = np.empty((3, count), np.int32)
-    stay, follow, leap = scales.view(np.float32)
+    stay, advance, skip_blank = scales.view(np.float32)
     for frame in range(1, frames):
         before, power = powers[frame - 1], powers[frame, 2:]
         for state in range(count):
             first, second, third = before[2 + state], before[1 + state], before[state] + skip[state]
             highest = max(first, second, third)
-            # The bits of two to the power of each distance.
+            # The bits of two to the power of each difference.
             scales[0, state] = max(first - highest + 127, 0) << 23
             scales[1, state] = max(second - highest + 127, 0) << 23
             scales[2, state] = max(third - highest + 127, 0) << 23
@@ -75,8 +77,8 @@ def _walk(fractions: np.ndarray, exponents: np.ndarray, states: np.ndarray) -> t
         for state in range(count):
             value[state] = (
                 before_values[2 + state] * stay[state]
-                + before_values[1 + state] * follow[state]
-                + before_values[state] * leap[state]
+                + before_values[1 + state] * advance[state]
+                + before_values[state] * skip_blank[state]
             ) * fractions[frame, states[state]]
             power[state] += exponents[frame, states[state]]
         for state in range(count):
@@ -86,7 +88,7 @@ def _walk(fractions: np.ndarray, exponents: np.ndarray, states: np.ndarray) -> t
 
 
 @compiled(error_model="numpy")
-def _share_out(
+def _add_posteriors(
     values: np.ndarray,
     powers: np.ndarray,
     back_values: np.ndarray,
@@ -96,8 +98,8 @@ def _share_out(
     states: np.ndarray,
     posteriors: np.ndarray,
 ) -> float:
-    """Adds to `posteriors` `(frames, tokens)` the share of the alignments that has each token at each frame, from what
-    `_walk` says of both directions; returns the logarithm to base two of the probability of all alignments."""
+    """Add the posterior of each token at each frame to `posteriors` `(frames, tokens)`, from the forward variables of
+    both directions; returns the base-2 logarithm of the reference's probability."""
     frames, count = len(fractions), len(states)
     highest = max(powers[-1, -1], powers[-1, -2])
     total = values[-1, -1] * 2.0 ** (powers[-1, -1] - highest) + values[-1, -2] * 2.0 ** (powers[-1, -2] - highest)

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-CHOICES = 2**16  # that 16 random bits give an element
+CHOICES = 2**16  # values of the 16 random bits per element
 
 
 class Dropout(nn.Dropout):
-    """PyTorch's, but on a CPU from 16 random bits for each element. PyTorch draws a number for each by itself there."""
+    """`nn.Dropout`, except that a CPU draws four elements' random bits at once; PyTorch draws a number per element."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0 or x.device.type != "cpu":
@@ -15,7 +15,7 @@ class Dropout(nn.Dropout):
         return x * self._mask(x)
 
     def _mask(self, x: Tensor) -> Tensor:
-        """0 for what is dropped, and for the rest what keeps the sum."""
+        """0 for dropped elements, 1 / (1 - p) for the others."""
         dropped = round(self.p * CHOICES)
         if dropped == CHOICES:
             return torch.zeros_like(x)

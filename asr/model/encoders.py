@@ -1,7 +1,7 @@
-"""The encoder families: how a layer lets one frame learn from others, or not at all.
+"""The encoder families: how a layer mixes information across frames.
 
 Every layer has one signature: `Layer(inputs, width, dropout)`, called with `(batch, frames, inputs)` and the `Span` of
-the batch, gives `(batch, frames, layer.size)`. What lies behind an utterance's end never changes what lies before it.
+the batch, returns `(batch, frames, layer.size)`. Padding never changes an utterance's own frames.
 """
 
 import math
@@ -17,42 +17,41 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from asr.model.config import HEADS, KERNEL
 from asr.model.dropout import Dropout
 
-EXPANSION = 4  # hidden units of a feed-forward branch for each of its width (Vaswani et al. 2017)
+EXPANSION = 4  # hidden size of a feed-forward branch, times the width (Vaswani et al. 2017)
 
-# On a GPU both directions' weights are handed to cuDNN, which would rather find them in one block of memory; copying
-# them together is nothing beside the recurrence itself.
+# cuDNN warns that both directions' weights are not one block of memory; copying them together costs nothing beside the
+# recurrence.
 warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
 
 
 class Span:
-    """Where each utterance of a padded batch ends; made once for all layers, each part of it when first needed."""
+    """Utterance lengths of a padded batch and what layers derive from them, computed once for all layers."""
 
     def __init__(self, lengths: Tensor, frames: int):
         self.lengths, self.frames = lengths, frames
 
     @cached_property
     def inside(self) -> Tensor:
-        """`(batch, frames)`: True for an utterance's own frames."""
+        """`(batch, frames)`: True for frames that are not padding."""
         return torch.arange(self.frames, device=self.lengths.device) < self.lengths.unsqueeze(1)
 
     @cached_property
     def reversal(self) -> Tensor:
-        """`(batch * frames,)`: for each frame the one at the same distance from its utterance's end, all rows counted
-        through."""
+        """`(batch * frames,)` indices into the flattened batch that reverse each utterance within its length."""
         rows = torch.arange(len(self.lengths), device=self.lengths.device).unsqueeze(1)
         return (reversed_frames(self.lengths, self.frames) + rows * self.frames).flatten()
 
     @cached_property
     def host_lengths(self) -> Tensor:
-        """`(batch,)` lengths in the processor's memory, where packing wants them; fetched from a GPU once."""
+        """`(batch,)` lengths in CPU memory, where packing needs them; copied from a GPU once."""
         return self.lengths.cpu()
 
 
 class Layer(nn.Module):
-    """What all families share.
+    """Base of all families.
 
-    `size` is the number of features of an output frame. A layer that is not `residual` needs normalisation and dropout
-    behind it; a residual one has its own.
+    `size` is the number of features per output frame. `residual` layers have their own normalisation and dropout;
+    others need both after them.
     """
 
     size: int
@@ -60,7 +59,7 @@ class Layer(nn.Module):
 
 
 class RecurrentLayer(Layer):
-    """One recurrent network along time: what it says of a frame follows from that frame and those before it."""
+    """One causal recurrent network: an output depends on its own frame and those before."""
 
     cell: ClassVar[type[nn.RNNBase]]
 
@@ -74,8 +73,8 @@ class RecurrentLayer(Layer):
 
 
 class RnnLayer(RecurrentLayer):
-    """Elman's network (1990) with tanh. Its recurrent matrix starts orthogonal, the best start known for a network
-    without gates: random ones shrink or blow up what they carry from the first frame on (Saxe et al. 2014)."""
+    """Elman network (1990) with tanh. The recurrent matrix starts orthogonal, which neither shrinks nor amplifies the
+    state (Saxe et al. 2014)."""
 
     cell = nn.RNN
 
@@ -101,10 +100,7 @@ class LstmLayer(RecurrentLayer):
 
 
 class BiLstmLayer(Layer):
-    """Two LSTMs, one along time and one against it, their outputs side by side (Graves & Schmidhuber 2005).
-
-    `size` is twice the width.
-    """
+    """A forward and a backward LSTM, outputs concatenated (Graves & Schmidhuber 2005); `size` is twice the width."""
 
     def __init__(self, inputs: int, width: int, dropout: float):
         super().__init__()
@@ -118,19 +114,19 @@ class BiLstmLayer(Layer):
         return self.packed(x, span) if x.is_cuda else self.reversed(x, span)
 
     def reversed(self, x: Tensor, span: Span) -> Tensor:
-        """The backward LSTM reads each utterance reversed within its own length: the result of packing, at two to
-        five times its speed on a CPU."""
-        back = reverse(x, span.reversal)
+        """The backward LSTM reads each utterance reversed within its length: the same result as packing, two to five
+        times as fast on a CPU."""
+        mirrored = reverse(x, span.reversal)
         if torch.is_grad_enabled() and torch.is_autocast_enabled("cpu"):
             from asr.model.bilstm_cpu import both_directions
 
-            ahead, back = both_directions(torch.stack([x, back]), self.forwards, self.backwards)
+            ahead, back = both_directions(torch.stack([x, mirrored]), self.forwards, self.backwards)
         else:
-            ahead, back = self.forwards(x)[0], self.backwards(back)[0]
+            ahead, back = self.forwards(x)[0], self.backwards(mirrored)[0]
         return torch.cat([ahead, reverse(back, span.reversal)], dim=-1)
 
     def packed(self, x: Tensor, span: Span) -> Tensor:
-        """Both directions in one call and without the padding: what cuDNN is fastest at."""
+        """Both directions in one call without padding, which is what cuDNN is fastest at."""
         frames = pack_padded_sequence(x, span.host_lengths, batch_first=True, enforce_sorted=False)
         start = x.new_zeros(2, len(x), self.size // 2)
         weights = [*self.forwards.parameters(), *self.backwards.parameters()]
@@ -140,10 +136,10 @@ class BiLstmLayer(Layer):
 
 
 class ResidualLayer(Layer):
-    """A branch that mixes frames, then one that works on each frame alone, each added to what came in.
+    """A residual branch that mixes frames (`mix`, if given), then a feed-forward one per frame.
 
-    Each branch normalises its input (Xiong et al. 2020), so that gradients reach the first layer unchanged. Where the
-    number of features must change, a linear map does it first. Without `mix` no frame learns from another.
+    Branches normalise their input (pre-norm, Xiong et al. 2020). A linear map changes the number of features first
+    where it must.
     """
 
     residual = True
@@ -167,11 +163,11 @@ class ResidualLayer(Layer):
 
 
 class FeedForwardLayer(ResidualLayer):
-    """No memory: each frame by itself."""
+    """No context: each frame by itself."""
 
 
 class CnnLayer(ResidualLayer):
-    """Time-depth separable convolution (Hannun et al. 2019): along time in each feature, then across features."""
+    """Time-depth separable convolution (Hannun et al. 2019): along time per feature, then across features."""
 
     def __init__(self, inputs: int, width: int, dropout: float):
         super().__init__(inputs, width, dropout, SeparableConvolution(width))
@@ -185,8 +181,7 @@ class TransformerLayer(ResidualLayer):
 
 
 class SeparableConvolution(nn.Module):
-    """A convolution along time within each feature, then a linear map of each frame: `(batch, frames, width)` to the
-    same."""
+    """A depthwise convolution along time, then a linear map per frame; `(batch, frames, width)` in and out."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -199,10 +194,9 @@ class SeparableConvolution(nn.Module):
 
 
 class RotaryAttention(nn.Module):
-    """Attention of `HEADS` heads, positions told by rotation (Su et al. 2021): `(batch, frames, width)` to the same.
+    """Multi-head attention with rotary positions (Su et al. 2021); `(batch, frames, width)` in and out.
 
-    What a frame gives to another depends on their contents and on the distance between them, so that utterances may
-    be longer than any that was learned from.
+    Positions enter as distances only, so utterances may be longer than any in training.
     """
 
     def __init__(self, width: int):
@@ -230,7 +224,7 @@ FAMILIES: dict[str, type[Layer]] = {
 
 
 def rotate(x: Tensor) -> Tensor:
-    """`(..., frames, size)` with the pair of features i and i + size / 2 turned by frame * 10000^(-2i / size)."""
+    """Rotate the features i and i + size / 2 of `(..., frames, size)` by the angle frame * 10000^(-2i / size)."""
     frames, half = x.shape[-2], x.shape[-1] // 2
     speed = 10000.0 ** (-torch.arange(half, device=x.device) / half)
     angle = torch.arange(frames, device=x.device).unsqueeze(1) * speed
@@ -240,7 +234,7 @@ def rotate(x: Tensor) -> Tensor:
 
 
 def open_forget_gate(lstm: nn.LSTM) -> None:
-    """A forget gate open at first lets gradients reach far back (Jozefowicz et al. 2015)."""
+    """Set the forget gate's bias to 1, so that gradients reach far back from the start (Jozefowicz et al. 2015)."""
     width = lstm.hidden_size
     with torch.no_grad():
         lstm.bias_ih_l0[width : 2 * width] = 1.0
@@ -248,7 +242,7 @@ def open_forget_gate(lstm: nn.LSTM) -> None:
 
 
 def reversed_frames(lengths: Tensor, frames: int) -> Tensor:
-    """`(batch, frames)` positions that reverse each row within its length and leave the padding where it is.
+    """Indices `(batch, frames)` that reverse each row within its length and leave the padding in place.
 
     >>> reversed_frames(torch.tensor([3, 2]), 3)
     tensor([[2, 1, 0],
@@ -260,12 +254,12 @@ def reversed_frames(lengths: Tensor, frames: int) -> Tensor:
 
 
 def reverse(x: Tensor, reversal: Tensor) -> Tensor:
-    """`(batch, frames, size)` with its frames in the order of `Span.reversal`."""
+    """Reorder the frames of `(batch, frames, size)` by `Span.reversal`."""
     return Reverse.apply(x, reversal)
 
 
 class Reverse(torch.autograd.Function):
-    """Its own inverse, so that gradients take the same way back: a few times faster than those of `gather`."""
+    """`reverse` as an operation whose gradient is itself: a few times faster than that of `gather`."""
 
     @staticmethod
     def forward(context, x: Tensor, reversal: Tensor) -> Tensor:
@@ -273,6 +267,6 @@ class Reverse(torch.autograd.Function):
         return x.flatten(0, 1).index_select(0, reversal).view_as(x)
 
     @staticmethod
-    def backward(context, above: Tensor) -> tuple[Tensor, None]:
+    def backward(context, gradient: Tensor) -> tuple[Tensor, None]:
         (reversal,) = context.saved_tensors
-        return above.flatten(0, 1).index_select(0, reversal).view_as(above), None
+        return gradient.flatten(0, 1).index_select(0, reversal).view_as(gradient), None

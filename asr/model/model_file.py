@@ -23,7 +23,7 @@ from asr.utils.config_io import from_values, to_values
 from asr.utils.files import write_atomically
 
 FORMAT_VERSION = 1
-HEAD = ("head.weight", "head.bias")  # a row for each token
+HEAD = ("head.weight", "head.bias")  # a row per token
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -72,8 +72,8 @@ def save_model(path: str | os.PathLike, contents: ModelFile) -> None:
     write_arrays(path, contents.weights, metadata)
 
 
-def halve(path: str | os.PathLike, output: str | os.PathLike) -> None:
-    """Write a model file again with float16 weights: half the size, three significant digits.
+def convert_to_float16(path: str | os.PathLike, output: str | os.PathLike) -> None:
+    """Rewrite a model file with float16 weights: half the size, three significant digits.
 
     Raises `ModelFileError` when the file cannot be used, or has weights beyond float16's range.
     """

@@ -1,4 +1,4 @@
-"""Utterances of similar length padded to a common shape."""
+"""Batching by length: utterances padded to a common shape."""
 
 import math
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Seconds. Batches are padded to multiples of this, long ones to larger ones, so that few shapes occur: oneDNN compiles
-# its kernels for each shape and keeps them, which costs time in short utterances and memory in long ones.
+# Batches are padded to multiples of this, in seconds, and long ones to larger multiples, so that few shapes occur:
+# oneDNN compiles and caches a kernel per shape, which costs time for short utterances and memory for long ones.
 GRID_SECONDS = 0.08
-GRIDS = 100  # in the shortest utterance that is padded to multiples of twice as much
+GRIDS = 100  # from this many grid steps on, the grid doubles
 
 
 def pad(features: Sequence[np.ndarray], hop_seconds: float) -> tuple[Tensor, Tensor]:
-    """`(frames, mels)` of several utterances -> `(batch, frames, mels)` with zeros behind, and `(batch,)` lengths."""
+    """`(frames, mels)` of several utterances -> zero-padded `(batch, frames, mels)`, and `(batch,)` lengths."""
     lengths = [len(frames) for frames in features]
     frames = round(_on_grid(max(lengths) * hop_seconds) / hop_seconds)
     padded = np.zeros((len(features), max(frames, max(lengths)), features[0].shape[1]), np.float32)
@@ -24,9 +24,9 @@ def pad(features: Sequence[np.ndarray], hop_seconds: float) -> tuple[Tensor, Ten
 
 
 def plan_in_order(durations: Sequence[float], batch_seconds: float) -> list[list[int]]:
-    """Positions grouped by duration, longest first, so that no batch exceeds `batch_seconds`, padding included.
+    """Group positions by duration, longest first, into batches of at most `batch_seconds`, padding included.
 
-    An utterance longer than that is a batch of its own.
+    A longer utterance is a batch of its own.
     """
     batches: list[list[int]] = []
     for index in sorted(range(len(durations)), key=lambda index: -durations[index]):
@@ -38,7 +38,7 @@ def plan_in_order(durations: Sequence[float], batch_seconds: float) -> list[list
 
 
 def _padded(seconds: float) -> float:
-    # One frame more than the samples fill: frames are centred, so the last one begins where the sound ends.
+    # One frame more than the samples fill: frames are centred, so the last one is centred on the end of the sound.
     return _on_grid(seconds + 0.01)
 
 

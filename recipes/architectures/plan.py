@@ -1,4 +1,4 @@
-"""How much the study does, and the recipe of each of its runs: the same data, steps and parameters for every family."""
+"""The size of the study and the recipe of each run: the same data, steps and parameters for every family."""
 
 import dataclasses
 import random
@@ -8,12 +8,13 @@ from pathlib import Path
 from asr.config import Recipe
 from asr.data.manifest import Utterance, read_manifests, total_hours, write_manifest
 from asr.errors import ConfigError
+from asr.model.config import ModelConfig
 from asr.text.tokenizer import normalize, train_tokenizer
 
-#: In the order of the report: from no memory, by one that fades, to those that hear everything at once.
+#: In the report's order: from no context through recurrence to the whole utterance at once.
 FAMILIES = ("none", "rnn", "gru", "lstm", "bilstm", "cnn", "transformer")
 
-#: Layers for each of the recipe's. Residual layers are meant to be stacked: more of them, and narrower ones.
+#: Layers per layer of the recipe: residual layers work best as many narrow ones.
 DEPTH = {"none": 2, "cnn": 2, "transformer": 2}
 
 
@@ -21,31 +22,31 @@ DEPTH = {"none": 2, "cnn": 2, "transformer": 2}
 class Plan:
     """The size of the study."""
 
-    #: Of the recipe's epochs.
+    #: Share of the recipe's epochs.
     epoch_share: float = 1.0
-    #: Of the recipe's learning rate, tried with all the speech; each family goes on with the one of lowest dev WER.
+    #: Shares of the recipe's learning rate to try on all the speech; each family keeps the one with the lowest dev WER.
     rate_shares: tuple[float, ...] = (1.0, 0.3)
-    #: Of speech, in the smaller training sets.
+    #: Minutes of speech in the smaller training sets.
     minutes: tuple[float, ...] = (10.0, 30.0)
-    #: Of the parameters, in the small models; 0 trains none.
+    #: Share of the parameters in the small models; 0 trains none.
     small_share: float = 0.25
-    #: Of the utterances that are timed.
+    #: Seconds of the utterances that are timed.
     seconds: tuple[float, ...] = (2.0, 6.0, 20.0, 60.0, 200.0, 600.0)
-    #: Times that each is timed; the fastest counts.
+    #: Timings of each utterance; the fastest counts.
     rounds: int = 3
-    #: Test recordings heard as one.
+    #: Numbers of test recordings joined into one.
     joins: tuple[int, ...] = (1, 2, 4, 8)
-    #: Seconds on each side of an output over which gradients are followed.
+    #: Seconds before and after an output over which gradients are measured.
     reach_seconds: float = 6.0
-    #: Recordings of twice that, over which they are averaged.
+    #: Clips of twice that length that the gradients are averaged over.
     reach_clips: int = 16
     #: Seconds of look-ahead.
     looks: tuple[float, ...] = (0.0, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
-    #: Test utterances heard bit by bit.
+    #: Test utterances recognised incrementally.
     partial_utterances: int = 100
     #: Learning rate of plain gradient descent at which gradients explode.
     high_rate: float = 1.0
-    #: At that rate.
+    #: Steps at that rate.
     steps: int = 150
 
 
@@ -69,20 +70,20 @@ class Run:
     """One training run."""
 
     family: str
-    minutes: float | None = None  # of speech to learn from; None: all there is
+    minutes: float | None = None  # of training speech; None: all of it
     small: bool = False
     rate_share: float = 1.0
 
     @property
     def name(self) -> str:
-        """A folder's name; that of the recipe's own family is the one the recipe itself trains into."""
+        """Name of the run's folder."""
         minutes = f"{self.minutes:g}min" if self.minutes else ""
         rate = f"rate{self.rate_share:g}" if self.rate_share != 1 else ""
         return "-".join(filter(None, [self.family, minutes, "small" if self.small else "", rate]))
 
 
 class Recipes:
-    """The recipe of each run, made out of the one of the default family."""
+    """The recipe of each run, derived from that of the default family."""
 
     def __init__(self, base: Recipe, plan: Plan, output: Path):
         from asr.model.acoustic_model import AcousticModel
@@ -92,7 +93,7 @@ class Recipes:
         self.hours = total_hours(self.utterances)
         if 60 * self.hours <= max(plan.minutes):
             raise ConfigError(
-                f"{base.data.train[0]}: {60 * self.hours:.0f} min of speech to learn from; "
+                f"{base.data.train[0]}: {60 * self.hours:.0f} min of training speech; "
                 f"the study compares it with {max(plan.minutes):g} min and needs more"
             )
         texts = [normalize(utterance.text, base.text) for utterance in self.utterances]
@@ -102,16 +103,14 @@ class Recipes:
         self.parameters = AcousticModel(base.model, base.features.mels, self.tokens).parameter_count()
 
     def recipe(self, run: Run) -> Recipe:
-        """As many steps as every other run, whatever the amount of speech."""
-        from asr.model.acoustic_model import match_width
-
+        """A run's recipe, with the same number of steps whatever the amount of speech."""
         layers = DEPTH.get(run.family, 1) * self.base.model.layers
         model = dataclasses.replace(self.base.model, encoder=run.family, layers=layers)
         parameters = round(self.parameters * (self.plan.small_share if run.small else 1.0))
         model = match_width(model, self.base.features.mels, self.tokens, parameters)
         passes = 60 * self.hours / run.minutes if run.minutes else 1.0
         epochs = round(self.epochs * passes)
-        # Never stopped early, and on the processor, so that runs are alike and times comparable.
+        # No early stopping, and on the CPU, so that runs and times are comparable.
         settings = {"epochs": epochs, "patience": epochs, "device": "cpu", "cache": self.output / "features"}
         settings["learning_rate"] = run.rate_share * self.base.training.learning_rate
         training = dataclasses.replace(self.base.training, **settings)
@@ -121,7 +120,7 @@ class Recipes:
         return dataclasses.replace(self.base, output=output, model=model, data=data, training=training)
 
     def _subset(self, minutes: float) -> Path:
-        """A manifest of random utterances that fill so many minutes; smaller sets lie within larger ones."""
+        """A manifest of random utterances of so many minutes in total; smaller sets are subsets of larger ones."""
         path = self.output / "data" / f"train-{minutes:g}min.jsonl"
         if not path.exists():
             write_manifest(path, choose(self.utterances, minutes))
@@ -129,7 +128,7 @@ class Recipes:
 
 
 def choose(utterances: list[Utterance], minutes: float) -> list[Utterance]:
-    """Random utterances until they last so many minutes, all if they never do; the same ones each time."""
+    """Random utterances, always the same, of so many minutes in total, or all if there are fewer."""
     shuffled = sorted(utterances, key=lambda utterance: utterance.id)
     random.Random(0).shuffle(shuffled)
     chosen, seconds = [], 0.0
@@ -139,3 +138,23 @@ def choose(utterances: list[Utterance], minutes: float) -> list[Utterance]:
         chosen.append(utterance)
         seconds += utterance.duration
     return chosen
+
+
+def match_width(config: ModelConfig, mels: int, tokens: int, parameters: int) -> ModelConfig:
+    """The config with the width whose model comes nearest to this number of parameters."""
+    import torch
+
+    from asr.model.acoustic_model import AcousticModel
+
+    def excess(width: int) -> int:
+        with torch.device("meta"):  # tensors without contents
+            return AcousticModel(dataclasses.replace(config, width=width), mels, tokens).parameter_count() - parameters
+
+    above = 1
+    while excess(above) < 0:
+        above *= 2
+    below = above // 2 or 1
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if excess(middle) < 0 else (below, middle)
+    return dataclasses.replace(config, width=min(below, above, key=lambda width: abs(excess(width))))

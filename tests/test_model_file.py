@@ -1,0 +1,98 @@
+"""The model file: what goes in comes out, and anything else is refused."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from asr.errors import ModelFileError
+from asr.model.acoustic_model import load_network
+from asr.model.model_file import convert_to_float16, load_model, save_model
+
+
+def test_model_file_holds_everything(model_path):
+    file = load_model(model_path)
+    assert file.tokenizer.decode(file.tokenizer.encode("bad cafe".replace("e", "d"))) == "bad cafd"
+    assert (file.features.mels, file.architecture.width, file.text.normalizer) == (20, 16, "basic")
+    assert file.frame_seconds == 0.04
+
+
+def test_no_pickle_in_the_file(model_path):
+    header_length = int.from_bytes(model_path.read_bytes()[:8], "little")
+    assert json.loads(model_path.read_bytes()[8 : 8 + header_length])["__metadata__"]["asr"]
+
+
+def test_float16_is_half_the_size_and_the_same_model_to_three_digits(model_path, tmp_path):
+    small = tmp_path / "small.safetensors"
+    convert_to_float16(model_path, small)
+    before, after = load_model(model_path), load_model(small)
+    weights = sum(array.nbytes for array in before.weights.values())
+    assert small.stat().st_size == pytest.approx(model_path.stat().st_size - weights / 2, rel=0.02)
+    assert (after.tokenizer.pieces, after.architecture) == (before.tokenizer.pieces, before.architecture)
+    for name, array in after.weights.items():
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, before.weights[name], rtol=1e-3, atol=1e-6)
+
+
+def test_weights_outside_the_range_of_float16_are_refused(model_path, tmp_path):
+    file, large = load_model(model_path), tmp_path / "large.safetensors"
+    file.weights["head.bias"][0] = 1e6
+    save_model(large, file)
+    with pytest.raises(ModelFileError, match=r"large\.safetensors: has weights above 65504"):
+        convert_to_float16(large, tmp_path / "small.safetensors")
+    assert not (tmp_path / "small.safetensors").exists()
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, 5000, -1])
+def test_cut_short(model_path, tmp_path, keep):
+    broken = tmp_path / "cut.safetensors"
+    broken.write_bytes(model_path.read_bytes()[:keep])
+    with pytest.raises(ModelFileError, match=r"cut\.safetensors: cut short"):
+        load_model(broken)
+
+
+def test_missing_and_other_kinds(tmp_path):
+    with pytest.raises(ModelFileError, match="no such model file"):
+        load_model(tmp_path / "none.safetensors")
+    text = tmp_path / "text.safetensors"
+    text.write_text("these are words, not weights")
+    with pytest.raises(ModelFileError, match="not a model file"):
+        load_model(text)
+    other = tmp_path / "other.safetensors"
+    safetensors.torch.save_file({"x": torch.zeros(1)}, other)
+    with pytest.raises(ModelFileError, match="a safetensors file, but not a model file of this program"):
+        load_model(other)
+
+
+def test_newer_format(model_path, tmp_path):
+    with safetensors.safe_open(model_path, framework="pt") as file:
+        metadata = json.loads(file.metadata()["asr"]) | {"format_version": 99}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    newer = tmp_path / "newer.safetensors"
+    safetensors.torch.save_file(tensors, newer, {"asr": json.dumps(metadata)})
+    with pytest.raises(ModelFileError, match=r"format version 99 is newer .*; upgrade asr"):
+        load_model(newer)
+
+
+def test_weights_that_do_not_fit_the_config(model_path, tmp_path):
+    with safetensors.safe_open(model_path, framework="pt") as file:
+        metadata, tensors = file.metadata(), {"head.bias": file.get_tensor("head.bias")}
+    wrong = tmp_path / "wrong.safetensors"
+    safetensors.torch.save_file(tensors, wrong, metadata)
+    with pytest.raises(ModelFileError, match=r"wrong\.safetensors: damaged, or not made by this program"):
+        load_network(load_model(wrong))
+
+
+@pytest.mark.parametrize("priors", [(0.5, 0.5), (0.1,) * 9 + (0.0,), (0.1,) * 9 + (math.nan,)])
+def test_priors_that_cannot_be_are_damage(model_path, tmp_path, priors):
+    good, wrong = tmp_path / "good.safetensors", tmp_path / "wrong.safetensors"
+    file = load_model(model_path)
+    save_model(good, dataclasses.replace(file, priors=(0.1,) * 10))
+    assert load_model(good).priors == (0.1,) * 10
+    save_model(wrong, dataclasses.replace(file, priors=priors))
+    with pytest.raises(ModelFileError, match=r"wrong\.safetensors: damaged, .*priors"):
+        load_model(wrong)
