@@ -14,7 +14,7 @@ from test_report import Page
 
 from asr.audio.augment import Changes, WaveformAugmenter, draw_changes
 from asr.audio.config import AugmentConfig
-from asr.audio.effects import CODECS, add_noise
+from asr.audio.effects import TELEPHONE_CODECS, add_noise
 from asr.config import load_recipe
 from asr.errors import AudioError, ConfigError
 
@@ -26,7 +26,13 @@ EVERYTHING = AugmentConfig(
     band_limit_share=0.5,
     telephone_share=0.5,
     gain_decibels=20.0,
+    clipping_share=0.3,
+    quiet_share=0.3,
+    mp3_share=0.3,
+    opus_share=0.3,
+    gap_share=0.3,
 )
+PAIRS = [name for name, value in vars(AugmentConfig()).items() if isinstance(value, tuple) and name != "speeds"]
 
 
 def tone(hertz: float, seconds: float = 1.0, amplitude: float = 0.5) -> np.ndarray:
@@ -152,7 +158,7 @@ def test_a_band_limit_takes_what_is_above_it_and_nothing_else():
     np.testing.assert_allclose(change(tone(1000), band_limit_hertz=3000.0)[800:-800], tone(1000)[800:-800], atol=1e-3)
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("codec", TELEPHONE_CODECS)
 def test_the_telephone_leaves_its_band_in_time(codec):
     speech = white(2.0)
     heard = change(speech, telephone=codec)
@@ -164,6 +170,75 @@ def test_the_telephone_leaves_its_band_in_time(codec):
     clean = change(tone(1000), telephone=codec)
     error = clean[800:-800] - tone(1000)[800:-800]
     assert decibels(np.mean(tone(1000) ** 2)) - decibels(np.mean(error**2)) > 12, "in step with the original"
+
+
+@pytest.mark.parametrize(
+    ("codec", "kilobits"),
+    [(f"{codec}_kilobits", rate) for codec, rates in (("mp3", (16, 24, 64)), ("opus", (6, 12, 32))) for rate in rates],
+)
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_lossy_coding_changes_the_sound_but_not_its_time(codec, kilobits, rate):
+    random = np.random.default_rng(3)
+    # Syllables: bursts of harmonics of a low voice. Their envelope makes the delay unambiguous.
+    time = np.arange(2 * rate) / rate
+    envelope = np.repeat(random.random(20) > 0.5, rate // 10).astype(np.float32)
+    speech = 0.05 * envelope * sum(np.sin(2 * np.pi * 120 * k * time) for k in range(1, 16)).astype(np.float32)
+    coded = WaveformAugmenter(AugmentConfig(), rate)(speech, Changes(**{codec: kilobits}), random)
+    assert len(coded) == len(speech)
+    size = 4 * len(speech)
+    correlation = np.fft.irfft(np.fft.rfft(coded, size) * np.conj(np.fft.rfft(speech, size)))
+    lag = (int(correlation.argmax()) + size // 2) % size - size // 2
+    assert abs(lag) / rate < 0.002
+    distance = decibels(np.mean(speech**2)) - decibels(np.mean((coded - speech) ** 2))
+    assert 0 < distance < 40, "in phase with the original, and not identical"
+
+
+def test_a_lower_bit_rate_is_farther_from_the_original():
+    speech = white(2.0) + tone(440, 2.0)
+    for codec, rates in (("mp3_kilobits", (24.0, 48.0, 128.0)), ("opus_kilobits", (12.0, 32.0, 128.0))):
+        errors = [decibels(np.mean((change(speech, **{codec: rate}) - speech) ** 2)) for rate in rates]
+        assert errors == sorted(errors, reverse=True), codec
+
+
+@pytest.mark.parametrize("below", [3.0, 12.0])
+def test_clipping_cuts_the_peaks_and_nothing_else(below):
+    speech = white()
+    clipped = change(speech, clipping_decibels=below)
+    limit = np.abs(speech).max() * 10 ** (-below / 20)
+    assert np.abs(clipped).max() == pytest.approx(limit, rel=1e-5)
+    inside = np.abs(speech) < limit
+    np.testing.assert_allclose(clipped[inside], speech[inside], rtol=1e-5)
+    assert not change(np.zeros(100, np.float32), clipping_decibels=below).any()
+
+
+@pytest.mark.parametrize("below", [30.0, 60.0])
+def test_a_quiet_recording_has_few_levels(below):
+    quiet = change(white(), quiet_decibels=below)
+    assert -20 * np.log10(np.abs(quiet).max()) == pytest.approx(below, abs=0.2)
+    assert len(np.unique(quiet)) <= 2 * 32768 * 10 ** (-below / 20) + 1
+    assert not change(np.zeros(100, np.float32), quiet_decibels=below).any()
+
+
+def test_gaps_are_zeros_of_the_duration_asked_for():
+    speech = white(60.0) + 1.0  # never 0
+    cut = change(speech / 2, gap_seconds=0.05, gaps_per_second=0.5)
+    edges = np.diff(np.concatenate([[0], cut == 0, [0]]).astype(int))
+    lengths = np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)
+    assert 15 <= len(lengths) <= 45
+    assert np.median(lengths) == round(0.05 * RATE)
+    kept = cut != 0
+    np.testing.assert_array_equal(cut[kept], (speech / 2)[kept])
+    assert (change(white(0.5) + 1, gap_seconds=0.02, gaps_per_second=0.001) == 0).any(), "at least one"
+
+
+def test_newer_changes_leave_the_draws_of_older_recipes_as_they_were():
+    """Values drawn before MP3, Opus, clipping, quiet recordings and gaps were options."""
+    random = np.random.default_rng((7, 1, 2))
+    old = AugmentConfig(speeds=(0.9, 1.0, 1.1), noise_share=0.5, reverberation_share=0.5, gain_decibels=6.0)
+    drawn = draw_changes(old, random)
+    wanted = Changes(speed=1.1, noise_snr_decibels=22.3853097, noise_choice=0.8740668, gain_decibels=2.6063775)
+    assert dataclasses.asdict(drawn) == pytest.approx(dataclasses.asdict(wanted))
+    assert random.random() == pytest.approx(0.1237913, abs=1e-6), "the room's tail and the noise come from here"
 
 
 def test_gain():
@@ -191,9 +266,9 @@ def test_changes_are_as_frequent_and_as_large_as_asked():
     config = dataclasses.replace(EVERYTHING, noise_share=0.2, telephone_share=1.0)
     drawn = [draw_changes(config, np.random.default_rng(seed)) for seed in range(2000)]
     assert {changes.speed for changes in drawn} == {0.9, 1.0, 1.1}
-    assert {changes.telephone for changes in drawn} == set(CODECS)
+    assert {changes.telephone for changes in drawn} == set(TELEPHONE_CODECS)
     assert np.mean([changes.noise_snr_decibels is not None for changes in drawn]) == pytest.approx(0.2, abs=0.03)
-    for name in ("reverberation_seconds", "reverberation_decibels", "noise_snr_decibels", "band_limit_hertz"):
+    for name in PAIRS:
         lowest, highest = getattr(config, name)
         values = [getattr(changes, name) for changes in drawn if getattr(changes, name)]
         assert lowest <= min(values) < lowest + 0.1 * (highest - lowest)
@@ -221,16 +296,17 @@ def test_worker_processes_make_the_same_sound(tmp_path):
 
 
 def test_the_text_says_everything():
-    changes = Changes(1.1, 0.42, 6.0, 12.3, 0.5, -3.14, 4000.0, "A-law")
+    changes = Changes(1.1, 0.42, 6.0, 12.3, 0.5, -3.14, 8.0, 40.0, 4000.0, 24.0, 16.0, "A-law", 0.05, 1.0)
     assert WaveformAugmenter(AugmentConfig(), RATE).describe(changes) == (
-        "1.1 times as fast, room of 0.42 s, its tail 6 dB below, pink noise 12 dB below, gain -3.1 dB, "
-        "nothing above 4000 Hz, telephone (A-law)"
+        "speed 1.1, room of 0.42 s, its tail 6 dB below, pink noise 12 dB below, gain -3.1 dB, "
+        "clipped 8 dB below the peak, recorded 40 dB below full scale, nothing above 4000 Hz, MP3 at 24 kbit/s, "
+        "Opus at 16 kbit/s, telephone (A-law), gaps of 0.05 s"
     )
 
 
 def test_a_noise_folder_that_cannot_be_used_is_told_at_once(tmp_path):
     for folder in (tmp_path / "none", tmp_path):
-        with pytest.raises(ConfigError, match=f"augment.noise: {folder}: no "):
+        with pytest.raises(ConfigError, match=f"augment.noise: {folder}: "):
             WaveformAugmenter(AugmentConfig(noise=folder), RATE)
     soundfile.write(tmp_path / "good.wav", tone(440), RATE)
     soundfile.write(tmp_path / "cut.flac", white(), RATE)
@@ -262,7 +338,9 @@ def test_the_noise_folder_is_below_the_recipe(tmp_path):
         ({"speeds": "[3.0]"}, "2.0"),
         ({"speeds": "[]"}, "length >= 1"),
         ({"noise_share": 1.5}, "1.0"),
-        ({"noise_snr_decibels": "[20, 5]"}, "not 20 and then 5"),
+        ({"noise_snr_decibels": "[20, 5]"}, "not 20 5"),
+        ({"mp3_kilobits": "[8, 24]"}, "16.0"),
+        ({"opus_kilobits": "[24, 500]"}, "256.0"),
         ({"copies": 0}, "1"),
     ],
 )

@@ -9,84 +9,104 @@ import msgspec
 from asr.utils.config_io import NotNegative, NotNegativeReal, Positive, PositiveReal, Share, Size
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
-FrameSeconds = Annotated[float, msgspec.Meta(ge=0.001, le=0.2)]  # two samples at the lowest sample rate, and more
+FrameSeconds = Annotated[float, msgspec.Meta(ge=0.001, le=0.2)]  # two samples or more at the lowest sample rate
 Speed = Annotated[float, msgspec.Meta(ge=0.5, le=2)]
+Mp3Kilobits = Annotated[float, msgspec.Meta(ge=16, le=160)]  # what libsndfile can write at 16 kHz
+OpusKilobits = Annotated[float, msgspec.Meta(ge=6, le=256)]
 
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """Log-mel features: what the network hears."""
+    """Log-mel features, the input of the network."""
 
-    #: Hertz. Other recordings are resampled to it. 8000 for telephone speech.
+    #: Sample rate in hertz; other recordings are resampled to it. Use 8000 for telephone speech.
     sample_rate: Annotated[int, msgspec.Meta(ge=2000, le=192000)] = 16000
-    #: Mel bands.
+    #: Number of mel bands.
     mels: Size = 80
-    #: Seconds of the analysis window: long enough for pitch, short enough for plosives.
+    #: Length of the analysis window in seconds.
     window_seconds: FrameSeconds = 0.025
-    #: Seconds from one frame to the next.
+    #: Step from one frame to the next in seconds.
     hop_seconds: FrameSeconds = 0.010
-    #: Hertz. Lower edge of the lowest band; it leaves out hum and direct current.
+    #: Lower edge of the lowest band in hertz; excludes hum and DC.
     lowest_hertz: NotNegativeReal = 20.0
-    #: How each band is brought to zero mean and unit variance: over the whole utterance, or over what has been
-    #: heard so far (for input that is still arriving).
+    #: Scope of the mean and variance normalisation of each band: the whole utterance, or the past only (for live
+    #: input).
     normalization: Literal["utterance", "running", "none"] = "utterance"
 
     def __post_init__(self):
         if not self.lowest_hertz < self.sample_rate / 2:
-            raise ValueError(f"lowest_hertz: must be below half of the sample rate, so not {self.lowest_hertz:g}")
+            raise ValueError(f"lowest_hertz: must be below half the sample rate, not {self.lowest_hertz:g}")
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Changes to the training sound, so that other rooms, telephones and tempos are familiar, and to its features:
-    masks, so that no single cue is relied on (SpecAugment, Park et al. 2019), and other voices (vocal tract length
-    perturbation, Jaitly & Hinton 2013). `asr augment` lets a person hear and see what a recipe does."""
+    """Augmentation of training data. Sound: speed, rooms, noise, microphones, codecs, gaps. Features: masks
+    (SpecAugment, Park et al. 2019) and vocal tract length perturbation (Jaitly & Hinton 2013). `asr augment` previews
+    it."""
 
-    #: Versions of each utterance, each with sound changes of its own, made once and kept in the feature cache; epochs
-    #: take them by turns. More variety costs disk, not time.
+    #: Versions of each utterance, each with its own changes to the sound, computed once and cached; epochs cycle
+    #: through them. More variety costs disk space, not time.
     copies: Positive = 1
-    #: Times the original's speed, pitch included; one is drawn for each copy. 0.9 1.0 1.1 is the usual choice (Ko et
-    #: al. 2015). From 0.5 to 2.
+    #: Speed factors, 0.5 to 2, of which each copy gets one; pitch changes too. 0.9 1.0 1.1 is the usual choice (Ko et
+    #: al. 2015).
     speeds: Annotated[tuple[Speed, ...], msgspec.Meta(min_length=1)] = (1.0,)
-    #: Probability that a copy is heard in a room (simulated: the direct sound and a falling tail of noise).
+    #: Probability of a simulated room (the direct sound and a decaying tail of noise) per copy.
     reverberation_share: Probability = 0.0
-    #: Seconds, lowest and highest, in which the room's tail falls by 60 dB. 0.3 is a furnished room, 1 a bare hall.
+    #: Range in seconds of the room's decay by 60 dB: 0.3 is a furnished room, 1 a bare hall.
     reverberation_seconds: tuple[PositiveReal, PositiveReal] = (0.2, 0.8)
-    #: Decibels, lowest and highest, by which the direct sound is above the tail: 0 is across the room, 12 near the
-    #: mouth.
+    #: Range in decibels of the direct sound above the room's tail: 0 is across the room, 12 close to the mouth.
     reverberation_decibels: tuple[float, float] = (0.0, 12.0)
-    #: Probability that a copy has background noise.
+    #: Probability of background noise per copy.
     noise_share: Probability = 0.0
-    #: Decibels, lowest and highest, by which speech is above the noise (the signal-to-noise ratio). Below 5 people
-    #: have trouble too.
+    #: Range in decibels of the signal-to-noise ratio. Below 5, listeners struggle too.
     noise_snr_decibels: tuple[float, float] = (5.0, 25.0)
-    #: Folder of noise recordings, walked; short ones are repeated. Without it: generated noise, from white to brown.
+    #: Folder of noise recordings, searched recursively. Without it, noise is generated, from white to brown.
     noise: Path | None = None
-    #: Probability that a copy has lost its high frequencies, as from a cheap microphone or a low sample rate.
-    band_limit_share: Probability = 0.0
-    #: Hertz, lowest and highest, above which nothing is left.
-    band_limit_hertz: tuple[PositiveReal, PositiveReal] = (3000.0, 7000.0)
-    #: Probability that a copy comes over the telephone: 300 to 3400 Hz at 8000 Hz, through a codec (G.711 mu-law or
-    #: A-law, or GSM 6.10).
-    telephone_share: Probability = 0.0
-    #: Decibels. The level of each copy is changed by up to this, either way. Peaks stay within full scale.
+    #: Decibels by which the level of each copy may change, up or down. Peaks stay within full scale.
     gain_decibels: NotNegativeReal = 0.0
-    #: Largest stretch or squeeze of the mel axis, as a share of it: each utterance sounds like a smaller or larger
-    #: speaker. It helps with voices that were never heard.
+    #: Probability of clipping per copy, as by an overdriven microphone.
+    clipping_share: Probability = 0.0
+    #: Range in decibels by which peaks exceed the level at which they are clipped.
+    clipping_decibels: tuple[NotNegativeReal, NotNegativeReal] = (3.0, 15.0)
+    #: Probability of a far too quiet 16-bit recording per copy, whose rounding error becomes audible.
+    quiet_share: Probability = 0.0
+    #: Range in decibels of the peak of a quiet recording below full scale.
+    quiet_decibels: tuple[NotNegativeReal, NotNegativeReal] = (30.0, 60.0)
+    #: Probability of missing high frequencies per copy, as with cheap microphones or low sample rates.
+    band_limit_share: Probability = 0.0
+    #: Range in hertz of the limit above which nothing is left.
+    band_limit_hertz: tuple[PositiveReal, PositiveReal] = (3000.0, 7000.0)
+    #: Probability of MP3 coding at a low bit rate per copy.
+    mp3_share: Probability = 0.0
+    #: Range of the MP3 bit rate in kbit/s, within 16 to 160.
+    mp3_kilobits: tuple[Mp3Kilobits, Mp3Kilobits] = (24.0, 64.0)
+    #: Probability of Opus coding at a low bit rate per copy.
+    opus_share: Probability = 0.0
+    #: Range of the Opus bit rate in kbit/s, within 6 to 256.
+    opus_kilobits: tuple[OpusKilobits, OpusKilobits] = (12.0, 32.0)
+    #: Probability of a telephone line per copy: 300 to 3400 Hz at 8000 Hz, coded as G.711 (mu-law, A-law) or GSM 6.10.
+    telephone_share: Probability = 0.0
+    #: Probability of gaps of zeros per copy, as from lost packets.
+    gap_share: Probability = 0.0
+    #: Range in seconds of the duration of the gaps of a copy.
+    gap_seconds: tuple[PositiveReal, PositiveReal] = (0.02, 0.2)
+    #: Mean number of gaps per second in a copy that has any; there is at least one.
+    gaps_per_second: PositiveReal = 0.3
+    #: Largest relative stretch or squeeze of the mel axis: each utterance sounds like a smaller or larger speaker,
+    #: which helps with unseen voices.
     frequency_stretch: Share = 0.1
-    #: Masks along time for each utterance.
+    #: Masks along time per utterance.
     time_masks: NotNegative = 2
-    #: Seconds. The longest time mask.
+    #: Duration of the longest time mask in seconds.
     time_mask_seconds: NotNegativeReal = 0.4
-    #: Longest time mask as a share of the utterance, so that short utterances keep their words.
+    #: Longest time mask as a share of the utterance, which protects short utterances.
     time_mask_share: Share = 0.1
-    #: Masks along frequency for each utterance.
+    #: Masks along frequency per utterance.
     frequency_masks: NotNegative = 2
-    #: Mel bands. The widest frequency mask.
+    #: Width of the widest frequency mask in mel bands.
     frequency_mask_mels: NotNegative = 20
 
     def __post_init__(self):
-        for name in ("reverberation_seconds", "reverberation_decibels", "noise_snr_decibels", "band_limit_hertz"):
-            lowest, highest = getattr(self, name)
-            if lowest > highest:
-                raise ValueError(f"{name}: the lowest comes first, so not {lowest:g} and then {highest:g}")
+        for name, value in vars(self).items():
+            if isinstance(value, tuple) and name != "speeds" and value[0] > value[1]:
+                raise ValueError(f"{name}: give the lower value first, not {value[0]:g} {value[1]:g}")

@@ -1,4 +1,4 @@
-"""Random changes to features that training learns from."""
+"""SpecAugment (Park et al. 2019) and vocal tract length perturbation (Jaitly & Hinton 2013) of features."""
 
 import numpy as np
 
@@ -8,18 +8,17 @@ from asr.audio.config import AugmentConfig
 def augment_features(
     features: np.ndarray, config: AugmentConfig, hop_seconds: float, random: np.random.Generator
 ) -> np.ndarray:
-    """A changed copy of `features` `(frames, mels)`: the mel axis stretched, then masks set to 0, which is the mean.
+    """A changed copy of normalised `features` `(frames, mels)`: the mel axis stretched, then masks set to 0, the mean.
 
-    Every draw comes from `random`, so that an utterance's changes follow from (seed, epoch, utterance) and a resumed
-    run makes the same ones.
+    All randomness comes from `random`, seeded by (seed, epoch, utterance), so that a resumed run repeats it.
     """
     stretch = 1 + random.uniform(-config.frequency_stretch, config.frequency_stretch)
     return mask(stretch_frequency(features, stretch), config, hop_seconds, random)
 
 
 def stretch_frequency(features: np.ndarray, stretch: float) -> np.ndarray:
-    """A copy of `(frames, mels)` with what was heard in band k now in band k * stretch, by linear interpolation; the
-    highest band is repeated where there was none."""
+    """A copy of `(frames, mels)` with the content of band k moved to band k * stretch, by linear interpolation; the
+    highest band is repeated beyond the end."""
     mels = features.shape[1]
     source = np.minimum(np.arange(mels) / stretch, mels - 1)
     below = source.astype(np.intp)
@@ -29,7 +28,7 @@ def stretch_frequency(features: np.ndarray, stretch: float) -> np.ndarray:
 
 
 def mask(features: np.ndarray, config: AugmentConfig, hop_seconds: float, random: np.random.Generator) -> np.ndarray:
-    """`(frames, mels)` with random stretches of time and bands of frequency set to 0, in place."""
+    """Set random spans of time and bands of frequency of `(frames, mels)` to 0, in place."""
     frames, mels = features.shape
     longest = min(round(config.time_mask_seconds / hop_seconds), int(config.time_mask_share * frames))
     for _ in range(config.time_masks):
