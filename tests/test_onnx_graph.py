@@ -25,12 +25,10 @@ def make(encoder: str = "bilstm", phones: int = PHONES, **options) -> tuple[Acou
     return model, config
 
 
-def weights_of(model: AcousticModel) -> dict[str, np.ndarray]:
-    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-
-
-def run(config: ModelConfig, weights: dict[str, np.ndarray], features: np.ndarray, lengths: list[int]) -> np.ndarray:
-    graph = build_graph(config, MELS, weights).SerializeToString()
+def run(
+    config: ModelConfig, weights: dict[str, np.ndarray], features: np.ndarray, lengths: list[int], int8: bool = False
+) -> np.ndarray:
+    graph = build_graph(config, MELS, weights, int8).SerializeToString()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return session.run(None, {"features": features, "lengths": np.array(lengths, np.int64)})[0]
 
@@ -46,7 +44,7 @@ def test_the_graph_computes_what_pytorch_does(encoder, subsampling):
     features, lengths = noise(4, 61, MELS), [61, 1, 40, 59]
     with torch.inference_mode():
         expected, frames = model(torch.from_numpy(features), torch.tensor(lengths))
-    found = run(config, weights_of(model), features, lengths)
+    found = run(config, model.weights(), features, lengths)
     assert found.shape == tuple(expected.shape)
     for row, wanted, length in zip(found, expected.numpy(), frames.tolist(), strict=True):
         np.testing.assert_allclose(row[:length], wanted[:length], atol=1e-4)
@@ -56,9 +54,17 @@ def test_the_graph_computes_what_pytorch_does(encoder, subsampling):
 def test_padding_changes_nothing(encoder):
     model, config = make(encoder)
     features = noise(2, 40, MELS)
-    alone = run(config, weights_of(model), features[:1, :23], [23])
-    together = run(config, weights_of(model), features, [23, 40])
+    alone = run(config, model.weights(), features[:1, :23], [23])
+    together = run(config, model.weights(), features, [23, 40])
     np.testing.assert_allclose(together[0, : alone.shape[1]], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["lstm", "bilstm"])
+def test_int8_is_near_and_padding_changes_little(encoder):
+    model, config = make(encoder, width=32)
+    features = noise(2, 40, MELS)
+    exact, rounded = (run(config, model.weights(), features, [40, 23], int8) for int8 in (False, True))
+    assert 0 < np.abs(np.exp(exact) - np.exp(rounded))[0].max() < 0.05
 
 
 def test_no_phones_and_other_options():
@@ -67,13 +73,13 @@ def test_no_phones_and_other_options():
         features = noise(1, 30, MELS)
         with torch.inference_mode():
             expected = model(torch.from_numpy(features), torch.tensor([30]))[0].numpy()
-        np.testing.assert_allclose(run(config, weights_of(model), features, [30]), expected, atol=1e-4)
+        np.testing.assert_allclose(run(config, model.weights(), features, [30]), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("spoil", ["drop", "add", "shape"])
 def test_weights_that_do_not_fit_the_settings(spoil):
     model, config = make()
-    weights = weights_of(model)
+    weights = model.weights()
     name = "layers.1.forwards.weight_hh_l0"
     if spoil == "drop":
         del weights[name]

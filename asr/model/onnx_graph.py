@@ -17,6 +17,7 @@ from asr.model.config import HEADS, STRIDES, ModelConfig
 
 OPSET = 21
 IR_VERSION = 10
+MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
 EPSILON = 1e-5  # of layer normalisation, PyTorch's default
 
 Weights = Mapping[str, np.ndarray]
@@ -26,13 +27,16 @@ GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 CELLS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM", "bilstm": "LSTM"}
 
 
-def build_graph(config: ModelConfig, mels: int, weights: Weights) -> onnx.ModelProto:
+def build_graph(config: ModelConfig, mels: int, weights: Weights, int8: bool = False) -> onnx.ModelProto:
     """The graph of a model with these settings and weights, named as in its model file.
+
+    With `int8`, LSTMs multiply 8-bit weights, each row of a matrix with a scale of its own, by inputs that are rounded
+    to 8 bits as they come (dynamic quantisation).
 
     Raises `ModelFileError` for a weight that is missing or left over, or that has another shape than the settings ask
     for.
     """
-    graph = GraphBuilder(weights)
+    graph = GraphBuilder(weights, int8)
     x, lengths, size = _subsampling(graph, config, mels)
     inside = graph.inside(x, lengths)
     heads = []
@@ -54,8 +58,8 @@ def build_graph(config: ModelConfig, mels: int, weights: Weights) -> onnx.ModelP
 class GraphBuilder:
     """Nodes and initialisers of a graph under construction. Values are named; every method returns a name."""
 
-    def __init__(self, weights: Weights):
-        self._weights = weights
+    def __init__(self, weights: Weights, int8: bool):
+        self._weights, self.int8 = weights, int8
         self._unused = set(weights)
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
@@ -68,9 +72,10 @@ class GraphBuilder:
         return names[0]
 
     def constant(self, values: np.ndarray | Sequence[int] | float) -> str:
-        """A constant: float32 for real numbers, int64 for whole ones."""
+        """A constant: float32 for real numbers, int64 for whole ones, int8 as it is."""
         array = np.asarray(values)
-        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+        if array.dtype != np.int8:
+            array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
         name = f"constant_{len(self._initializers)}"
         self._initializers[name] = numpy_helper.from_array(array, name)
         return name
@@ -125,7 +130,11 @@ class GraphBuilder:
             helper.make_tensor_value_info("log_probabilities", TensorProto.FLOAT, ("batch", "output frames", "labels"))
         ]
         graph = helper.make_graph(self._nodes, "acoustic model", inputs, outputs, list(self._initializers.values()))
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        return helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)],
+            ir_version=IR_VERSION,
+        )
 
 
 def _subsampling(graph: GraphBuilder, config: ModelConfig, mels: int) -> tuple[str, str, int]:
@@ -183,19 +192,28 @@ def _recurrent(graph: GraphBuilder, config: ModelConfig, name: str, x: str, size
         )
         gates = [np.concatenate([np.split(array, len(order))[gate] for gate in order]) for array in arrays]
         parts.append((gates[0], gates[1], np.concatenate(gates[2:])))
-    inputs = [graph.constant(np.stack(arrays)) for arrays in zip(*parts, strict=True)]
-    attributes = {"linear_before_reset": 1} if kind == "GRU" else {}
-    y = graph.op(
-        kind,
-        graph.op("Transpose", x, perm=(1, 0, 2)),
-        *inputs,
-        graph.op("Cast", lengths, to=TensorProto.INT32),
-        hidden_size=width,
-        direction="bidirectional" if len(directions) > 1 else "forward",
-        **attributes,
-    )  # (frames, directions, batch, width)
+    *matrices, biases = (np.stack(arrays) for arrays in zip(*parts, strict=True))
+    frames_first = graph.op("Transpose", x, perm=(1, 0, 2))
+    lengths = graph.op("Cast", lengths, to=TensorProto.INT32)
+    options = {"hidden_size": width, "direction": "bidirectional" if len(directions) > 1 else "forward"}
+    bias = graph.constant(biases)
+    if graph.int8 and kind == "LSTM":
+        (w, *w_scale), (r, *r_scale) = (_int8(graph, matrix) for matrix in matrices)
+        inputs = (frames_first, w, r, bias, lengths, "", "", "", *w_scale, *r_scale)
+        y = graph.op("DynamicQuantizeLSTM", *inputs, domain=MICROSOFT, **options)
+    else:
+        options |= {"linear_before_reset": 1} if kind == "GRU" else {}
+        y = graph.op(kind, frames_first, *map(graph.constant, matrices), bias, lengths, **options)
+    # y: (frames, directions, batch, width)
     y = graph.op("Transpose", y, perm=(2, 0, 1, 3))
     return graph.op("Reshape", y, graph.constant([0, 0, len(directions) * width]))
+
+
+def _int8(graph: GraphBuilder, matrices: np.ndarray) -> tuple[str, str, str]:
+    """`(directions, rows, columns)` as int8 `(directions, columns, rows)`, the scales of the rows, and zero points."""
+    scales = np.maximum(np.abs(matrices).max(axis=2), 1e-8) / 127  # (directions, rows)
+    rounded = np.rint(matrices / scales[:, :, None]).astype(np.int8).transpose(0, 2, 1)
+    return graph.constant(rounded), graph.constant(scales), graph.constant(np.zeros(scales.shape, np.int8))
 
 
 def _residual(graph: GraphBuilder, config: ModelConfig, name: str, x: str, size: int, inside: str) -> str:
