@@ -5,13 +5,17 @@ import json
 import math
 
 import numpy as np
+import onnx
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asr.errors import ModelFileError
 from asr.model.acoustic_model import load_network
-from asr.model.model_file import convert_to_float16, load_model, save_model
+from asr.model.engine import OnnxEngine
+from asr.model.model_file import convert_to_float16, export, load_model, save_model
 
 
 def test_model_file_holds_everything(model_path):
@@ -96,3 +100,42 @@ def test_priors_that_cannot_be_are_damage(model_path, tmp_path, priors):
     save_model(wrong, dataclasses.replace(file, priors=priors))
     with pytest.raises(ModelFileError, match=r"wrong\.safetensors: damaged, .*priors"):
         load_model(wrong)
+
+
+def test_an_onnx_file_holds_everything(model_path, tmp_path):
+    exported = tmp_path / "model.onnx"
+    export(model_path, exported)
+    ours, theirs = load_model(exported), load_model(model_path)
+    for field in ("features", "text", "architecture", "phones", "priors", "training"):
+        assert getattr(ours, field) == getattr(theirs, field)
+    assert ours.tokenizer.pieces == theirs.tokenizer.pieces
+    onnx.checker.check_model(onnx.load(exported))
+    features = [np.random.default_rng(1).standard_normal((50, theirs.features.mels)).astype(np.float32)]
+    [found], [expected] = OnnxEngine(ours, "auto")(features), OnnxEngine(theirs, "float32")(features)
+    np.testing.assert_array_equal(found, expected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_damaged_onnx_file_is_refused(exported, data):
+    good = exported.read_bytes()
+    bad = exported.with_name("bad.onnx")
+    if data.draw(st.booleans(), "cut"):
+        bad.write_bytes(good[: data.draw(st.integers(0, len(good) - 1))])
+    else:
+        place = data.draw(st.integers(0, len(good) - 1))
+        bad.write_bytes(good[:place] + bytes([good[place] ^ data.draw(st.integers(1, 255))]) + good[place + 1 :])
+    with pytest.raises(ModelFileError, match=r"bad\.onnx: cut short, damaged, or not made by"):
+        load_model(bad)
+
+
+@pytest.fixture(scope="module")
+def exported(model_path, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    export(model_path, path)
+    return path
+
+
+def test_an_onnx_file_is_not_exported_again(exported, tmp_path):
+    with pytest.raises(ModelFileError, match=r"model\.onnx: is an ONNX file already"):
+        export(exported, tmp_path / "again.onnx")

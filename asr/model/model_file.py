@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors
@@ -21,6 +21,9 @@ from asr.text.config import TextConfig
 from asr.text.tokenizer import Tokenizer, load_tokenizer
 from asr.utils.config_io import from_values, to_values
 from asr.utils.files import write_atomically
+
+if TYPE_CHECKING:
+    import onnx
 
 FORMAT_VERSION = 1
 HEAD = ("head.weight", "head.bias")  # a row per token
@@ -41,6 +44,7 @@ class ModelFile:
     phones: tuple[str, ...] = ()  # names of the phones, the blank first, of a network with a phone layer
     priors: tuple[float, ...] = ()  # mean probability of each token, and of each phone, over all dev frames
     path: str = ""  # where it was read from, for messages
+    onnx: bytes | None = None  # the whole file, if it is an ONNX file, which has its weights inside the graph
 
     @property
     def frame_seconds(self) -> float:
@@ -52,6 +56,15 @@ class ModelFile:
         """Number of trained values."""
         return sum(array.size for array in self.weights.values())
 
+    def graph(self, precision: str) -> bytes:
+        """The network for ONNX Runtime, with 'float32' or 'int8' weights ('auto': int8). An ONNX file has what it has.
+
+        Raises `ModelFileError` when the weights do not fit the settings.
+        """
+        if self.onnx is not None:
+            return self.onnx
+        return _build(self, precision).SerializeToString()
+
     def of_tokens(self, emission: np.ndarray) -> np.ndarray:
         """The log-probabilities of the tokens, `(..., tokens)`, among those that the network outputs."""
         return emission[..., : len(self.tokenizer.pieces)]
@@ -59,7 +72,12 @@ class ModelFile:
 
 def save_model(path: str | os.PathLike, contents: ModelFile) -> None:
     """Write a model file."""
-    metadata = {
+    write_arrays(path, contents.weights, metadata_of(contents))
+
+
+def metadata_of(contents: ModelFile) -> dict[str, Any]:
+    """All but the weights, as plain values."""
+    return {
         "format_version": FORMAT_VERSION,
         "features": to_values(contents.features),
         "text": to_values(contents.text),
@@ -69,7 +87,25 @@ def save_model(path: str | os.PathLike, contents: ModelFile) -> None:
         "priors": contents.priors,
         "training": contents.training,
     }
-    write_arrays(path, contents.weights, metadata)
+
+
+def export(path: str | os.PathLike, output: str | os.PathLike, precision: str = "float32") -> None:
+    """Write a model file again as ONNX, with 'float32' or 'int8' weights. Raises `ModelFileError`."""
+    from asr.model.onnx_file import write_onnx
+
+    contents = load_model(path)
+    if contents.onnx is not None:
+        raise ModelFileError(f"{path}: is an ONNX file already; give the .safetensors that it was made from")
+    write_onnx(output, _build(contents, precision), metadata_of(contents))
+
+
+def _build(contents: ModelFile, precision: str) -> "onnx.ModelProto":
+    from asr.model.onnx_graph import build_graph
+
+    try:
+        return build_graph(contents.architecture, contents.features.mels, contents.weights, precision != "float32")
+    except ModelFileError as error:
+        raise damaged(contents.path, error) from error
 
 
 def convert_to_float16(path: str | os.PathLike, output: str | os.PathLike) -> None:
@@ -86,15 +122,28 @@ def convert_to_float16(path: str | os.PathLike, output: str | os.PathLike) -> No
 
 
 def load_model(path: str | os.PathLike) -> ModelFile:
-    """Read a model file, its weights as float32.
+    """Read a model file, its weights as float32: safetensors, or an ONNX file by its name.
 
     Raises `ModelFileError` naming the file when it is missing, cut short, of another kind or from a newer version.
     Whether the weights fit the settings shows when a network is made of them.
     """
+    if str(path).endswith(".onnx"):
+        from asr.model.onnx_file import read_onnx
+
+        data, metadata = read_onnx(path)
+        check_version(metadata["format_version"], path)
+        return replace(contents_of({}, metadata, path), onnx=data)
     arrays, metadata = read_arrays(path, "model file")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ModelFileError(f"{path}: damaged, it has weights that are NaN or infinite; copy it again")
+    return contents_of({name: array.astype(np.float32) for name, array in arrays.items()}, metadata, path)
+
+
+def contents_of(weights: Arrays, metadata: dict[str, Any], path: str | os.PathLike) -> ModelFile:
+    """The contents of a model file from what `metadata_of` gave; raises `ModelFileError` naming the file."""
     try:
         contents = ModelFile(
-            {name: array.astype(np.float32) for name, array in arrays.items()},
+            weights,
             from_values(FeatureConfig, metadata["features"], str(path)),
             from_values(TextConfig, metadata["text"], str(path)),
             from_values(ModelConfig, metadata["model"], str(path)),
@@ -109,8 +158,6 @@ def load_model(path: str | os.PathLike) -> ModelFile:
             raise ModelFileError(f"{len(contents.priors)} priors that cannot be those of its tokens and phones")
     except (KeyError, TypeError, ValueError, RuntimeError, AsrError) as error:
         raise damaged(path, error) from error
-    if not all(np.isfinite(array).all() for array in contents.weights.values()):
-        raise ModelFileError(f"{path}: damaged, it has weights that are NaN or infinite; copy it again")
     return contents
 
 
@@ -134,7 +181,7 @@ def read_arrays(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarra
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {})["asr"])
             json.dumps(metadata, ensure_ascii=False).encode()  # no lone surrogates, which nobody could print
-            version = int(metadata["format_version"])
+            metadata["format_version"] = int(metadata["format_version"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error
@@ -142,8 +189,13 @@ def read_arrays(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarra
         raise ModelFileError(f"{path}: cut short, damaged or not a {kind} ({error}); copy it again") from error
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ModelFileError(f"{path}: a safetensors file, but not a {kind} of this program") from error
+    check_version(metadata["format_version"], path)
+    return arrays, metadata
+
+
+def check_version(version: int, path: str | os.PathLike) -> None:
+    """Raise `ModelFileError` for a file that a newer version of this program wrote."""
     if version > FORMAT_VERSION:
         raise ModelFileError(
             f"{path}: format version {version} is newer than this program knows ({FORMAT_VERSION}); upgrade asr"
         )
-    return arrays, metadata
