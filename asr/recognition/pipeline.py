@@ -4,14 +4,12 @@ A thread reads windows and makes their features; the network takes them in batch
 they are from; other threads decode. What comes out is in the order of what went in.
 """
 
-import os
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from asr.audio.chunking import Window, cut_windows
 from asr.audio.io import AudioPieces
@@ -20,7 +18,8 @@ from asr.errors import AudioError
 from asr.model.padding import plan_in_order
 from asr.recognition.scorer import Scorer
 from asr.transcript import Transcript
-from asr.utils.prefetch import OrderedResults, prefetch
+from asr.utils.device import core_count
+from asr.utils.prefetch import OrderedResults, prefetch, prefetch_map
 
 POOL_BATCHES = 4  # batches' worth of windows that are sorted by length together
 LONGEST_SEGMENT = 300.0  # seconds that are decoded together at most, when there is no pause
@@ -71,7 +70,7 @@ def recognize(
     """
 
     found: list[tuple[int, Decoding]] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(core_count()) as pool:
         for segment, decoding in _decode_segments(
             scorer, decoder, _heard(scorer, sources, batch_seconds, advance), pool
         ):
@@ -129,8 +128,9 @@ def _heard(
 ) -> Iterator[Part]:
     """Windows with their log-probabilities."""
     # Whole pools are prefetched: reading must go on while the network is at work on one.
-    for pool in prefetch(_pools(scorer, sources, POOL_BATCHES * batch_seconds), 1):
-        yield from _hear(scorer, pool, batch_seconds, advance)
+    with ThreadPoolExecutor(scorer.parallel_calls) as threads:
+        for pool in prefetch(_pools(scorer, sources, POOL_BATCHES * batch_seconds), 1):
+            yield from _score(scorer, pool, batch_seconds, threads, advance)
 
 
 def _pools(scorer: Scorer, sources: Iterable[Source], most_seconds: float) -> Iterator[list[Part]]:
@@ -147,8 +147,6 @@ def _pools(scorer: Scorer, sources: Iterable[Source], most_seconds: float) -> It
 
 def _parts(scorer: Scorer, sources: Iterable[Source]) -> Iterator[Part]:
     """Windows with their features; a recording that cannot be read ends with an empty one."""
-    # This runs in a thread of its own, where threads below it would contend with the network's.
-    torch.set_num_threads(1)
     for key, open_recording in sources:
         samples, last = 0, None
         try:
@@ -167,13 +165,19 @@ def _parts(scorer: Scorer, sources: Iterable[Source]) -> Iterator[Part]:
             yield Part(key, scorer.log_mel(last.samples).numpy(), last, Ending(samples, notes))
 
 
-def _hear(scorer: Scorer, pool: list[Part], batch_seconds: float, advance: Callable[[float], None]) -> Iterator[Part]:
-    """The same parts with log-probabilities for features."""
+def _score(
+    scorer: Scorer, pool: list[Part], batch_seconds: float, threads: Executor, advance: Callable[[float], None]
+) -> Iterator[Part]:
+    """The same parts with log-probabilities in place of features. Batches are computed in parallel."""
     durations = [_seconds(scorer, part) for part in pool]
+    batches = plan_in_order(durations, min(batch_seconds, sum(durations) / scorer.parallel_calls))
+
+    def score(batch: list[int]) -> list[np.ndarray]:
+        return scorer.log_probabilities([pool[index].values for index in batch])
+
     emissions: dict[int, np.ndarray] = {}
-    for batch in plan_in_order(durations, batch_seconds):
-        heard = scorer.log_probabilities([pool[index].values for index in batch])
-        emissions |= zip(batch, heard, strict=True)
+    for batch, scored in zip(batches, prefetch_map(score, batches, threads, len(batches)), strict=True):
+        emissions |= zip(batch, scored, strict=True)
         advance(sum(durations[index] for index in batch))
     for index, part in enumerate(pool):
         yield replace(part, values=part.window.core(emissions[index]))

@@ -1,4 +1,7 @@
-"""Sound -> log-probabilities: a model file's features and network on a device."""
+"""Sound -> log-probabilities: a model file's features and network on a device.
+
+On a CPU each call computes in the calling thread alone; the pipeline runs several calls at once.
+"""
 
 from collections.abc import Sequence
 
@@ -11,11 +14,11 @@ from asr.model.acoustic_model import load_network
 from asr.model.model_file import ModelFile
 from asr.model.padding import pad
 from asr.transcript import Alternative, Transcript, Word
-from asr.utils.device import choose_device, choose_precision
+from asr.utils.device import choose_device, choose_precision, core_count, one_thread
 
 
 class Scorer:
-    """A model that scores recordings: what every recogniser, file by file or streaming, computes before decoding."""
+    """A model that scores recordings: what every recogniser, of files or streams, computes before decoding."""
 
     def __init__(self, file: ModelFile, device: str = "auto", precision: str = "float32"):
         self.file = file
@@ -34,9 +37,15 @@ class Scorer:
         """Samples from one output frame to the next."""
         return self._log_mel.hop * self.file.architecture.subsampling
 
+    @property
+    def parallel_calls(self) -> int:
+        """Calls of `log_probabilities` that are worth running at once: one per core, or one on a GPU."""
+        return core_count() if self.device.type == "cpu" else 1
+
     def log_mel(self, samples: np.ndarray) -> torch.Tensor:
-        """The features the model hears: `(samples,)` -> `(frames, mels)`."""
-        return self._log_mel(torch.as_tensor(samples, dtype=torch.float32))
+        """The model's features: `(samples,)` -> `(frames, mels)`."""
+        with one_thread():
+            return self._log_mel(torch.as_tensor(samples, dtype=torch.float32))
 
     def emissions(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Log-probabilities of several recordings at once: `(samples,)` each -> `(output frames, tokens + phones)`."""
@@ -44,9 +53,9 @@ class Scorer:
 
     @torch.inference_mode()
     def log_probabilities(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What the network says of several recordings at once: `(frames, mels)` each -> as `emissions`."""
+        """The network's output for several recordings at once: `(frames, mels)` each -> as `emissions`."""
         padded, lengths = pad(features, self.file.features.hop_seconds)
-        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with one_thread(), torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
             log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))
         rows = zip(log_probabilities.cpu().numpy(), lengths.tolist(), strict=True)
         return [row[:length] for row, length in rows]
