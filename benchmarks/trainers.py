@@ -4,13 +4,13 @@ All learn the same network, a convolution that makes one frame of four, a BiLSTM
 recordings and tokens. Each reads, augments and batches in its own way.
 """
 
+import contextlib
 import importlib.util
 import itertools
 import multiprocessing
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -78,7 +78,9 @@ class Asr:
         features.keep(folder.features, training.cache_gigabytes, tell)
         hours = corpora[0].hours * min(recipe.augment.copies, training.epochs)
         self.feature_cost = (time.process_time() - start) / (3600 * hours)
-        self.trainer = Trainer(recipe, folder, *corpora, Group())  # which finds the features
+        self.trainer = Trainer(recipe, folder, *corpora, Group())
+        self._running = contextlib.ExitStack()
+        self._running.enter_context(self.trainer.started())  # which finds the features
         self.parameters = self.trainer.model.parameter_count()
         self.reel = Reel(our_plan(recipe, features), corpora[0].durations)
 
@@ -90,7 +92,7 @@ class Asr:
         progress.batch = self.reel.start
         calls = itertools.count(1)
         # A stop is asked for before each step. It ends with a checkpoint, which counts: runs write them now and then.
-        with suppress(Interrupted):
+        with contextlib.suppress(Interrupted):
             self.trainer.run(lambda: next(calls) == len(batches))
         return audio_seconds, progress.loss_sum / progress.token_count
 

@@ -123,10 +123,10 @@ def test_a_killed_process_ends_the_run_with_a_message_and_the_run_can_go_on(corp
     os.kill(children(process.pid)[-1], signal.SIGKILL)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "another process of this run has ended; the same command goes on from the last checkpoint" in stderr
+    assert "another process of this run has ended; rerun the same command to resume from the last checkpoint" in stderr
     assert not (folder / "model.safetensors").exists()
     going = subprocess.Popen([sys.executable, "-m", "asr", "train", str(recipe)], stderr=subprocess.PIPE, text=True)
-    line = next(line for line in going.stderr if "going on from step" in line)
+    line = next(line for line in going.stderr if "resuming at step" in line)
     next(line for line in going.stderr if line.startswith("epoch"))
     going.send_signal(signal.SIGINT)
     going.communicate(timeout=60)

@@ -15,7 +15,7 @@ import torch
 from tones import write_corpus
 
 from asr.config import Recipe, load_recipe
-from asr.data.manifest import Utterance, write_manifest
+from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError, TrainingError
 from asr.recognition.recognizer import Recognizer
 from asr.training.trainer import train
@@ -97,7 +97,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(corpus):
     assert not (folder / "model.safetensors").exists(), "killed too late to prove anything"
     finished = subprocess.run(command(recipe), capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    assert "going on from step" in finished.stderr
+    assert "resuming at step" in finished.stderr
     expected, actual = weights(whole), weights(folder)
     for name in expected:
         assert torch.equal(expected[name], actual[name]), name
@@ -117,7 +117,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(corpus):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "all saved; the same command goes on from there" in stderr.splitlines()[-1]
+    assert "state saved; rerun the same command to resume" in stderr.splitlines()[-1]
     assert "Traceback" not in stderr
 
 
@@ -141,15 +141,61 @@ def test_another_recipe_in_the_same_folder_is_refused(corpus):
     recipe = load_recipe(write_recipe(corpus, "changed", epochs=1))
     train(recipe)
     changed = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, width=25))
-    with pytest.raises(TrainingError, match=r"model\.width = 24, now it is 25.*another --output or delete"):
+    with pytest.raises(TrainingError, match=r"model\.width = 24, now it is 25.*another --output .*or delete"):
         train(changed)
 
 
-def test_finished_run_is_not_repeated(corpus):
+def test_finished_run_is_not_repeated(corpus, capsys):
     recipe = load_recipe(write_recipe(corpus, "finished", epochs=1))
     path = train(recipe)
     before = path.stat().st_mtime_ns
+    capsys.readouterr()
     assert train(recipe) == path and path.stat().st_mtime_ns == before
+    told = capsys.readouterr().err
+    assert "finished: this run is finished" in told and "--output" in told and told.count("\n") == 1
+
+
+@pytest.fixture
+def finished(corpus, tmp_path) -> Recipe:
+    """A finished run with manifests of its own."""
+    recipe = load_recipe(write_recipe(corpus, "of_old", epochs=1))
+    manifests = [
+        write_manifest(tmp_path / path.name, read_manifest(path)) for path in (*recipe.data.train, *recipe.data.dev)
+    ]
+    data = dataclasses.replace(recipe.data, train=manifests[:1], dev=manifests[1:])
+    recipe = dataclasses.replace(recipe, data=data, output=tmp_path / "run")
+    train(recipe)
+    return recipe
+
+
+def test_what_has_changed_since_a_run_finished_is_reported(finished):
+    manifest = finished.data.train[0]
+    utterances = read_manifest(manifest)
+    model = finished.output / "model.safetensors"
+    before = model.read_bytes()
+    write_manifest(manifest, [*utterances, dataclasses.replace(utterances[0], id="new")])
+    with pytest.raises(
+        TrainingError, match=r"finished .*data\.train has changed: .*60 utt.* 61 utt.*--output"
+    ) as error:
+        train(finished)
+    assert "data.dev" not in str(error.value) and f"--training.warm_start {model}" in str(error.value)
+    write_manifest(manifest, [dataclasses.replace(utterances[0], text="abc"), *utterances[1:]])
+    with pytest.raises(TrainingError, match=r"finished .*data\.train has changed"):
+        train(finished)
+    manifest.unlink()
+    finished.data.dev[0].write_text("")
+    wider = dataclasses.replace(finished, model=dataclasses.replace(finished.model, width=25))
+    with pytest.raises(
+        TrainingError, match=r"finished .*width = 24, now it is 25.*train\.jsonl: no such file.*dev"
+    ) as error:
+        train(wider)
+    assert model.read_bytes() == before
+
+
+def test_a_finished_run_whose_files_have_moved_has_not_changed(finished, tmp_path):
+    moved = write_manifest(tmp_path / "moved" / "train.jsonl", read_manifest(finished.data.train[0]))
+    data = dataclasses.replace(finished.data, train=(moved,))
+    assert train(dataclasses.replace(finished, data=data)).exists()
 
 
 def test_a_run_of_before_an_option_was_there_goes_on(corpus):
@@ -229,7 +275,7 @@ def test_a_loss_that_is_not_a_number_is_gone_around_once(corpus, monkeypatch, ca
     tried = spoil(monkeypatch, {4})
     path = train(load_recipe(write_recipe(corpus, "around", epochs=1)))
     told = capsys.readouterr().err
-    assert "warning: step 4: the loss is nan" in told and "going back to step 4, and on without this batch" in told
+    assert "warning: step 4: the loss is nan" in told and "restored step 4, skipping this batch" in told
     assert tried.count(4) == 1, "the batch is left out the second time"
     assert tried == list(range(len(tried)))
     batch, folder = safetensors.torch.load_file(path.parent / "bad-batch.safetensors"), path.parent
@@ -254,7 +300,7 @@ def test_utterances_too_fast_for_their_tokens_are_counted_and_not_learned_from(c
     records = [json.loads(line) for line in (path.parent / "metrics.jsonl").read_text().splitlines()]
     short = next(record["too_short"] for record in records if record["kind"] == "epoch")
     assert 0 < short < 60
-    assert f"left out: {short} utterances with too few frames for their tokens" in capsys.readouterr().err
+    assert f"skipped: {short} utterances with too few frames for their tokens" in capsys.readouterr().err
 
 
 def test_a_model_to_begin_with_gives_its_weights_and_its_tokens(corpus, capsys):
@@ -266,7 +312,7 @@ def test_a_model_to_begin_with_gives_its_weights_and_its_tokens(corpus, capsys):
         training=dataclasses.replace(recipe.training, warm_start=first, learning_rate=1e-12),
     )
     ours, theirs = Recognizer.load(train(second)).file, Recognizer.load(first).file
-    assert "beginning with" in capsys.readouterr().err
+    assert "starting from" in capsys.readouterr().err
     for piece in "abc":
         rows = [file.weights["head.weight"][file.tokenizer.pieces.index(piece)] for file in (ours, theirs)]
         np.testing.assert_allclose(*rows, rtol=1e-6)

@@ -44,9 +44,14 @@ class Corpus:
         return any(utterance.synthetic for utterance in self.utterances)
 
     def digest(self) -> str:
-        """A short name for exactly this data in this order."""
-        lines = (f"{u.id}\t{u.duration}\t{text}" for u, text in zip(self.utterances, self.texts, strict=True))
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        """16 hexadecimal digits that identify this data in this order."""
+        return data_digest(self.utterances, self.texts)
+
+
+def data_digest(utterances: Sequence[Utterance], texts: Sequence[str]) -> str:
+    """16 hexadecimal digits that identify utterances and their normalised texts, wherever the recordings are."""
+    lines = (f"{u.id}\t{u.duration}\t{text}" for u, text in zip(utterances, texts, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def load_corpora(recipe: Recipe) -> tuple[Corpus, Corpus, Tokenizer]:

@@ -1,1 +1,1 @@
-"""The training loop, its checkpoints and its logs."""
+"""The training loop, checkpoints and logs."""

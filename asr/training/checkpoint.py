@@ -26,14 +26,14 @@ def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
 
 
 def save_batch(path: str | os.PathLike, tensors: dict[str, Tensor], names: list[str]) -> None:
-    """Write the tensors of a batch for inspection, with the names of its utterances."""
+    """Write a batch's tensors for inspection, with the names of its utterances."""
     write_tensors(path, tensors, {"format_version": FORMAT_VERSION, "utterances": names})
 
 
 def warm_start(model: AcousticModel, tokenizer: Tokenizer, path: str | os.PathLike) -> str:
-    """Give `model` the weights of a model file where name and shape agree, the output layer's by token.
+    """Copy the weights of a model file into `model` where name and shape agree, those of the output layer by token.
 
-    Returns what was taken, for people. Raises `ModelFileError` when nothing can be.
+    Returns a line that says how much was copied. Raises `ModelFileError` when nothing can be.
     """
     file = load_model(path)
     theirs, ours = {name: torch.from_numpy(array) for name, array in file.weights.items()}, model.state_dict()
@@ -52,10 +52,10 @@ def warm_start(model: AcousticModel, tokenizer: Tokenizer, path: str | os.PathLi
             for to, source in rows:
                 taken[name][to] = theirs[name][source]
     if not set(taken) - set(HEAD):
-        raise ModelFileError(f"{path}: no layer has the shape that this recipe's model section asks for")
+        raise ModelFileError(f"{path}: no layer has the shape that the recipe's [model] section requires")
     model.load_state_dict(ours | taken)
     values, total = sum(tensor.numel() for tensor in taken.values()), model.parameter_count()
-    return f"beginning with {path}: {values / total:.0%} of the weights, {len(rows)} of {len(tokenizer.pieces)} tokens"
+    return f"starting from {path}: {values / total:.0%} of the weights, {len(rows)} of {len(tokenizer.pieces)} tokens"
 
 
 def save_state(
@@ -65,8 +65,8 @@ def save_state(
     average: dict[str, Tensor],
     progress: dict[str, Any],
 ) -> None:
-    """Write all that an exact resumption needs: weights, their moving average if there is one, optimizer, and the
-    caller's progress."""
+    """Write everything that an exact resumption needs: weights, their moving average if there is one, optimizer state
+    and the caller's progress."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
     for index, moments in optimizer.state_dict()["state"].items():
@@ -77,7 +77,7 @@ def save_state(
 def load_state(
     path: str | os.PathLike, model: AcousticModel, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]
 ) -> dict[str, Any]:
-    """Put weights, their average and the optimizer back as `save_state` found them; returns the progress."""
+    """Restore weights, their average and the optimizer as `save_state` saved them; returns the progress."""
     tensors, metadata = read_tensors(path, "checkpoint")
     model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
     for name, tensor in average.items():
@@ -89,6 +89,11 @@ def load_state(
             state["state"].setdefault(int(index), {})[moment] = tensor
     optimizer.load_state_dict(state)
     return metadata["progress"]
+
+
+def read_progress(path: str | os.PathLike) -> dict[str, Any]:
+    """The progress that `save_state` saved."""
+    return read_tensors(path, "checkpoint")[1]["progress"]
 
 
 def write_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""training.html: how a run went, as curves, from its metrics.jsonl."""
+"""training.html: the curves of a run, drawn from its metrics.jsonl."""
 
 import io
 import json
@@ -11,22 +11,22 @@ from matplotlib.figure import Figure
 from asr.utils.files import write_atomically
 from asr.utils.html import render
 
-CURVES = (  # title, unit, kind of record, values drawn, whether on a logarithmic axis
-    ("Loss", "nats for each token", "epoch", ("loss",), False),
+CURVES = (  # title, unit, kind of record, values to draw, whether the axis is logarithmic
+    ("Loss", "nats per token", "epoch", ("loss",), False),
     ("Errors on dev", "percent", "epoch", ("dev_wer", "dev_cer"), False),
     ("Learning rate", "", "train", ("learning_rate",), False),
     ("Gradient norm before clipping", "", "train", ("gradient_norm",), True),
     ("Blank rate on dev", "percent of output frames", "epoch", ("blank_rate",), False),
-    ("Speed", "seconds of audio for each second", "epoch", ("audio_seconds_per_second",), False),
+    ("Speed", "seconds of audio per second", "epoch", ("audio_seconds_per_second",), False),
     ("Waiting for data", "percent of the time", "epoch", ("waiting_share",), False),
-    ("Memory", "gigabytes, the most so far", "train", ("peak_gigabytes",), False),
+    ("Memory", "gigabytes, peak so far", "train", ("peak_gigabytes",), False),
 )
 NAMES = {"dev_wer": "WER", "dev_cer": "CER"}
 COLOURS = ("#1f5fa8", "#d1791f")
 
 
 def write_curves(metrics: Path, page: Path) -> None:
-    """Read a run's metrics and write the page, which needs no network."""
+    """Read a run's metrics and write the page, which loads nothing from the network."""
     records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     epochs = [record for record in records if record["kind"] == "epoch"]
     pictures = [_draw(records, epochs, *curve) for curve in CURVES]
@@ -43,7 +43,7 @@ def _draw(
     names: Sequence[str],
     logarithmic: bool,
 ) -> str:
-    """One curve against steps, as SVG; the ends of epochs are marked if they are few enough to tell apart."""
+    """One curve over steps, as SVG; epoch boundaries are drawn where there are at most 60."""
     figure = Figure(figsize=(5, 2.6), layout="constrained")
     axes = figure.subplots()
     scale = 100 if unit.startswith("percent") else 1
@@ -78,4 +78,4 @@ def _summary(records: Sequence[dict[str, Any]], epochs: Sequence[dict[str, Any]]
     if final:
         parts.append(f"dev WER {final['dev_wer']:.2%}, CER {final['dev_cer']:.2%} at the end")
     parts.append(f"on {start.get('gpu') or start.get('processor')}")
-    return ", ".join(parts) + ". The curves are those of metrics.jsonl; vertical lines are ends of epochs."
+    return ", ".join(parts) + ". Data: metrics.jsonl. Vertical lines mark the ends of epochs."

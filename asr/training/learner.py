@@ -1,7 +1,7 @@
-"""How weights change: the loss, one update, the learning rate's course, and the moving average of the weights.
+"""One update of the weights: loss, optimizer, learning-rate schedule and the moving average of the weights.
 
-A batch comes in parts: one for each process of the run, or several if gradients are accumulated. The parts' gradients
-are summed, so that what is learned depends on the batch and not on how many computed it.
+A batch comes in parts: one per process of the run, or several if gradients are accumulated. The parts' gradients are
+summed, so that the result does not depend on the number of parts.
 """
 
 import contextlib
@@ -24,24 +24,24 @@ from asr.utils.distributed import Group
 
 @dataclass(frozen=True)
 class Part:
-    """What one process computes of a batch at a time."""
+    """The share of a batch that one process computes at a time."""
 
     batch: Batch
-    counts: bool = True  # whether it is learned from; a batch of fewer utterances than parts repeats one
+    counts: bool = True  # False for the repeats that fill up a batch of fewer utterances than parts
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one update of the weights was made from."""
+    """Figures of one update."""
 
     loss: float  # nats, summed over the batch
-    too_short: int  # utterances left out: fewer frames than CTC needs for their tokens
+    too_short: int  # skipped utterances: fewer frames than CTC needs for their tokens
     gradient_norm: float  # before clipping
-    stop: bool  # whether a process was asked to stop
+    stop: bool  # whether any process was asked to stop
 
 
 class NotFiniteError(Exception):
-    """The loss or the gradient of a batch is infinite or not a number."""
+    """The loss or the gradient of a batch is infinite or NaN."""
 
 
 class Learner:
@@ -57,14 +57,14 @@ class Learner:
         self._network: nn.Module = model
 
     def connect(self) -> None:
-        """Give all processes the first one's weights; from here on their gradients are summed."""
+        """Copy the first process's weights to all processes; from here on gradients are summed over them."""
         if self.group.size > 1:
             self._network = DistributedDataParallel(self.model)
 
     def step(self, parts: Sequence[Part], tokens: int, step: int, rate: float, stop: bool = False) -> StepResult:
-        """One update from a batch of so many tokens, the `step`-th, counted from 0.
+        """Update the weights from the parts of a batch with this number of tokens; steps are counted from 0.
 
-        Raises `NotFiniteError` before the weights are touched. `stop` is passed on to all processes.
+        Raises `NotFiniteError` before the weights change. `stop` is passed on to all processes.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -88,28 +88,28 @@ class Learner:
 
     @property
     def averaged_weights(self) -> dict[str, Tensor]:
-        """The moving average of the weights; empty without one. To be saved and put back."""
+        """The moving average of the weights, to be saved and restored; empty without one."""
         return self.average.weights if self.average else {}
 
     def measured(self) -> contextlib.AbstractContextManager:
-        """While this lasts, the model has the weights that are measured and kept."""
+        """A context in which the model has the weights to measure and keep: the average, if there is one."""
         return self.average.applied(self.model) if self.average else contextlib.nullcontext()
 
     def _loss(self, batch: Batch) -> tuple[Tensor, int]:
-        """CTC loss (Graves et al. 2006) in nats, summed over the batch, and how many utterances it leaves out because
-        they have fewer output frames than their tokens, or their phones, need."""
+        """CTC loss (Graves et al. 2006) in nats, summed over the batch, and the number of utterances skipped for having
+        fewer output frames than their tokens or phones need."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             features = batch.features.to(self.device, non_blocking=True)
             output, _ = self._network(features, batch.lengths.to(self.device, non_blocking=True))
         if self.device.type == "mps":
-            output = output.cpu()  # there is no CTC loss on Apple's GPUs
+            output = output.cpu()  # PyTorch has no CTC loss on Apple GPUs
         lengths = self.model.output_lengths(batch.lengths)
         fits = batch.frames_needed <= lengths
         short = int((~fits).sum())
         if short:
             output, lengths = output[fits.to(output.device)], lengths[fits]
         if short == len(fits):
-            return output.sum(), short  # zero, with gradients that are zero
+            return output.sum(), short  # of no elements: zero, with a graph for the backward pass
         tokens = self.model.head.out_features
         loss = _ctc(output[..., :tokens], lengths, batch.tokens, batch.token_lengths, fits)
         if self.model.phone_layer:
@@ -122,8 +122,8 @@ class Learner:
 
 
 def _ctc(output: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, fits: Tensor) -> Tensor:
-    """The CTC loss in nats, summed, of the utterances that fit into their frames; `output` and `lengths` are theirs,
-    the rest is of all."""
+    """The CTC loss in nats, summed over the utterances that fit their frames. `output` and `lengths` are those of these
+    utterances, the other arguments those of all."""
     if len(lengths) < len(fits):
         rows = zip(tokens.split(token_lengths.tolist()), fits.tolist(), strict=True)
         tokens, token_lengths = torch.cat([row for row, fit in rows if fit]), token_lengths[fits]
@@ -135,8 +135,7 @@ def _ctc(output: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor,
 
 @contextlib.contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Numbers too small for full precision count as zero: decaying optimizer moments run into them, and a CPU is many
-    times slower with them."""
+    """Treat denormal numbers as zero: decaying optimizer moments reach them, and they slow a CPU down many times."""
     torch.set_flush_denormal(True)
     try:
         yield
@@ -168,7 +167,7 @@ def learning_rate(config: TrainingConfig, step: int, total_steps: int) -> float:
 class WeightAverage:
     """Exponential moving average of a model's weights (Polyak & Juditsky 1992).
 
-    With decay d it remembers about the last 1 / (1 - d) steps; at first, when there were fewer, the later half of them.
+    Decay d averages about the last 1 / (1 - d) steps; early in training, about the later half of all steps.
     """
 
     def __init__(self, model: nn.Module, decay: float):
@@ -177,13 +176,13 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after a step, counted from 0."""
+        """Add the weights after a step, counted from 0."""
         decay = min(self._decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.weights.values()), list(model.state_dict().values()), 1 - decay)
 
     @contextlib.contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
-        """While this lasts, the model has the average as its weights."""
+        """A context in which the model's weights are the average."""
         own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         model.load_state_dict(self.weights)
         try:

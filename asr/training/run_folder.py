@@ -1,14 +1,14 @@
-"""The folder of a training run (`output` in the recipe), and where the run in it stands.
+"""The folder of a training run (`output` in the recipe) and the progress of the run in it.
 
 model.safetensors        the result, written at the end
-recipe.json              the recipe as it ran; a resumed run must have the same one
+recipe.json              the recipe of the run; it must be the same on resuming
 checkpoint.safetensors   the state to resume from
 epoch-NNN.safetensors    weights of the best epochs, to be averaged
-metrics.jsonl            a line every few steps and every epoch
+metrics.jsonl            a record every few steps and every epoch
 tensorboard/             the same for TensorBoard
 training.html            the same as curves, written at the end
-features/                the features, unless the recipe has another place; gone at the end
-bad-batch.safetensors    features and tokens of a batch whose loss was not a number
+features/                the features, unless the recipe names another folder; deleted at the end
+bad-batch.safetensors    features and tokens of a batch whose loss was NaN
 """
 
 import json
@@ -23,8 +23,7 @@ from asr.errors import TrainingError
 from asr.utils.config_io import to_values
 from asr.utils.files import write_atomically
 
-# Options that change where and how fast a run goes but not what comes out: they may differ when it is resumed. The
-# data may have moved too; that it is the same data is checked by its digest.
+# Options that do not affect the result and may differ on resuming. Data may have moved; its digest is compared instead.
 FREE_OPTIONS = (
     "output",
     "data.train",
@@ -40,22 +39,22 @@ FREE_OPTIONS = (
 
 @dataclass
 class Progress:
-    """Where a run stands; saved in every checkpoint."""
+    """How far a run has got; saved in every checkpoint."""
 
     epoch: int = 0
-    batch: int = 0  # batches of this epoch that have been learned from
+    batch: int = 0  # batches of this epoch that are done
     step: int = 0
     seconds: float = 0.0  # of work, over all resumptions
     loss_sum: float = 0.0  # of this epoch, in nats
     token_count: int = 0  # of this epoch
-    too_short: int = 0  # utterances of this epoch, without frames enough for their tokens
-    best: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), the best first
-    stale: int = 0  # epochs since the last better dev WER
-    left_out: tuple[int, int] | None = None  # (epoch, batch) whose loss was not a number
-    data_digest: str = ""
+    too_short: int = 0  # utterances of this epoch with too few frames for their tokens
+    best: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), best first
+    stale: int = 0  # epochs since dev WER last improved
+    left_out: tuple[int, int] | None = None  # (epoch, batch) whose loss was NaN
+    data_digest: str = ""  # of the training and the dev corpus, one after the other
 
     def begin_epoch(self, epoch: int) -> None:
-        """Nothing of this epoch is done yet."""
+        """Move to the start of this epoch."""
         self.epoch, self.batch = epoch, 0
         self.loss_sum, self.token_count, self.too_short = 0.0, 0, 0
 
@@ -73,7 +72,7 @@ class Progress:
 
 
 class RunFolder:
-    """The paths in a run's folder, and the rule that only the run that began it may go on in it."""
+    """The paths in a run's folder, and the rule that only the recipe that began a run may resume it."""
 
     def __init__(self, recipe: Recipe):
         self.path, self._recipe = recipe.output, recipe
@@ -85,7 +84,7 @@ class RunFolder:
         self.features = recipe.training.cache or self.path / "features"
 
     def weights(self, epoch: int) -> Path:
-        """Where an epoch's weights are, counted from 0."""
+        """The weights of an epoch, counted from 0."""
         return self.path / f"epoch-{epoch + 1:03d}.safetensors"
 
     def keep_only(self, epochs: list[int]) -> None:
@@ -94,34 +93,41 @@ class RunFolder:
             path.unlink()
 
     def drop_features(self) -> None:
-        """Delete the features, unless they are in a place of their own."""
+        """Delete the features, unless the recipe names a folder for them."""
         if not self._recipe.training.cache:
             shutil.rmtree(self.features, ignore_errors=True)
 
     def write_recipe(self) -> None:
-        """Make the folder this recipe's."""
+        """Record the recipe as that of this folder."""
         values = to_values(self._recipe)
         write_atomically(self.path / "recipe.json", json.dumps(values, indent=2, ensure_ascii=False))
 
     def check_recipe(self) -> None:
-        """Raises `TrainingError` when the folder is another recipe's, and anything has come of it."""
+        """Raises `TrainingError` when the folder holds a run of another recipe."""
+        changed = self.recipe_changes()
+        if changed:
+            more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+            raise TrainingError(
+                f"{self.path}: this run was begun with {changed[0]}{more}; "
+                "train into another --output or delete this folder"
+            )
+
+    def recipe_changes(self) -> list[str]:
+        """The options that differ from those of the run in this folder, as `KEY = OLD, now it is NEW`."""
         path = self.path / "recipe.json"
         if not path.exists() or not (self.checkpoint.exists() or self.model.exists()):
-            return
+            return []
         # Options that are newer than the run had their defaults in it.
         defaults, before, now = (
             dict(_flatten(values))
             for values in (to_values(Recipe()), json.loads(path.read_text()), to_values(self._recipe))
         )
         before = defaults | before
-        changed = [key for key in now if key not in FREE_OPTIONS and before[key] != now[key]]
-        if changed:
-            key = changed[0]
-            more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-            raise TrainingError(
-                f"{self.path}: this run was begun with {key} = {before[key]}, now it is {now[key]}{more}; "
-                "train into another --output or delete this folder"
-            )
+        return [
+            f"{key} = {before[key]}, now it is {now[key]}"
+            for key in now
+            if key not in FREE_OPTIONS and before[key] != now[key]
+        ]
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, total: float, audio: bool = False) -> Iterator[Callable[[float], None]]:
+def progress_bar(what: str, total: float, audio: bool = False, done: float = 0) -> Iterator[Callable[[float], None]]:
     """A progress bar on the terminal (stderr; none when that is a file): a context that gives `advance(amount)`.
 
-    `audio`: amounts are seconds of audio, and the bar has the speed, too.
+    `audio`: amounts are seconds of audio, and the bar has the speed, too. `done`: the amount done before.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -29,7 +29,7 @@ def progress_bar(what: str, total: float, audio: bool = False) -> Iterator[Calla
         disable=not sys.stderr.isatty(),
         redirect_stdout=sys.stdout.isatty(),  # else rich would take the results from their file to the terminal
     )
-    task = bar.add_task(what, total=total, speed="")
+    task = bar.add_task(what, completed=done, total=total, speed="")
     started = time.monotonic()
 
     def advance(amount: float) -> None:
