@@ -39,10 +39,18 @@ class Espeak:
 
         A symbol stands for one of espeak-ng's own phonemes, which may be two phones: `aɪɚ`, `ɔːɹ`.
         """
+        return _STRESS.sub("", self._translate(text, _IPA_SEPARATED)).split()
+
+    def ipa(self, text: str) -> str:
+        """`text` in the International Phonetic Alphabet as the voice in use speaks it, with stress; the symbols of one
+        phoneme are tied by `^`."""
+        return self._translate(text, _IPA_TIED)
+
+    def _translate(self, text: str, mode: int) -> str:
         rest, clauses = ctypes.c_char_p(text.encode()), []
         while rest:  # set to null after the last clause
-            clauses.append(self._library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA_SEPARATED).decode())
-        return _STRESS.sub("", " ".join(clauses)).split()
+            clauses.append(self._library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, mode).decode())
+        return " ".join(clauses)
 
     def say(self, text: str, voice: str, words_per_minute: int, pitch: int) -> np.ndarray:
         """Speak `text`: `(samples,)` float32 at `sample_rate`. `pitch` is 0 to 99, 50 being the voice's own."""
@@ -98,6 +106,7 @@ class _Event(ctypes.Structure):
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 _SYNCHRONOUS, _RATE, _PITCH, _UTF8, _LIST_ENDS, _WORD = 2, 1, 3, 1, 0, 1  # constants of speak_lib.h
 _IPA_SEPARATED = 0x02 | ord(" ") << 8
+_IPA_TIED = 0x82 | ord("^") << 8
 _STRESS = re.compile("[ˈˌ]")
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -11,9 +11,14 @@ from asr.utils.config_io import NotNegative, Positive, PositiveReal, Share
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """The embedded corpus: sentences spoken by espeak-ng, for trying the program, for its tests and to begin training
-    on, not for claims about human speech."""
+    """The embedded corpus: sentences spoken by a synthesiser, for trying the program, for its tests and to begin
+    training on, not for claims about human speech."""
 
+    #: Synthesiser. 'espeak': espeak-ng, formant synthesis, fast. 'kokoro': Kokoro-82M, neural synthesis with blends of
+    #: 28 voices, 1.7 times real time per core; needs the extra 'synthetic' and its parts in synthetic.kokoro.
+    engine: Literal["espeak", "kokoro"] = "espeak"
+    #: Folder with Kokoro's model.onnx, vocab.json and voices (`make -C recipes/english kokoro` fetches them).
+    kokoro: Path = Path("data/english/kokoro")
     #: Utterances to learn from.
     train: Positive = 3000
     #: Utterances to judge each epoch by, in voices that train does not have.

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from asr.utils.config_io import NotNegative, NotNegativeReal, Positive, PositiveReal, Share
 
@@ -33,6 +35,9 @@ class TrainingConfig:
     weight_decay: NotNegativeReal = 1e-2
     #: Share of the phones in the loss, the tokens having the rest; only with model.phone_layer.
     phone_weight: Share = 0.5
+    #: Share of CTC-CRF (sequence training against a phone trigram of the training transcripts, Xiang & Ou 2019) in the
+    #: phones' loss, CTC having the rest; only with model.phone_layer. 0.9 suits a model that CTC has trained.
+    crf_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     #: Largest gradient norm; longer gradients are scaled down to it. The norm before clipping is logged.
     clip_norm: PositiveReal = 5.0
     #: Decay of the moving average of the weights at each step, such as 0.999; the average is what is measured on dev

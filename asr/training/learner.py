@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from asr.data.batching import Batch
 from asr.model.acoustic_model import AcousticModel
+from asr.model.ctc_crf import competition, train_trigram
 from asr.model.ctc_loss import CtcLoss
 from asr.training.config import TrainingConfig
 from asr.utils.device import choose_device, choose_precision
@@ -47,8 +48,14 @@ class NotFiniteError(Exception):
 class Learner:
     """A model in training, with its optimizer."""
 
-    def __init__(self, model: AcousticModel, config: TrainingConfig, group: Group):
+    def __init__(
+        self, model: AcousticModel, config: TrainingConfig, group: Group, phones: Sequence[Sequence[int]] | None = None
+    ):
+        """`phones` are those of the training transcripts, for `crf_share`."""
         self.config, self.group = config, group
+        self._trigram = None
+        if config.crf_share and model.phone_layer and phones:
+            self._trigram = train_trigram(phones, model.phone_head.out_features)
         self.device = choose_device(config.device)
         self.dtype, self.reason = choose_precision(config.precision, self.device)
         self.model = model.to(self.device)
@@ -111,9 +118,15 @@ class Learner:
         if short == len(fits):
             return output.sum(), short  # of no elements: zero, with a graph for the backward pass
         tokens = self.model.head.out_features
-        loss = _ctc(output[..., :tokens], lengths, batch.tokens, batch.token_lengths, fits)
+        loss = _ctc(output[..., :tokens], lengths, *_fitting(batch.tokens, batch.token_lengths, fits))
         if self.model.phone_layer:
-            phones = _ctc(output[..., tokens:], lengths, batch.phones, batch.phone_lengths, fits)
+            references = _fitting(batch.phones, batch.phone_lengths, fits)
+            phones = _ctc(output[..., tokens:], lengths, *references)
+            if self._trigram is not None:
+                spoken = output[..., tokens:].cpu()
+                phones = phones + self.config.crf_share * competition(
+                    spoken, references[0], lengths, references[1], self._trigram
+                )
             loss = loss + self.config.phone_weight * (phones - loss)
         return loss, short
 
@@ -121,12 +134,16 @@ class Learner:
         return self._network.no_sync() if self.group.size > 1 else contextlib.nullcontext()
 
 
-def _ctc(output: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor, fits: Tensor) -> Tensor:
-    """The CTC loss in nats, summed over the utterances that fit their frames. `output` and `lengths` are those of these
-    utterances, the other arguments those of all."""
-    if len(lengths) < len(fits):
-        rows = zip(tokens.split(token_lengths.tolist()), fits.tolist(), strict=True)
-        tokens, token_lengths = torch.cat([row for row, fit in rows if fit]), token_lengths[fits]
+def _fitting(tokens: Tensor, token_lengths: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
+    """References end to end, and their lengths, of the utterances that fit into their frames."""
+    if fits.all():
+        return tokens, token_lengths
+    rows = zip(tokens.split(token_lengths.tolist()), fits.tolist(), strict=True)
+    return torch.cat([row for row, fit in rows if fit]), token_lengths[fits]
+
+
+def _ctc(output: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
+    """The CTC loss in nats, summed."""
     if output.device.type == "cpu":
         return CtcLoss.apply(output, tokens, lengths, token_lengths)
     tokens = tokens.to(output.device, non_blocking=True)

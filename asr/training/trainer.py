@@ -88,7 +88,7 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         phones = len(train_corpus.phone_pieces)
         self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces), phones)
-        self.learner = Learner(self.model, self.config, group)
+        self.learner = Learner(self.model, self.config, group, train_corpus.phones)
         self.progress = Progress(data_digest=train_corpus.digest() + dev_corpus.digest())
         self.log: RunLog | NoLog = NoLog()
         self.pace = Pace()

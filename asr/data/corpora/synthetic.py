@@ -1,13 +1,15 @@
 """The embedded corpus: connected digits, household commands or the lines of a text file, spoken by espeak-ng (formant
-synthesis, no recordings).
+synthesis) or Kokoro (neural synthesis), without recordings.
 
-For trying the program and testing it, and for many hours of reading to begin training on. A model of this speech alone
-knows nothing of human voices.
+For trying and testing the program, and for many hours of reading to begin training on. A model of espeak-ng's speech
+alone does badly on human voices.
 
 Every choice follows from the seed and the utterance's number; train, dev and test share no voice, nor voices of one
-family ("klatt" and "klatt2" are one).
+family ("klatt" and "klatt2" are one). Making the corpus can be interrupted: the same command keeps the blocks of
+recordings that are complete.
 """
 
+import dataclasses
 import io
 import re
 from collections import defaultdict
@@ -16,33 +18,25 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import soundfile
 
 from asr.audio.effects import coloured_noise, reverberate
-from asr.audio.espeak import Espeak
 from asr.audio.io import resample
 from asr.data.config import SyntheticConfig
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.sentences import SUFFIXES, choose_sentences
+from asr.data.corpora.synthetic_voices import ENGINES, Engine
 from asr.errors import ManifestError
 from asr.utils.files import make_folder, write_atomically
 from asr.utils.prefetch import prefetch_map
 
 SAMPLE_RATE = 16000  # hertz, of the files written
-BLOCK = 500  # utterances that one process speaks
 WRITERS = 8  # threads: each waits for the disk
-ACCENTS = (
-    "en-us",
-    "en-us-nyc",
-    "en",  # British
-    "en-gb-x-rp",
-    "en-gb-scotland",
-    "en-gb-x-gbclan",
-    "en-gb-x-gbcwmd",
-    "en-029",
-)
+SETTINGS = "recordings.json"  # what the recordings in a folder were made with
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 COMMANDS = (
@@ -61,7 +55,7 @@ SOURCES = {"digits": ("digits",), "commands": ("commands",), "digits+commands": 
 # As `soundfile.write` takes them, by the suffix of the file.
 ENCODINGS = {
     ".flac": {"format": "FLAC", "subtype": "PCM_16"},
-    # Quality 0.6: 25 MB for an hour, where FLAC needs 67. Opus at 13 MB changes the log-mel features more and takes ten
+    # Quality 0.6: 25 MB per hour, where FLAC needs 67. Opus at 13 MB changes the log-mel features more and takes ten
     # times as long to encode.
     ".ogg": {"format": "OGG", "subtype": "VORBIS", "compression_level": 0.4},
 }
@@ -69,18 +63,19 @@ ENCODINGS = {
 
 @dataclass(frozen=True)
 class Block:
-    """Utterances `numbers` of a subset, for a process that has not spoken yet."""
+    """Utterances `numbers` of a subset, which one process speaks."""
 
     source: str
     folder: Path
     config: SyntheticConfig
     subset: str
     numbers: range
-    lines: tuple[str, ...] = ()  # of a text file, one an utterance; none: sentences are made up
+    lines: tuple[str, ...] = ()  # of a text file, one per utterance; none: sentences are made up
+    keep: bool = False  # recordings that are there, if all of them are
 
     @property
     def suffix(self) -> str:
-        """Of the recordings: reading is for many hours, and kept small."""
+        """Of the recordings: those of text files are for many hours, and kept small."""
         return ".ogg" if self.lines else ".flac"
 
     def text(self, number: int, random: np.random.Generator) -> str:
@@ -107,37 +102,56 @@ def generate(source: str, folder: Path, config: SyntheticConfig) -> Iterator[Can
     lines = choose_sentences(Path(source), counts, config.seed) if is_file else dict.fromkeys(counts, ())
     for subset in counts:
         make_folder(folder / subset)
+    keep = _made_alike(source, folder, config)
+    size = ENGINES[config.engine].BLOCK
     blocks = [
-        Block(source, folder, config, subset, numbers, tuple(lines[subset][numbers.start : numbers.stop]))
+        Block(source, folder, config, subset, numbers, tuple(lines[subset][numbers.start : numbers.stop]), keep)
         for subset, count in counts.items()
-        for numbers in (range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
+        for numbers in (range(start, min(start + size, count)) for start in range(0, count, size))
     ]
-    # espeak-ng keeps state from one sentence to the next that nothing resets: only a new process for each block
-    # makes a recording the same whatever was spoken before.
+    # A new process for each block: see EspeakEngine.
     with ProcessPoolExecutor(mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for candidates in pool.map(speak_block, blocks):
             yield from candidates
 
 
+def _made_alike(source: str, folder: Path, config: SyntheticConfig) -> bool:
+    """Whether the folder's recordings were made with these settings, which are noted there; a larger train set keeps
+    the utterances of a smaller one."""
+    values = {"source": source, **dataclasses.asdict(dataclasses.replace(config, train=1))}
+    settings, path = msgspec.json.format(msgspec.json.encode(values, enc_hook=str)), folder / SETTINGS
+    alike = path.exists() and path.read_bytes() == settings
+    write_atomically(path, settings)
+    return alike
+
+
 def speak_block(block: Block) -> list[Candidate]:
-    """Write the utterances of a block, in a process that has not spoken yet."""
-    speaker = Espeak()
-    voices = split_voices(speaker.voices(), block.config.seed)[block.subset]
-    spoken = (_speak(speaker, block, number, voices) for number in block.numbers)
+    """Write the utterances of a block, unless all are there and may be kept, in a process that has not spoken yet."""
+    engine: Engine = ENGINES[block.config.engine](block.config)
+    voices = split_voices(engine.voices(), block.config.seed)[block.subset]
+    plans = [_plan(engine, block, number, voices) for number in block.numbers]
+    if block.keep and all(candidate.audio.exists() for candidate, *_ in plans):
+        return [candidate for candidate, *_ in plans]
+    spoken = (_speak(engine, block, *plan) for plan in plans)
     with ThreadPoolExecutor(WRITERS) as pool:
         return list(prefetch_map(_write, spoken, pool, WRITERS))
 
 
-def _speak(speaker: Espeak, block: Block, number: int, voices: list[str]) -> tuple[Candidate, np.ndarray]:
+def _plan(engine: Engine, block: Block, number: int, voices: list[str]) -> tuple[Candidate, Any, np.random.Generator]:
+    """Utterance `number` before it is spoken: its candidate, its voice, and what draws its room and noise."""
     random = np.random.default_rng((block.config.seed, *block.subset.encode(), number))
-    text = block.text(number, random)
-    voice, accent = str(random.choice(voices)), str(random.choice(ACCENTS))
-    rate, pitch = int(random.integers(110, 191)), int(random.integers(30, 71))
-    clean = speaker.say(text, f"{accent}+{voice}", words_per_minute=rate, pitch=pitch)
+    text, voice = block.text(number, random), engine.draw(voices, random)
     name = f"{block.subset}-{number:05d}"
     path = block.folder / block.subset / f"{name}{block.suffix}"
-    candidate = Candidate(name, path, text, voice, block.subset, extra={"synthetic": True, "accent": accent})
-    return candidate, record(resample(clean, speaker.sample_rate, SAMPLE_RATE), block.config, random)
+    extra = {"synthetic": True, "accent": voice.accent}
+    return Candidate(name, path, text, voice.speaker, block.subset, extra=extra), voice, random
+
+
+def _speak(
+    engine: Engine, block: Block, candidate: Candidate, voice: Any, random: np.random.Generator
+) -> tuple[Candidate, np.ndarray]:
+    clean = resample(engine.say(candidate.text, voice), engine.sample_rate, SAMPLE_RATE)
+    return candidate, record(clean, block.config, random)
 
 
 def _write(spoken: tuple[Candidate, np.ndarray]) -> Candidate:
