@@ -55,6 +55,14 @@ def test_the_first_epoch_begins_with_the_largest_batch_and_then_goes_from_short_
     assert longest[0] < 2 and all(now < 1.05 * later for now, later in itertools.pairwise(longest))
 
 
+def test_the_first_epoch_of_a_warm_start_is_in_random_order():
+    durations = np.random.default_rng(0).uniform(1, 15, 500)
+    batches = plan_epoch(durations.tolist(), 60, 0, 0, short_first=False)
+    assert sorted(batches) == sorted(plan_epoch(durations.tolist(), 60, 0, 0))
+    longest = [durations[batch].max() for batch in batches[1:]]
+    assert 0.3 < np.mean(np.diff(longest) > 0) < 0.7
+
+
 def test_pad_puts_zeros_behind():
     features, lengths = pad([np.ones((33, 2)), np.ones((1, 2))], hop_seconds=0.01)
     assert features.shape == (2, 40, 2) and lengths.tolist() == [33, 1]

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from asr.data.batching import Batch
+from asr.model.acoustic_model import AcousticModel
+from asr.model.config import ModelConfig
 from asr.model.ctc_crf import Denominator, competition, train_trigram
 from asr.model.ctc_loss import CtcLoss
+from asr.training.config import TrainingConfig
+from asr.training.learner import Learner, Part
+from asr.utils.distributed import Group
 
 
 def collapse(path):
@@ -88,3 +94,30 @@ def test_the_only_likely_sequence_has_no_loss():
 def test_what_is_not_a_number_has_no_loss(trigram):
     output = torch.full((1, 4, 4), math.nan)
     assert math.isnan(Denominator.apply(output, torch.tensor([4]), trigram))
+
+
+def test_a_learner_takes_it_into_the_loss_and_lowers_it():
+    torch.manual_seed(0)
+    references = [[1, 2, 1], [3, 3]]
+    lengths = torch.tensor([40, 30])
+    batch = Batch(
+        utterances=(0, 1),
+        features=torch.randn(2, 40, 8),
+        lengths=lengths,
+        tokens=torch.tensor([1, 2, 3]),
+        token_lengths=torch.tensor([1, 2]),
+        phones=torch.tensor([token for reference in references for token in reference]),
+        phone_lengths=torch.tensor([3, 2]),
+        frames_needed=torch.tensor([3, 3]),
+    )
+    architecture = ModelConfig(subsampling=2, channels=4, layers=2, width=8, dropout=0.0, phone_layer=1)
+
+    def losses(share: float, steps: int) -> list[float]:
+        torch.manual_seed(1)
+        config = TrainingConfig(crf_share=share, precision="float32")
+        learner = Learner(AcousticModel(architecture, 8, 4, 4), config, Group(), references)
+        return [learner.step([Part(batch)], 5, step, 0.02).loss for step in range(steps)]
+
+    with_crf, without = losses(0.9, 30), losses(0.0, 1)
+    assert with_crf[0] != pytest.approx(without[0], abs=0.1)
+    assert 0 <= with_crf[-1] < 0.5 * with_crf[0]

@@ -55,12 +55,7 @@ class Kokoro:
                 path.stem: _read_styles(path) for path in sorted((folder / "voices").glob("[ab][fm]_*.bin"))
             }
             session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, ["CPUExecutionProvider"])
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            onnxruntime.capi.onnxruntime_pybind11_state.OnnxRuntimeException,
-        ) as error:
+        except Exception as error:  # those of ONNX Runtime have no common base
             reason = str(error).splitlines()[0]
             raise AsrError(f"{folder}: not the parts of Kokoro ({reason}); {REMEDY}") from error
         if not self._styles:

@@ -39,22 +39,27 @@ class Batch:
         return Batch(self.utterances, **{name: tensor.pin_memory() for name, tensor in self.tensors().items()})
 
 
-def plan_epoch(durations: Sequence[float], batch_seconds: float, seed: int, epoch: int) -> list[list[int]]:
+def plan_epoch(
+    durations: Sequence[float], batch_seconds: float, seed: int, epoch: int, short_first: bool = True
+) -> list[list[int]]:
     """The batches of one epoch, in a random order that follows from (seed, epoch) alone.
 
     Durations are jittered by 2% before grouping, so that utterances meet other ones in each epoch while padding
     stays small. The first epoch begins with the largest batch, since one that memory cannot hold should fail at once,
-    and then goes from short to long (SortaGrad, Amodei et al. 2016): a network that knows nothing learns its first
-    alignments from short utterances.
+    and then, with `short_first`, goes from short to long (SortaGrad, Amodei et al. 2016): an untrained network learns
+    its first alignments from short utterances.
     """
     random = np.random.default_rng((seed, epoch))
     jittered = np.asarray(durations) * random.uniform(0.98, 1.02, len(durations))
     batches = plan_in_order(jittered.tolist(), batch_seconds)
-    if epoch == 0:
-        largest = max(range(len(batches)), key=lambda i: len(batches[i]) * jittered[batches[i][0]])
-        return [batches.pop(largest), *batches[::-1]]
-    random.shuffle(batches)
-    return batches
+    if epoch > 0:
+        random.shuffle(batches)
+        return batches
+    largest = batches.pop(max(range(len(batches)), key=lambda i: len(batches[i]) * jittered[batches[i][0]]))
+    batches.reverse()
+    if not short_first:
+        random.shuffle(batches)
+    return [largest, *batches]
 
 
 def part_of(indices: Sequence[int], number: int, parts: int) -> list[int]:

@@ -39,7 +39,8 @@ class TrainingSet:
 
     def plan(self, epoch: int) -> list[list[int]]:
         """The utterances of each batch of an epoch, counted from 0."""
-        return plan_epoch(self.features.durations(epoch), self._config.batch_seconds, self._config.seed, epoch)
+        durations, config = self.features.durations(epoch), self._config
+        return plan_epoch(durations, config.batch_seconds, config.seed, epoch, short_first=config.warm_start is None)
 
     def batches(self, epoch: int, first: int, workers: int, pin: bool) -> Iterator[PlannedBatch]:
         """The batches of an epoch from the `first` on; pinned memory (`pin`) is for a GPU."""
