@@ -20,7 +20,7 @@ from asr.audio.config import AugmentConfig
 from asr.data.manifest import load_utterance, read_manifest
 from asr.pretrained import ENGLISH
 from asr.recognition.recognizer import Recognizer
-from asr.text.tokenizer import normalize
+from asr.text.normalizer import normalize
 
 PINK = 0.5  # of the generated noises, from white to brown
 AT_ONCE = 16  # recordings

@@ -103,7 +103,7 @@ def load_data(options: Options) -> Data:
     from asr.data.manifest import read_manifest
     from asr.recognition.batch import utterance_emissions
     from asr.recognition.recognizer import Recognizer
-    from asr.text.tokenizer import normalize
+    from asr.text.normalizer import normalize
 
     recognizer, utterances = Recognizer.load(options.model), read_manifest(options.manifest)
     emissions = utterance_emissions(recognizer, utterances, 120.0)

@@ -21,7 +21,7 @@ from asr.decoding.config import load_decoder
 from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.streaming import listen
-from asr.text.tokenizer import normalize
+from asr.text.normalizer import normalize
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from asr.errors import ConfigError
 from asr.recognition.batch import recognize_utterances, transcribe_files
 from asr.recognition.config import RunConfig
 from asr.recognition.recognizer import Recognizer
-from asr.text.tokenizer import normalize
+from asr.text.normalizer import normalize
 
 BATCH_SECONDS = RunConfig().batch_seconds
 REPEATED = 600.0  # seconds of audio: up to here a command is run several times

@@ -245,7 +245,7 @@ def test_line_ends_empty_lines_and_a_missing_last_line_end(tmp_path, text_file):
 
 
 def test_words_are_normalised_as_for_the_recogniser(text_file):
-    from asr.text.tokenizer import basic, nfc
+    from asr.text.normalizer import basic, nfc
 
     lines = ["Don't  STOP -- 'now', Mr. O’Neill!", "x_y a\u00a0b Cafe\u0301", "l'été 5,000 ΣΑΣ rock-'n'-roll", "¿que?"]
     for name, normalizer in (("basic", basic), ("nfc", nfc), ("none", str)):

@@ -13,7 +13,8 @@ from asr.decoding.config import DecoderConfig
 from asr.decoding.greedy import Tokens, greedy
 from asr.errors import ConfigError, DecoderError
 from asr.text.config import TextConfig
-from asr.text.tokenizer import Tokenizer, normalize
+from asr.text.normalizer import normalize
+from asr.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:  # greedy decoding need not wait for numba
     from asr.decoding.beam import BeamDecoder, Hypothesis

@@ -13,7 +13,7 @@ import numpy as np
 from asr.errors import LanguageModelError, ManifestError
 from asr.lm.trie import BEGIN, END, UNKNOWN
 from asr.lm.vocabulary import Vocabulary, tokenize
-from asr.text.tokenizer import NORMALIZERS
+from asr.text.normalizer import NORMALIZERS
 from asr.utils.compressed_text import read_blocks
 from asr.utils.numba_cache import compiled
 

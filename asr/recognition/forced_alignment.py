@@ -19,7 +19,8 @@ from asr.recognition.config import AlignConfig
 from asr.recognition.pipeline import segments
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.word_boundaries import STEP, energies, find_boundaries, quiet
-from asr.text.tokenizer import BLANK, normalize
+from asr.text.normalizer import normalize
+from asr.text.tokenizer import BLANK
 from asr.transcript import Transcript, Word
 from asr.utils.progress import progress_bar
 

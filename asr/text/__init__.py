@@ -1,5 +1,5 @@
-"""Text <-> token ids."""
+"""Normalised text <-> token ids; lexicons."""
 
-from asr.text.tokenizer import basic, nfc, normalize
+from asr.text.normalizer import basic, nfc, normalize
 
 __all__ = ["basic", "nfc", "normalize"]

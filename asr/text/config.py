@@ -8,18 +8,17 @@ import msgspec
 
 @dataclass(frozen=True)
 class TextConfig:
-    """What the model writes: how transcripts are normalised and cut into tokens."""
+    """The model's output: how transcripts are normalised and cut into tokens."""
 
-    #: Applied to transcripts before training and before scoring. 'nfc': Unicode NFC and single spaces, nothing
-    #: else. 'basic': also lower case and no punctuation but apostrophes inside words; the usual choice.
+    #: Normalisation of transcripts before training and scoring. 'basic': lower case, no punctuation except
+    #: apostrophes inside words. 'nfc': Unicode NFC and single spaces only.
     normalizer: Literal["nfc", "basic"] = "basic"
-    #: Tokens: single characters, which need no choice of size and suit small corpora, or byte-pair units.
+    #: Tokens: single characters, which suit small corpora, or byte-pair units.
     units: Literal["characters", "bpe"] = "characters"
-    #: The characters the model may write, the space included. Empty: those of the training transcripts.
+    #: Characters that the model may output, including the space. Empty: those of the training transcripts.
     alphabet: str = ""
-    #: Number of byte-pair units, single characters included; used only with units 'bpe'. About 500 for 10 hours of
-    #: speech, more with more.
+    #: Number of byte-pair units, including single characters; only for units 'bpe'. About 500 for 10 h of speech.
     bpe_size: Annotated[int, msgspec.Meta(ge=2)] = 256
-    #: Text replaced after normalising, such as "é" by "e", or "&" by " and ": the way to map characters that the
-    #: alphabet lacks. Without it such characters are an error, never dropped.
+    #: Replacements after normalisation, such as "é" by "e" or "&" by " and ", for characters outside the alphabet,
+    #: which are an error otherwise.
     replace: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Phones of transcripts, by a lexicon: what the phone layer of a network learns."""
+"""Transcripts -> phones by a lexicon, for the phone layer of a network."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,16 +18,19 @@ class Phones:
 
     @classmethod
     def read(cls, path: Path) -> "Phones":
-        """Those of a lexicon file; raises `DecoderError` naming it when it cannot be used."""
+        """The phones of a lexicon file; raises `LexiconError` naming a file that cannot be used."""
         return cls(read_lexicon(path))
 
     def encode(self, text: str) -> list[int]:
-        """The phones of a normalised text, each word in its first pronunciation; raises `TextError` for others."""
+        """The phones of a normalised text, each word in its first pronunciation.
+
+        Raises `TextError` for a word without one.
+        """
         try:
             return [self._index[phone] for word in text.split() for phone in self._lexicon[word][0]]
         except KeyError as error:
             raise TextError(f"no pronunciation of '{error.args[0]}'") from None
 
     def lacking(self, texts: Iterable[str]) -> Counter:
-        """How often each word occurs that the lexicon lacks."""
+        """The words that the lexicon lacks, with their counts."""
         return Counter(word for text in texts for word in text.split() if word not in self._lexicon)

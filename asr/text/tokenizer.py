@@ -1,56 +1,23 @@
-"""Transcripts -> tokens and back: Unicode normalisation by name, and two tokenizers behind one small interface.
+"""Normalised transcripts -> tokens and back: two tokenizers with the same methods.
 
-Index 0 is the CTC blank in every tokenizer. A token's *piece* is the text it stands for; a space in a piece
-begins a new word, so words and their times follow from the pieces alone, whatever the units are.
+Index 0 is the CTC blank in every tokenizer. A token's *piece* is its text; a space in a piece begins a new word, so
+words and their times follow from the pieces alone, whatever the units are.
 """
 
 import json
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from asr.errors import ModelFileError, TextError
 from asr.text.config import TextConfig
+from asr.text.normalizer import nfc
 
 BLANK = 0
 
 
-def nfc(text: str) -> str:
-    """Unicode NFC and single spaces; nothing else changes.
-
-    >>> nfc(" Cafe\\u0301  au lait ")
-    'Café au lait'
-    """
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def basic(text: str) -> str:
-    """Lower case, no punctuation or symbols but apostrophes inside words; NFC and single spaces.
-
-    >>> basic("Don't stop -- 'now', Mr. O’Neill!")
-    "don't stop now mr o'neill"
-    """
-    text = unicodedata.normalize("NFC", text).replace("’", "'").lower()
-    # [^\W_]: a letter or digit. The underscore counts as one for \w, but is punctuation here.
-    text = re.sub(r"(?<![^\W_])'|'(?![^\W_])", " ", text)
-    return nfc("".join(" " if unicodedata.category(c)[0] in "PSZC" and c != "'" else c for c in text))
-
-
-NORMALIZERS: dict[str, Callable[[str], str]] = {"nfc": nfc, "basic": basic}
-
-
-def normalize(text: str, config: TextConfig) -> str:
-    """Apply the configured normalizer, then the configured replacements."""
-    text = NORMALIZERS[config.normalizer](text)
-    for old, new in config.replace.items():
-        text = text.replace(old, new)
-    return nfc(text) if config.replace else text
-
-
 def count_unknown(texts: Iterable[str], alphabet: Iterable[str]) -> Counter:
-    """How often each character that the alphabet lacks occurs."""
+    """The characters outside the alphabet with their counts."""
     known = set(alphabet)
     return Counter(character for text in texts for character in text if character not in known)
 
@@ -66,7 +33,7 @@ def _name(character: str) -> str:
 
 
 class CharacterTokenizer:
-    """One token for each character of the alphabet, in the order of their code points, from index 1."""
+    """One token per character of the alphabet, in the order of the code points, from index 1."""
 
     units = "characters"
 
@@ -74,10 +41,10 @@ class CharacterTokenizer:
         self.pieces = ["", *sorted(set(alphabet))]
         self._index = {piece: index for index, piece in enumerate(self.pieces) if index != BLANK}
         if not self._index:
-            raise TextError("the alphabet is empty: the training transcripts hold no characters")
+            raise TextError("the alphabet is empty: the training transcripts have no characters")
 
     def encode(self, text: str) -> list[int]:
-        """Token indices of a normalised text; raises `TextError` naming characters that are not in the alphabet."""
+        """Token indices of a normalised text; raises `TextError` naming characters outside the alphabet."""
         try:
             return [self._index[character] for character in text]
         except KeyError:
@@ -85,7 +52,7 @@ class CharacterTokenizer:
             raise TextError(f"characters outside the alphabet: {unknown}") from None
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of token indices; blanks give nothing."""
+        """The text of token indices; blanks are left out."""
         return nfc("".join(self.pieces[token] for token in tokens))
 
     def to_json(self) -> str:
@@ -94,7 +61,7 @@ class CharacterTokenizer:
 
 
 class BpeTokenizer:
-    """Byte-pair units (Sennrich et al. 2016), trained and applied by Hugging Face's `tokenizers`."""
+    """Byte-pair units (Sennrich et al. 2016) by Hugging Face's `tokenizers`."""
 
     units = "bpe"
     _SPACE = "▁"
@@ -109,7 +76,7 @@ class BpeTokenizer:
 
     @classmethod
     def train(cls, texts: Sequence[str], size: int) -> "BpeTokenizer":
-        """Learn `size` units from normalised texts; every character that occurs is a unit, however rare."""
+        """Learn `size` units from normalised texts; every character that occurs is a unit, however rare it is."""
         import tokenizers
         from tokenizers import models, pre_tokenizers, trainers
 
@@ -123,14 +90,14 @@ class BpeTokenizer:
         return cls(model.to_str())
 
     def encode(self, text: str) -> list[int]:
-        """Token indices of a normalised text; raises `TextError` naming characters that no unit has."""
+        """Token indices of a normalised text; raises `TextError` naming characters that are in no unit."""
         unknown = count_unknown([text], self._characters)
         if unknown:
             raise TextError(f"characters outside the alphabet: {name_characters(unknown)}")
         return [index + 1 for index in self._model.encode(text).ids]
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of token indices; blanks give nothing."""
+        """The text of token indices; blanks are left out."""
         return nfc("".join(self.pieces[token] for token in tokens))
 
     def to_json(self) -> str:
@@ -142,9 +109,9 @@ Tokenizer = CharacterTokenizer | BpeTokenizer
 
 
 def train_tokenizer(texts: Sequence[str], config: TextConfig) -> Tokenizer:
-    """The tokenizer that the config asks for, from normalised training texts.
+    """The configured tokenizer, from normalised training texts.
 
-    With a given alphabet, characters outside it are a `TextError` that lists them with their counts.
+    Raises `TextError` listing, with their counts, the characters outside a configured alphabet.
     """
     if config.alphabet:
         unknown = count_unknown(texts, config.alphabet)
@@ -170,6 +137,6 @@ def load_tokenizer(text: str) -> Tokenizer:
 
 
 def frames_needed(tokens: Sequence[int]) -> int:
-    """The fewest output frames in which CTC can write these tokens: one each, and a blank between two alike
+    """The fewest output frames in which CTC can emit these tokens: one each, and a blank between equal neighbours
     (Graves et al. 2006)."""
     return len(tokens) + sum(a == b for a, b in pairwise(tokens))

@@ -71,7 +71,7 @@ def train_and_score(recipe: Recipe, test: Path) -> Accuracy:
 def difference(one: Accuracy, other: Accuracy) -> tuple[float, float] | None:
     """95% interval of the difference of two WERs on the same recordings, by the paired bootstrap over speakers
     (Bisani & Ney 2004)."""
-    from asr.evaluation.metrics import bootstrap
+    from asr.evaluation.bootstrap import bootstrap
 
     errors = [a - b for a, b in zip(one.errors, other.errors, strict=True)]
     return bootstrap(errors, one.words, one.speakers)

@@ -9,7 +9,8 @@ from asr.config import Recipe
 from asr.data.manifest import Utterance, read_manifests, total_hours, write_manifest
 from asr.errors import ConfigError
 from asr.model.config import ModelConfig
-from asr.text.tokenizer import normalize, train_tokenizer
+from asr.text.normalizer import normalize
+from asr.text.tokenizer import train_tokenizer
 
 #: In the report's order: from no context through recurrence to the whole utterance at once.
 FAMILIES = ("none", "rnn", "gru", "lstm", "bilstm", "cnn", "transformer")

@@ -9,7 +9,7 @@ import numpy as np
 
 from asr.data.manifest import Utterance, load_utterance, read_manifest
 from asr.text.config import TextConfig
-from asr.text.tokenizer import normalize
+from asr.text.normalizer import normalize
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""Normalizers of transcripts, by name: both sides of a comparison, and all training text, go through the same one."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+from asr.text.config import TextConfig
+
+# Default_Ignorable_Code_Point (Unicode Standard Annex 44): joiners, soft hyphens, variation selectors, direction marks
+# and fillers change how text looks, not its words. U+200B is not among them here, for it separates words.
+IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# Quotation marks, primes, accents and letters that are used as the apostrophe.
+APOSTROPHES = "\u2018\u2019\u201b\u02bb\u02bc\u2032\uff07\u0060\u00b4\u055a\ua78c"
+# Python lowers the dotted capital I of Turkish to an i with a second dot, a combining mark.
+FOLDED = str.maketrans({**dict.fromkeys(APOSTROPHES, "'"), "\u0130": "i"})
+# `<s>`, `</s>`, `<unk>`, `[noise]`: a tag in brackets, with a letter in it.
+TAG = re.compile(r"<[^<>\s]*[^\W\d_][^<>\s]*>|\[[^\[\]\s]*[^\W\d_][^\[\]\s]*\]")
+
+
+def nfc(text: str) -> str:
+    """Unicode NFC and single spaces; nothing else changes.
+
+    >>> nfc(" Cafe\\u0301  au lait ")
+    'Café au lait'
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def basic(text: str) -> str:
+    """Lower case, no punctuation or symbols except apostrophes inside words; NFC and single spaces.
+
+    Characters that are never seen are removed, so that they neither split words nor tell equal ones apart.
+
+    >>> basic("Don't stop -- 'now', Mr. O’Neill!")
+    "don't stop now mr o'neill"
+    """
+    text = unicodedata.normalize("NFC", IGNORABLE.sub("", text)).translate(FOLDED).lower()
+    kept = []
+    for place, character in enumerate(text):
+        kind = unicodedata.category(character)
+        if character == "'":
+            # Inside a word: behind a letter, digit or combining mark, and before a letter or digit.
+            inside = kept and kept[-1] not in " '" and text[place + 1 : place + 2].isalnum()
+            kept.append("'" if inside else " ")
+        elif kind[0] in "PSZC":
+            kept.append(" ")
+        elif kind[0] != "M":
+            kept.append(character)
+        elif kind != "Me" and kept and kept[-1] not in " '":
+            # Other marks have lost their base, a symbol: a keycap or an emoji's accent is no word.
+            kept.append(character)
+    return nfc("".join(kept))
+
+
+NORMALIZERS: dict[str, Callable[[str], str]] = {"nfc": nfc, "basic": basic}
+
+
+def normalize(text: str, config: TextConfig) -> str:
+    """Apply the configured normalizer, then the configured replacements."""
+    text = NORMALIZERS[config.normalizer](text)
+    for old, new in config.replace.items():
+        text = text.replace(old, new)
+    return nfc(text) if config.replace else text
+
+
+def find_tags(text: str, config: TextConfig) -> list[str]:
+    """Tags such as `<unk>` and `[noise]` of which normalising a transcript would make words, or leave them as they are.
+
+    >>> find_tags("[noise] yes <unk>", TextConfig())
+    ['[noise]', '<unk>']
+    """
+    # 'basic' drops the brackets; elsewhere a replacement may take the tag away.
+    return TAG.findall(text if config.normalizer == "basic" else normalize(text, config))
