@@ -133,7 +133,7 @@ def test_librispeech_download_that_fails(tmp_path, monkeypatch, error):
         raise error
 
     monkeypatch.setattr("torchaudio.datasets.LIBRISPEECH", fetch)
-    with pytest.raises(ManifestError, match=r"dev-clean: could not be fetched \(.*\); check the network") as caught:
+    with pytest.raises(ManifestError, match=r"dev-clean: cannot be downloaded \(.*\); check the network") as caught:
         librispeech.download(tmp_path / "dev-clean")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("half.txt"))
@@ -170,7 +170,7 @@ def test_common_voice_with_validated_alone(tmp_path):
     text(tmp_path / "validated.tsv", HEADER, "ab12\tcv_1.mp3\tagain\t2\t\t\t", "", "ab12\tcv_2.mp3\tshort row")
     good, problems = read("common_voice", tmp_path)
     assert good["cv_1"].subset == "validated"
-    assert problems == {"validated.tsv:4": "broken row: 3 fields where the header has 7; mend validated.tsv"}
+    assert problems == {"validated.tsv:4": "broken row: 3 fields where the header has 7; fix validated.tsv"}
 
 
 def test_common_voice_without_its_columns(tmp_path):
@@ -205,7 +205,7 @@ def test_ljspeech(tmp_path):
 def test_a_file_in_another_encoding_is_named(tmp_path):
     sound(tmp_path / "wavs/LJ001-0001.wav")
     (tmp_path / "metadata.csv").write_bytes("LJ001-0001|caf\u00e9|caf\u00e9\n".encode("latin-1"))
-    with pytest.raises(ManifestError, match=r"metadata\.csv: not UTF-8 text \(byte 14\); convert it"):
+    with pytest.raises(ManifestError, match=r"metadata\.csv: not UTF-8 text \(.*byte 14\); convert it"):
         read("ljspeech", tmp_path)
 
 
@@ -301,13 +301,22 @@ def test_kaldi_faults(kaldi):
     good, problems = read("kaldi", kaldi)
     assert good.keys() == {"anna-1"}
     assert problems == {
-        "b-1": "wav.scp names a command, not a file; run it yourself and name the file it writes",
+        "b-1": "wav.scp has a command instead of a file; run it and enter the file that it writes",
         "c-1": "no recording; add 'nobody' to wav.scp or remove the utterance",
         "d-1": "no speaker; add the utterance to utt2spk",
         "e-1": "broken segment: 'e-1 talk zero one' is not UTTERANCE RECORDING START END",
         "f-1": "no segment; add the utterance to the file 'segments' or remove its text",
         "g-1": "no transcript; add it to the file 'text'",
     }
+
+
+def test_kaldi_tables_with_tabs_and_odd_line_ends(kaldi):
+    (kaldi / "text").write_text("\ufeffanna-1\tone\u2028two\x85\x0bthree  four\r\nb-1 \t five\n", encoding="utf-8")
+    (kaldi / "utt2spk").write_text("anna-1\tanna\nb-1   ben\n")
+    (kaldi / "segments").write_text("anna-1\ttalk\t0\t1\nb-1 talk 1\t2\n")
+    good, _ = read("kaldi", kaldi)
+    assert (good["anna-1"].text, good["anna-1"].speaker) == ("one\u2028two\x85\x0bthree  four", "anna")
+    assert (good["b-1"].text, good["b-1"].speaker, good["b-1"].offset) == ("five", "ben", 1.0)
 
 
 def test_kaldi_two_lines_for_one_recording(kaldi):
@@ -440,7 +449,7 @@ def test_tables_that_are_none(tmp_path):
         read("table", text(tmp_path / "all.csv", "path,words", "a.wav,one"))
     with pytest.raises(ManifestError, match=r"empty\.csv: no column audio_filepath"):
         read("table", text(tmp_path / "empty.csv"))
-    with pytest.raises(ManifestError, match=r"open\.csv:3: .*; mend the quotation marks"):
+    with pytest.raises(ManifestError, match=r"open\.csv:3: .*; fix the quotation marks"):
         read("table", text(tmp_path / "open.csv", "path,text", 'a.wav,"one', "b.wav,two"))
     with pytest.raises(ManifestError, match=r"all\.xlsx: not a table; give a file that ends in \.jsonl"):
         read("table", tmp_path / "all.xlsx")
@@ -474,5 +483,12 @@ def test_folder_faults(tmp_path):
     good, problems = read("folder", tmp_path)
     assert good.keys() == {"a"}
     assert problems["b"].startswith(f"unreadable transcript: {tmp_path}/b.txt: not UTF-8 text")
-    assert problems["c"] == "no transcript; write what was said into c.txt beside it"
+    assert problems["c"] == "no transcript; write it into c.txt beside the recording"
     assert problems["README"].startswith("no recording")
+
+
+def test_folder_names_recordings_of_other_kinds(tmp_path):
+    text(tmp_path / "a.txt", "one")
+    (tmp_path / "a.dss").write_bytes(b"dictation")
+    good, problems = read("folder", tmp_path)
+    assert not good and "a.dss" in problems["a"] and "ffmpeg" in problems["a"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import COMPLETE
-from test_corpus_features import all_of
+from test_feature_cache import all_of
 
 from asr.audio.config import FeatureConfig
 from asr.data.feature_cache import CorpusFeatures

@@ -105,9 +105,11 @@ def test_manifest_and_summary(corpus, output, capsys):
         "source": source,
         "synthetic": False,
         "split_by_speaker": False,
+        "split_by_utterance": False,
         "subsets": {"train": train},
         "rejects": 0,
         "rejects_by_kind": {},
+        "corrected_durations": 0,
         "unknown_characters": {},
         "written": ["train.jsonl", "rejects.jsonl", "summary.json"],
     }
@@ -136,11 +138,12 @@ def test_every_reason_for_rejection(corpus, output):
         line("twice", "talk.flac", text="two"),
         line("lost", "lost.wav"),
         line("broken", "broken.wav"),
-        line("beyond", "talk.flac", offset=9.5, duration=0.6),
+        line("beyond", "talk.flac", offset=9.5, duration=0.7),
         line("behind", "talk.flac", offset=11),
         line("nothing", "talk.flac", offset=1, duration=0),
         line("silent", text=" \u00a0 "),
         line("foreign", text="éa, é"),
+        line("tagged", text="yes <unk> [noise]"),
         line("long", "long.wav"),
         line("dense", text="abcdefgh ijklmnop qrstuvwxy"),
         line("filled", "talk.flac", "abcdefgh ijklmnop qrstuvwx", offset=1, duration=1),
@@ -152,16 +155,17 @@ def test_every_reason_for_rejection(corpus, output):
         "twice": f"duplicate id: {corpus}/a.wav has it too",
         "lost": f"{corpus}/lost.wav: no such file; give the path of a sound file",
         "broken": f"{corpus}/broken.wav: not a sound file that can be read (wav, flac, ogg, opus, mp3, aiff)",
-        "beyond": f"outside the recording: 9.50 s to 10.10 s in {corpus}/talk.flac, which has 10.00 s",
+        "beyond": f"outside the recording: 9.50 s to 10.20 s in {corpus}/talk.flac, which has 10.00 s",
         "behind": f"outside the recording: 11.00 s to 10.00 s in {corpus}/talk.flac, which has 10.00 s",
         "nothing": f"outside the recording: 1.00 s to 1.00 s in {corpus}/talk.flac, which has 10.00 s",
-        "silent": "empty text: nothing is left of ' \u00a0 ' after normalising",
+        "silent": "empty text: nothing is left of ' \u00a0 ' after normalisation",
         "foreign": "characters outside the alphabet: 'é' (2), ',' (1); "
         "add them to text.alphabet or map them with text.replace",
+        "tagged": "tags in the text: <unk>, [noise]; remove what is no word",
         "long": "too long: 36.00 s, more than 35 s",
         "dense": "too short for its text: 1.00 s are 26 frames of 0.04 s, but CTC needs 27 for these characters; "
         "is it the right recording?",
-        "dev.jsonl:14": "no text: text, sentence, transcript are missing or not text",
+        "dev.jsonl:15": "no text: text, sentence, transcript are missing or not text",
     }
     assert json_lines(output / "rejects.jsonl")[0] == {
         "id": "twice",
@@ -169,19 +173,20 @@ def test_every_reason_for_rejection(corpus, output):
         "text": "two",
         "reason": f"duplicate id: {corpus}/a.wav has it too",
     }
-    assert summary.rejects == 11
+    assert summary.rejects == 12
     assert summary.rejects_by_kind == {
         "outside the recording": 3,
         "missing or unreadable audio": 2,
         "duplicate id": 1,
         "empty text": 1,
         "characters outside the alphabet": 1,
+        "tags in the text": 1,
         "too long": 1,
         "too short for its text": 1,
         "no text": 1,
     }
     assert summary.unknown_characters == {"é": 2, ",": 1}
-    assert "rejected: 11, see rejects.jsonl: outside the recording (3), missing" in summary.to_text()
+    assert "rejected: 12, see rejects.jsonl: outside the recording (3), missing" in summary.to_text()
     assert "characters outside the alphabet: 'é' (2), ',' (1)" in summary.to_text()
 
 
@@ -192,9 +197,24 @@ def test_any_character_is_allowed_without_a_recipe(corpus, output):
 
 
 def test_times_that_were_rounded_up_end_with_the_recording(corpus, output):
-    source = table(corpus / "t.jsonl", line("a", "talk.flac", offset=9.0, duration=1.005))
+    source = table(corpus / "t.jsonl", line("a", "talk.flac", offset=9.0, duration=1.1))
     prepare("table", source, output, PrepareConfig())
     assert json_lines(output / "t.jsonl")[0]["duration"] == 1.0
+
+
+def test_wrong_durations_are_corrected_and_counted(corpus, output):
+    source = table(
+        corpus / "t.jsonl",
+        line("right", "talk.flac", duration=10),
+        line("rounded", "talk.flac", duration=10.08),
+        line("wrong", "talk.flac", duration=3),
+        line("unknown", "talk.flac"),
+        line("part", "talk.flac", offset=1, duration=3),
+    )
+    summary = prepare("table", source, output, PrepareConfig())
+    assert [record["duration"] for record in json_lines(output / "t.jsonl")] == [10.0, 10.0, 10.0, 10.0, 3.0]
+    assert summary.corrected_durations == json.loads((output / "summary.json").read_text())["corrected_durations"] == 1
+    assert "durations corrected: 1" in summary.to_text()
 
 
 @pytest.mark.parametrize(
@@ -257,9 +277,38 @@ def test_split_by_speaker(corpus, output):
 
 
 def test_too_few_speakers_to_split(corpus, output):
-    source = table(corpus / "all.jsonl", line("a", speaker="anna"), line("b", speaker="anna"))
-    with pytest.raises(ManifestError, match="1 speakers cannot be split into train, dev without sharing one"):
+    source = table(corpus / "all.jsonl", *(line(str(n), speaker="ab"[n % 2]) for n in range(9)))
+    with pytest.raises(ManifestError, match="2 speakers cannot be split into train, dev, test without sharing one"):
+        prepare("table", source, output, PrepareConfig(split=SplitConfig(dev=0.1, test=0.1)))
+    source = table(corpus / "all.jsonl", line("a", speaker="anna"))
+    with pytest.raises(ManifestError, match="1 utterances cannot be split into train, dev"):
         prepare("table", source, output, PrepareConfig(split=SplitConfig(dev=0.1)))
+
+
+def test_one_speaker_is_split_by_utterance_and_it_is_named(corpus, output):
+    source = table(corpus / "all.jsonl", *(line(str(n), speaker="anna") for n in range(20)))
+    summary = prepare("table", source, output, PrepareConfig(split=SplitConfig(dev=0.1, test=0.2)))
+    assert {name: subset.utterances for name, subset in summary.subsets.items()} == {"train": 14, "dev": 2, "test": 4}
+    assert len({u.id for name in summary.subsets for u in read_manifest(output / f"{name}.jsonl")}) == 20
+    assert "split by utterance: one speaker in all subsets" in summary.to_text()
+    written = json.loads((output / "summary.json").read_text())
+    assert (written["split_by_speaker"], written["split_by_utterance"]) == (False, True)
+
+
+@pytest.mark.parametrize("key", ["speaker", "speaker_id"])
+def test_speaker_zero_is_a_speaker(corpus, output, key):
+    source = table(corpus / "all.jsonl", *(line(str(n), **{key: n % 4}) for n in range(40)))
+    summary = prepare("table", source, output, PrepareConfig(split=SplitConfig(dev=0.25, test=0.25)))
+    subsets = {name: {u.speaker for u in read_manifest(output / f"{name}.jsonl")} for name in summary.subsets}
+    assert sorted(speaker for speakers in subsets.values() for speaker in speakers) == ["0", "1", "2", "3"]
+    assert "without a speaker" not in summary.to_text()
+
+
+@pytest.mark.parametrize(("value", "count"), [("true", 1), ("True", 1), ("1", 1), ("false", 0), ("0", 0), ("", 0)])
+def test_synthetic_as_a_column(corpus, output, value, count):
+    (corpus / "t.csv").write_text(f"path,text,synthetic\na.wav,one,{value}\n")
+    summary = prepare("table", str(corpus / "t.csv"), output, PrepareConfig())
+    assert summary.synthetic == bool(count)
 
 
 def test_nothing_usable(corpus, output):
@@ -267,7 +316,7 @@ def test_nothing_usable(corpus, output):
     with pytest.raises(ManifestError) as caught:
         prepare("table", source, output, PrepareConfig())
     assert str(caught.value) == (
-        f"{source}: none of 3 utterances is usable, most often for: missing or unreadable audio (2); "
+        f"{source}: none of 3 utterances is usable, most often because of: missing or unreadable audio (2), "
         f"such as a: {corpus}/lost.wav: no such file; give the path of a sound file"
     )
     assert not list(output.iterdir())
@@ -281,9 +330,9 @@ def test_nothing_usable(corpus, output):
         (
             "libri",
             PrepareConfig(),
-            "no layout 'libri'; did you mean 'librispeech'? there are ",
+            "no layout 'libri'; did you mean 'librispeech'? it is one of ",
         ),
-        ("fsdd", PrepareConfig(download=True), "--download fetches librispeech only; get the 'fsdd' corpus"),
+        ("fsdd", PrepareConfig(download=True), "--download is for librispeech only; download the 'fsdd' corpus"),
         (
             "fsdd",
             PrepareConfig(split=SplitConfig(0.5, 0.5)),
@@ -317,7 +366,7 @@ def test_a_full_disk_leaves_the_old_set(corpus, output, monkeypatch):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ManifestError, match=f"{output}/rejects.jsonl: No space left on device; give a folder"):
+    with pytest.raises(ManifestError, match=f"{output}/rejects.jsonl: No space left on device; give a writable folder"):
         prepare("table", source, output, PrepareConfig())
     assert len(calls) == 2
     assert {path.name: path.read_text() for path in output.iterdir()} == before
@@ -347,21 +396,21 @@ def test_preparing_again_replaces_only_its_own_files(corpus, output):
 def test_the_source_is_never_written_over(corpus):
     source = table(corpus / "all.jsonl", line("a"))
     before = Path(source).read_text()
-    with pytest.raises(ManifestError, match=r"all\.jsonl: would be written over, but is the source"):
+    with pytest.raises(ManifestError, match=r"all\.jsonl: would be overwritten, but is the source"):
         prepare("table", source, corpus, PrepareConfig())
     assert Path(source).read_text() == before
 
 
 def test_a_subset_that_would_hide_the_rejects(corpus, output):
     source = table(corpus / "rejects.jsonl", line("a"))
-    with pytest.raises(ManifestError, match=r"rejects\.jsonl: its subset cannot be named 'rejects'"):
+    with pytest.raises(ManifestError, match=r"rejects\.jsonl: a subset cannot be named 'rejects'"):
         prepare("table", source, output, PrepareConfig())
 
 
 def test_an_output_that_is_a_file(corpus, tmp_path):
     source = table(corpus / "all.jsonl", line("a"))
     (tmp_path / "file").touch()
-    with pytest.raises(ManifestError, match=r"file: Not a directory; give a folder that can be written to"):
+    with pytest.raises(ManifestError, match=r"file: Not a directory; give a writable folder"):
         prepare("table", source, tmp_path / "file", PrepareConfig())
 
 
@@ -374,8 +423,8 @@ def test_a_file_name_that_json_cannot_hold(corpus, output):
     shutil.copy(folder / "good.txt", odd.with_suffix(".txt"))
     summary = prepare("folder", str(folder), output, PrepareConfig())
     assert [u.id for u in read_manifest(output / "all.jsonl")] == ["good"]
-    assert reasons(output) == {"caf?": "name of the file not UTF-8: rename it"}
-    assert summary.rejects_by_kind == {"name of the file not UTF-8": 1}
+    assert reasons(output) == {"caf?": "file name not UTF-8: rename it"}
+    assert summary.rejects_by_kind == {"file name not UTF-8": 1}
 
 
 def test_downloads_are_read(tmp_path, output, monkeypatch):

@@ -1,4 +1,4 @@
-"""Utterances -> batches of features and tokens: planned by seconds of audio, the same for the same seed."""
+"""Utterances -> batches of features and tokens, planned by seconds of audio and reproducible by seed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,28 +26,28 @@ class Batch:
     lengths: Tensor  # (batch,) frames of each utterance
     tokens: Tensor  # (sum of token counts,) the references end to end, as torch's CTC loss takes them
     token_lengths: Tensor  # (batch,)
-    phones: Tensor  # (sum of phone counts,) likewise; none where the network names no phones
+    phones: Tensor  # (sum of phone counts,) likewise; empty without a phone layer
     phone_lengths: Tensor  # (batch,)
-    frames_needed: Tensor  # (batch,) fewest output frames in which CTC can write each reference, and its phones
+    frames_needed: Tensor  # (batch,) fewest output frames in which CTC can emit each reference, and its phones
 
     def tensors(self) -> dict[str, Tensor]:
         """All but the positions, by name."""
         return {name: value for name, value in vars(self).items() if name != "utterances"}
 
     def pin_memory(self) -> "Batch":
-        """A copy that a GPU can fetch while it computes."""
+        """A copy in pinned memory, from which copies to a GPU are asynchronous."""
         return Batch(self.utterances, **{name: tensor.pin_memory() for name, tensor in self.tensors().items()})
 
 
 def plan_epoch(
     durations: Sequence[float], batch_seconds: float, seed: int, epoch: int, short_first: bool = True
 ) -> list[list[int]]:
-    """The batches of one epoch, in a random order that follows from (seed, epoch) alone.
+    """The batches of one epoch, in a random order that depends on (seed, epoch) only.
 
-    Durations are jittered by 2% before grouping, so that utterances meet other ones in each epoch while padding
-    stays small. The first epoch begins with the largest batch, since one that memory cannot hold should fail at once,
-    and then, with `short_first`, goes from short to long (SortaGrad, Amodei et al. 2016): an untrained network learns
-    its first alignments from short utterances.
+    Durations are jittered by 2% before grouping, so that batches differ between epochs while padding stays small. The
+    first epoch begins with the largest batch, so that running out of memory shows at once, and then, with
+    `short_first`, goes from short to long (SortaGrad, Amodei et al. 2016): an untrained network learns its first
+    alignments from short utterances.
     """
     random = np.random.default_rng((seed, epoch))
     jittered = np.asarray(durations) * random.uniform(0.98, 1.02, len(durations))
@@ -63,10 +63,9 @@ def plan_epoch(
 
 
 def part_of(indices: Sequence[int], number: int, parts: int) -> list[int]:
-    """The `number`-th of so many parts of a batch, all of about the same size and the same lengths of utterances.
+    """The `number`-th of `parts` parts of a batch, all similar in size and in the lengths of their utterances.
 
-    A batch has at least one utterance in each part: a part without one of its own repeats the first, and must not be
-    learned from.
+    A part without an utterance of its own repeats the first of the batch, which must not be trained on twice.
     """
     return list(indices[number::parts] or indices[:1])
 
@@ -102,7 +101,7 @@ class BatchDataset(Dataset):
         features = self._features(self._epoch, index)
         if self._augment is None:
             return features
-        # Another stream of random numbers than the sound's changes have.
+        # Independent of the random numbers of waveform augmentation.
         random = np.random.default_rng((self._seed, self._epoch, index, 1))
         return augment_features(features, self._augment, self._features.config.hop_seconds, random)
 
@@ -113,13 +112,12 @@ def _joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 
 def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iterator[Batch]:
-    """The dataset's batches in order, made ahead of time by worker processes, or by a thread if there are none; in
-    pinned memory for a GPU.
+    """The dataset's batches in order, prefetched by worker processes, or by a thread if `workers` is 0.
 
-    Raises `AudioError` naming the recording that cannot be read.
+    With `pin` they are in pinned memory, for a GPU. Raises `AudioError` naming a recording that cannot be read.
     """
     if workers == 0:
-        # A thread suffices where features are only read: NumPy and the network both leave the interpreter's lock.
+        # A thread suffices to read cached features: NumPy and the network both release the GIL.
         yield from prefetch((dataset[position] for position in range(len(dataset))), 2)
         return
     loader = DataLoader(
@@ -133,12 +131,12 @@ def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iter
     try:
         yield from loader
     except AudioError as error:
-        # From a worker process it comes with that process's traceback around it.
+        # From a worker process the message includes its traceback.
         raise AudioError(error.args[0].rsplit("AudioError: ", 1)[-1].strip()) from None
 
 
 def _ignore_interrupts(worker: int) -> None:
-    # Ctrl-C reaches every process of the terminal; only the training loop may answer it, with a checkpoint.
+    # Ctrl-C reaches every process of the terminal; only the training loop handles it, by a checkpoint.
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

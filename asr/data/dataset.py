@@ -1,4 +1,4 @@
-"""What a recipe trains on: its manifests, read, checked and turned into tokens."""
+"""The training and dev corpora of a recipe: manifests, read, checked and tokenised."""
 
 import hashlib
 from collections import Counter
@@ -9,13 +9,14 @@ from pathlib import Path
 from asr.config import Recipe
 from asr.data.manifest import Utterance, read_manifests, total_hours
 from asr.errors import TrainingError
+from asr.text.normalizer import find_tags, normalize
 from asr.text.phones import Phones
-from asr.text.tokenizer import Tokenizer, count_unknown, frames_needed, name_characters, normalize, train_tokenizer
+from asr.text.tokenizer import Tokenizer, count_unknown, frames_needed, name_characters, train_tokenizer
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Utterances with their normalised texts, tokens and, where the network has a phone layer, phones."""
+    """Utterances with their normalised texts, tokens and, if the network has a phone layer, phones."""
 
     utterances: list[Utterance]
     texts: list[str]
@@ -40,7 +41,7 @@ class Corpus:
 
     @property
     def synthetic(self) -> bool:
-        """Whether any of it was spoken by a machine."""
+        """Whether any of it is synthetic speech."""
         return any(utterance.synthetic for utterance in self.utterances)
 
     def digest(self) -> str:
@@ -55,14 +56,14 @@ def data_digest(utterances: Sequence[Utterance], texts: Sequence[str]) -> str:
 
 
 def load_corpora(recipe: Recipe) -> tuple[Corpus, Corpus, Tokenizer]:
-    """The training and dev corpora of a recipe, and the tokenizer made from the former.
+    """The training and dev corpora of a recipe, and the tokenizer trained on the former.
 
-    Raises an `AsrError` when a manifest is faulty, a recording is missing, a text is empty or cannot be spelled,
-    or an utterance is too long or has more tokens than CTC can write in its frames.
+    Raises an `AsrError` if a manifest is faulty, a recording is missing, a text is empty or has tags or characters
+    outside the alphabet, or an utterance is too long or has more tokens than CTC can emit in its frames.
     """
     for name, paths in (("data.train", recipe.data.train), ("data.dev", recipe.data.dev)):
         if not paths:
-            raise TrainingError(f"{name} names no manifest; `asr prepare` makes them")
+            raise TrainingError(f"{name} names no manifest; `asr prepare` writes them")
     utterances = read_manifests(recipe.data.train, check_audio=True)
     texts = [normalize(utterance.text, recipe.text) for utterance in utterances]
     tokenizer = train_tokenizer(texts, recipe.text)
@@ -76,7 +77,7 @@ def load_corpora(recipe: Recipe) -> tuple[Corpus, Corpus, Tokenizer]:
 def _load_phones(recipe: Recipe) -> Phones | None:
     if bool(recipe.model.phone_layer) != bool(recipe.data.lexicon):
         raise TrainingError(
-            "model.phone_layer and data.lexicon need each other: give both or neither; `asr lexicon` makes lexicons"
+            "model.phone_layer and data.lexicon need each other: give both or neither; `asr lexicon` writes lexicons"
         )
     return Phones.read(recipe.data.lexicon) if recipe.data.lexicon else None
 
@@ -90,6 +91,10 @@ def _tokenize(
     paths: Sequence[Path],
 ) -> Corpus:
     origin = ", ".join(map(str, paths))
+    tags = Counter(tag for utterance in utterances for tag in find_tags(utterance.text, recipe.text))
+    if tags:
+        shown = ", ".join(f"'{tag}' ({count})" for tag, count in tags.most_common(10))
+        raise TrainingError(f"{origin}: tags in the transcripts: {shown}; remove what is no word, or its utterances")
     unknown = count_unknown(texts, {character for piece in tokenizer.pieces for character in piece} | {" "})
     if unknown:
         raise TrainingError(
@@ -99,18 +104,19 @@ def _tokenize(
     if phones and (lacking := phones.lacking(texts)):
         words = ", ".join(f"'{word}' ({count})" for word, count in lacking.most_common(10))
         raise TrainingError(
-            f"{origin}: {len(lacking)} words that {recipe.data.lexicon} lacks: {words}; `asr lexicon` adds a manifest's"
+            f"{origin}: {len(lacking)} words that {recipe.data.lexicon} lacks: {words}; "
+            "`asr lexicon` adds those of a manifest"
         )
     tokens = [tokenizer.encode(text) for text in texts]
-    spoken = [phones.encode(text) for text in texts] if phones else None
-    problems = [_problem(*item, recipe) for item in zip(utterances, tokens, spoken or tokens, strict=True)]
+    phone_tokens = [phones.encode(text) for text in texts] if phones else None
+    problems = [_problem(*item, recipe) for item in zip(utterances, tokens, phone_tokens or tokens, strict=True)]
     faulty = [(u.id, problem) for u, problem in zip(utterances, problems, strict=True) if problem]
     if faulty:
         kinds = ", ".join(f"{count} with {problem}" for problem, count in Counter(p for _, p in faulty).items())
         raise TrainingError(
             f"{origin}: {kinds}, the first '{faulty[0][0]}'; `asr prepare --recipe` leaves such utterances out"
         )
-    return Corpus(utterances, texts, tokens, spoken, tuple(phones.pieces) if phones else ())
+    return Corpus(utterances, texts, tokens, phone_tokens, tuple(phones.pieces) if phones else ())
 
 
 def _problem(utterance: Utterance, tokens: list[int], phones: list[int], recipe: Recipe) -> str:

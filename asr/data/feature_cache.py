@@ -1,6 +1,6 @@
-"""The features of a corpus: made from its sound, in several versions if the sound is augmented, and kept on disk.
+"""The features of a corpus, computed in several versions if the audio is augmented, and cached on disk.
 
-Kept as 16-bit floats, 58 MB an hour, mapped into memory: every process of a run reads the same pages.
+The cache is float16, 58 MB per hour of audio, and mapped into memory: the processes of a run share its pages.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from asr.utils.files import identity, replacing
 from asr.utils.prefetch import prefetch_map
 from asr.utils.progress import progress_bar
 
-# Options of augmentation that change features when a batch is made, not the sound.
+# Augmentation options that change features when a batch is made, not the audio.
 LATER = (
     "frequency_stretch",
     "time_masks",
@@ -32,14 +32,14 @@ LATER = (
     "frequency_masks",
     "frequency_mask_mels",
 )
-MADE_AHEAD = 64  # utterances whose features may wait to be written
+MADE_AHEAD = 64  # utterances whose features may be computed before they are written
 
 
 class CorpusFeatures:
     """Normalised log-mel features of utterances, by epoch and position.
 
-    Version v of an utterance has sound changes that follow from (seed, v, position) alone. Without `augment` there is
-    one version, the sound as it is.
+    The augmentation of version v of an utterance depends on (seed, v, position) only. Without `augment` there is one
+    version, the unchanged audio.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CorpusFeatures:
         self._map: np.ndarray | None = None
 
     def durations(self, epoch: int) -> list[float]:
-        """Seconds of each utterance, which its speed changes."""
+        """Seconds of each utterance after speed perturbation."""
         version = epoch % self.versions
         if version not in self._durations:
             speeds = [self._changes(version, index).speed for index in range(len(self._utterances))]
@@ -68,8 +68,7 @@ class CorpusFeatures:
         return self._durations[version]
 
     def __call__(self, epoch: int, index: int) -> np.ndarray:
-        """`(frames, mels)` float32, the same to the last bit whether it was kept on disk or not. Epochs take the
-        versions by turns.
+        """`(frames, mels)` float32, identical whether cached or computed. Epochs cycle through the versions.
 
         Raises `AudioError` naming a recording that cannot be read.
         """
@@ -83,10 +82,10 @@ class CorpusFeatures:
         return self._map[start:end].astype(np.float32)
 
     def keep(self, folder: Path, most_gigabytes: float, tell: Callable[[str], None]) -> None:
-        """Keep all versions in `folder`, or find them there; `tell` gets what is done, for people.
+        """Cache all versions in `folder`, unless they are there already; `tell` gets messages for the user.
 
-        What exceeds `most_gigabytes` or the disk's free space is not kept, but made anew each time it is asked for.
-        Raises `AudioError` naming an unreadable recording.
+        Features larger than `most_gigabytes` or the free disk space are not cached, but computed whenever they are
+        needed. Raises `AudioError` naming an unreadable recording.
         """
         path, jobs = folder / f"{self._key()}.features", self.versions * len(self._utterances)
         if not path.exists():
@@ -102,11 +101,11 @@ class CorpusFeatures:
 
     @property
     def kept(self) -> bool:
-        """Whether reading features is only reading."""
+        """Whether features are cached, not computed when needed."""
         return self._path is not None
 
     def __getstate__(self) -> dict:
-        # A mapped array would be sent to a worker process as a copy of the whole file.
+        # Pickling a mapped array for a worker process would copy the whole file.
         return self.__dict__ | {"_map": None}
 
     def _make(self, version: int, index: int) -> np.ndarray:
@@ -124,7 +123,7 @@ class CorpusFeatures:
         return np.random.default_rng((self._seed, version, index))
 
     def _refusal(self, folder: Path, most_gigabytes: float) -> str:
-        """Why the features cannot be kept, or nothing."""
+        """Why the features cannot be cached, or an empty string."""
         gigabytes = self._gigabytes()
         free = shutil.disk_usage(next(parent for parent in (folder, *folder.parents) if parent.exists())).free / 1e9
         if gigabytes > most_gigabytes:
@@ -138,7 +137,7 @@ class CorpusFeatures:
         return seconds / self.config.hop_seconds * self.config.mels * 2 / 1e9
 
     def _write(self, path: Path) -> None:
-        """The features one after the other, then the number of frames of each."""
+        """Write the features of all utterances, then the number of frames of each."""
         jobs = [(version, index) for version in range(self.versions) for index in range(len(self._utterances))]
         frames = []
         with replacing(path) as file, progress_bar("features", len(jobs)) as advance:
@@ -149,7 +148,7 @@ class CorpusFeatures:
             file.write(np.array(frames, np.int64).tobytes())
 
     def _key(self) -> str:
-        """A name for exactly these features: other sound, other options, another name."""
+        """A hash of everything the features depend on: audio and options."""
         sound = [[*identity(u.audio_filepath), u.offset, u.duration] for u in self._utterances]
         options = [to_values(self.config)]
         if self._augment:
@@ -160,9 +159,9 @@ class CorpusFeatures:
 
 
 def _ordered(make, jobs: Iterable) -> Iterator:
-    """Results of `make` in the order of `jobs`, made by threads a little ahead."""
+    """Results of `make` in the order of `jobs`, prefetched by threads."""
     threads = torch.get_num_threads()
-    # Each of the pool's threads computes by itself: threads below it would only wait for one another.
+    # The pool already uses all cores: nested threads would only compete.
     torch.set_num_threads(1)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:

@@ -1,5 +1,6 @@
-"""Manifests: one utterance a line, JSON, in NeMo's field names; audio paths are relative to the manifest."""
+"""Manifests: JSON Lines with NeMo's field names, one utterance per line; audio paths are relative to the manifest."""
 
+import codecs
 import contextlib
 import os
 import random
@@ -12,40 +13,44 @@ from typing import Any
 import msgspec
 
 from asr.audio.io import Audio, AudioPieces, load_audio, read_audio
-from asr.errors import ManifestError
+from asr.errors import AudioError, ManifestError
 from asr.utils.files import write_atomically
 
 FIELDS = ("id", "audio_filepath", "duration", "text", "speaker", "offset")
 LONGEST = 1e7  # seconds: four months. Sums of more, and their samples, overflow elsewhere.
 
+# A recording may differ from the duration in the manifest by the larger of the two: durations are rounded, and MP3
+# decoders disagree about padding.
+DURATION_TOLERANCE, DURATION_TOLERANCE_SHARE = 0.1, 0.005  # seconds, and share of the recording
+
 
 @dataclass(frozen=True)
 class Utterance:
-    """A recording, or a part of one, and what was said in it."""
+    """A recording, or a part of one, and its transcript."""
 
     id: str
     audio_filepath: Path
     duration: float  # seconds
-    text: str  # what was said, not normalised
-    speaker: str = ""  # empty: not known
-    offset: float | None = None  # seconds into the recording; None: all of it is the utterance
+    text: str  # the transcript, not normalised
+    speaker: str = ""  # empty: unknown
+    offset: float | None = None  # seconds into the recording; None: the utterance is the whole recording
     extra: dict[str, Any] = field(default_factory=dict)  # further keys of the line, kept as they were
 
     @property
     def synthetic(self) -> bool:
-        """Whether a machine spoke it, as the line's key of that name says."""
-        return bool(self.extra.get("synthetic"))
+        """Whether it is synthetic speech, by the line's key of that name (true or false as JSON or, from CSV, text)."""
+        return str(self.extra.get("synthetic") or "").lower() not in ("", "0", "false", "no")
 
 
 def read_manifest(path: str | os.PathLike, check_audio: bool = False) -> list[Utterance]:
-    """Read a manifest; audio paths come back resolved against its folder.
+    """Read a manifest; audio paths are resolved against its folder.
 
-    Raises `ManifestError` naming the file, the first faulty line and how many more there are: broken JSON, a
-    missing or mistyped field, an id that occurs twice and, with `check_audio`, a recording that is not there.
+    Raises `ManifestError` naming the file, the first faulty line and the number of others: broken JSON, a missing or
+    mistyped field, a duplicate id and, with `check_audio`, a missing recording.
     """
     path = Path(path)
     try:
-        lines = path.read_bytes().splitlines()
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise ManifestError(f"{path}: {reason}; `asr prepare` makes manifests") from error
@@ -66,7 +71,7 @@ def read_manifest(path: str | os.PathLike, check_audio: bool = False) -> list[Ut
         utterances.append(utterance)
     if problems:
         more = f" (and {len(problems) - 1} more such lines)" if len(problems) > 1 else ""
-        raise ManifestError(f"{problems[0]}{more}; mend the manifest or prepare it again")
+        raise ManifestError(f"{problems[0]}{more}; fix the manifest or prepare it again")
     if not utterances:
         raise ManifestError(f"{path}: no utterances in it; `asr prepare` makes manifests")
     return utterances
@@ -82,12 +87,12 @@ def read_manifests(paths: Sequence[str | os.PathLike], check_audio: bool = False
 
 
 def write_manifest(path: str | os.PathLike, utterances: Iterable[Utterance]) -> Path:
-    """Write a manifest whole or not at all; audio paths are made relative to its folder."""
+    """Write a manifest atomically; audio paths are made relative to its folder."""
     return write_atomically(path, encode_manifest(utterances, Path(path).parent))
 
 
 def encode_manifest(utterances: Iterable[Utterance], folder: Path) -> bytes:
-    """The contents of a manifest that is to lie in `folder`."""
+    """The contents of a manifest in `folder`."""
     lines = []
     for utterance in utterances:
         record = {
@@ -109,58 +114,77 @@ def relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
 
 
 def utterance_id(id: Any, audio_filepath: str, offset: float | None) -> str:
-    """`id` as text. NeMo's own manifests have none: the path, with the offset of a part, names the utterance then."""
+    """`id` as text or, as NeMo's own manifests have none, the path with the offset of a part."""
     if id is None or id == "":
         return audio_filepath + (f"@{offset:g}" if offset else "")
     return str(id)
 
 
+def speaker_name(value: Any) -> str:
+    """A speaker from JSON as text, empty if unknown (null or an empty string). A number is a name too: 0 is speaker 0.
+
+    Raises `ValueError` for anything else.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"'speaker' is {value!r}, not a name or a number")
+    return str(value)
+
+
 def split_by_speaker(
     utterances: Sequence[Utterance], shares: dict[str, float], seed: int = 0
 ) -> dict[str, list[Utterance]]:
-    """Divide utterances into named parts so that no speaker is in two of them.
+    """Split utterances into named parts so that no speaker is in two of them; one speaker's are split by utterance.
 
-    `shares` gives each part but 'train' its share of the audio; 'train' gets the rest. An utterance without a
-    speaker counts as a speaker of its own. Deterministic in the set of utterances and the seed: the order in
-    which they come does not matter. Raises `ManifestError` when there are fewer speakers than parts.
+    `shares` maps each part but 'train' to its share of the audio; 'train' gets the rest. Each utterance without a
+    speaker counts as a speaker of its own. The result depends only on the set of utterances and the seed, not on their
+    order. Raises `ManifestError` if there are fewer speakers (or, of one speaker, fewer utterances) than parts.
     """
-    of_speaker = defaultdict(list)
+    by_utterance = single_speaker(utterances) is not None
+    groups = defaultdict(list)
     for utterance in utterances:
-        of_speaker[("speaker", utterance.speaker) if utterance.speaker else ("id", utterance.id)].append(utterance)
-    speakers = sorted(of_speaker)
+        is_known = utterance.speaker and not by_utterance
+        groups[("speaker", utterance.speaker) if is_known else ("id", utterance.id)].append(utterance)
+    keys = sorted(groups)
     parts = [name for name, share in shares.items() if share > 0]
-    if len(speakers) <= len(parts):
+    if len(keys) <= len(parts):
+        unit = "utterances" if by_utterance else "speakers"
         raise ManifestError(
-            f"{len(speakers)} speakers cannot be split into {', '.join(['train', *parts])} without sharing one; "
-            "leave out --split or add speakers"
+            f"{len(keys)} {unit} cannot be split into {', '.join(['train', *parts])} without sharing one; "
+            f"leave out --split or add {unit}"
         )
-    random.Random(seed).shuffle(speakers)
-    seconds = {speaker: sum(utterance.duration for utterance in of_speaker[speaker]) for speaker in speakers}
+    random.Random(seed).shuffle(keys)
+    seconds = {key: sum(utterance.duration for utterance in groups[key]) for key in keys}
     total = sum(seconds.values())
     split = {"train": []}
     for index, name in enumerate(parts):
-        chosen, heard, reserve = [], 0.0, len(parts) - index
-        # The first always, then more while that brings the share nearer; each later part keeps one speaker.
-        while len(speakers) > reserve and (
-            not chosen or abs(heard + seconds[speakers[-1]] - shares[name] * total) < abs(heard - shares[name] * total)
+        chosen, filled, reserve = [], 0.0, len(parts) - index
+        # The first always, then more while that brings the share nearer; one is kept for each later part.
+        while len(keys) > reserve and (
+            not chosen or abs(filled + seconds[keys[-1]] - shares[name] * total) < abs(filled - shares[name] * total)
         ):
-            heard += seconds[speakers[-1]]
-            chosen += of_speaker[speakers.pop()]
+            filled += seconds[keys[-1]]
+            chosen += groups[keys.pop()]
         split[name] = sorted(chosen, key=lambda utterance: utterance.id)
-    split["train"] = sorted(
-        (u for speaker in speakers for u in of_speaker[speaker]), key=lambda utterance: utterance.id
-    )
+    split["train"] = sorted((u for key in keys for u in groups[key]), key=lambda utterance: utterance.id)
     return split
 
 
+def single_speaker(utterances: Iterable[Utterance]) -> str | None:
+    """The speaker of all utterances, or None if there are several, or any is unknown."""
+    speakers = {utterance.speaker for utterance in utterances}
+    return speakers.pop() if len(speakers) == 1 and "" not in speakers else None
+
+
 def decode_record(line: str | bytes) -> dict[str, Any]:
-    """A line of JSON Lines; `ValueError` when it is not one JSON object."""
+    """A line of JSON Lines; raises `ValueError` unless it is one JSON object."""
     try:
         record = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise ValueError(f"not JSON: {error}") from error
     except RecursionError as error:
-        raise ValueError("not JSON of an utterance: nested too deeply") from error
+        raise ValueError("not an utterance: JSON nested too deeply") from error
     if not isinstance(record, dict):
         raise ValueError("not a JSON object; each line holds one utterance")
     return record
@@ -183,7 +207,7 @@ def _parse(line: bytes, folder: Path) -> Utterance:
         audio_filepath=folder / record["audio_filepath"],
         duration=float(record["duration"]),
         text=record["text"],
-        speaker=str(record.get("speaker") or ""),
+        speaker=speaker_name(record.get("speaker")),
         offset=None if offset is None else float(offset),
         extra={key: value for key, value in record.items() if key not in FIELDS},
     )
@@ -194,15 +218,30 @@ def total_hours(utterances: Iterable[Utterance]) -> float:
     return sum(utterance.duration for utterance in utterances) / 3600
 
 
+def is_duration_right(claimed: float, actual: float) -> bool:
+    """Whether a duration in a manifest is that of its recording, both in seconds, but for rounding."""
+    return abs(claimed - actual) <= max(DURATION_TOLERANCE, DURATION_TOLERANCE_SHARE * actual)
+
+
 def load_utterance(utterance: Utterance, sample_rate: int) -> Audio:
-    """The utterance's audio: its part of the recording, or all of it."""
-    if utterance.offset is None:
-        return load_audio(utterance.audio_filepath, sample_rate)
-    return load_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)
+    """The utterance's audio: its part of the recording, or all of it.
+
+    Raises `AudioError` naming a recording that cannot be read or has another duration than the manifest claims.
+    """
+    if utterance.offset is not None:
+        return load_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)
+    audio = load_audio(utterance.audio_filepath, sample_rate)
+    if not is_duration_right(utterance.duration, audio.duration):
+        raise AudioError(
+            f"{utterance.audio_filepath}: lasts {audio.duration:.2f} s, but the duration of '{utterance.id}' in its "
+            f"manifest is {utterance.duration:.2f} s; `asr prepare table MANIFEST -o DIR` writes one with the true "
+            "durations"
+        )
+    return audio
 
 
 def read_utterance(utterance: Utterance, sample_rate: int) -> contextlib.AbstractContextManager[AudioPieces]:
-    """The same in pieces."""
+    """The utterance's audio in pieces. A whole recording is read to its end, whatever duration the manifest claims."""
     if utterance.offset is None:
         return read_audio(utterance.audio_filepath, sample_rate)
     return read_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)

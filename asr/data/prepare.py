@@ -1,4 +1,4 @@
-"""A corpus -> manifests: every candidate of a reader is checked, and accepted or rejected with its reason."""
+"""A corpus -> manifests: each candidate is checked, and accepted or rejected with a reason."""
 
 import contextlib
 import dataclasses
@@ -19,19 +19,28 @@ from asr.config import Recipe, load_recipe
 from asr.data.config import PrepareConfig, SplitConfig
 from asr.data.corpora import LAYOUTS, librispeech
 from asr.data.corpora.base import Candidate
-from asr.data.manifest import Utterance, encode_manifest, relative_path, split_by_speaker, total_hours
+from asr.data.manifest import (
+    Utterance,
+    encode_manifest,
+    is_duration_right,
+    relative_path,
+    single_speaker,
+    split_by_speaker,
+    total_hours,
+)
 from asr.errors import AudioError, ConfigError, ManifestError, one_line
 from asr.text.config import TextConfig
-from asr.text.tokenizer import count_unknown, frames_needed, name_characters, normalize
+from asr.text.normalizer import find_tags, normalize
+from asr.text.tokenizer import count_unknown, frames_needed, name_characters
 from asr.utils.files import make_folder, write_together
 
-# Seconds. Times in corpora are rounded: a part may end this much behind the end of its recording.
-GRACE = 0.01
+# Seconds by which a part may exceed its recording, which then ends it: times in corpora are rounded, or in frames.
+OVERSHOOT = 0.1
 
 
 @dataclass(frozen=True)
 class SubsetSummary:
-    """What one manifest holds. Words and characters are counted after normalising; spaces are characters."""
+    """The contents of one manifest. Words and characters (spaces included) are counted after normalisation."""
 
     hours: float
     utterances: int
@@ -43,20 +52,22 @@ class SubsetSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `prepare` found and wrote."""
+    """The result of `prepare`."""
 
     layout: str
     source: str
     synthetic: bool
     split_by_speaker: bool  # rather than the corpus's own subsets
+    split_by_utterance: bool  # likewise: all utterances are by one speaker, who is in every subset
     subsets: dict[str, SubsetSummary]
     rejects_by_kind: dict[str, int]
+    corrected_durations: int  # of recordings whose duration the corpus claims wrongly
     unknown_characters: dict[str, int]  # with counts, over the whole corpus; only with a recipe's alphabet
     written: tuple[Path, ...]
 
     @property
     def rejects(self) -> int:
-        """Rejected utterances."""
+        """The number of rejected utterances."""
         return sum(self.rejects_by_kind.values())
 
     def to_text(self) -> str:
@@ -69,10 +80,14 @@ class Summary:
 
     def _remarks(self) -> Iterator[str]:
         if self.synthetic:
-            yield "synthetic speech: for trying the program, not for claims about human voices"
+            yield "synthetic speech: for trials, not for claims about human voices"
         unknown = sum(subset.without_speaker for subset in self.subsets.values())
         if unknown and self.split_by_speaker:
             yield f"utterances without a speaker: {unknown}, each split as a speaker of its own"
+        if self.split_by_utterance:
+            yield "split by utterance: one speaker in all subsets, so their WER is no measure for other speakers"
+        if self.corrected_durations:
+            yield f"durations corrected: {self.corrected_durations}, which the corpus claims wrongly"
         if self.unknown_characters:
             yield f"characters outside the alphabet: {name_characters(Counter(self.unknown_characters))}"
         kinds = ", ".join(f"{kind} ({count})" for kind, count in self.rejects_by_kind.items())
@@ -83,10 +98,9 @@ class Summary:
 def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Summary:
     """Write the manifests of a corpus, `rejects.jsonl` and `summary.json` into the folder `output`.
 
-    Nothing is written before everything is checked, and then all files or none. Manifests of other subsets that
-    lie in `output` stay; the rejects and the summary are those of the last run. Raises `ConfigError` for a wrong
-    option, `ManifestError` when `source` does not have the layout, no utterance is usable, or `output` cannot be
-    written.
+    Files are written after all checks, and all or none of them. Manifests of other subsets in `output` stay; the
+    rejects and the summary are those of the last run. Raises `ConfigError` for a wrong option, `ManifestError` if
+    `source` does not have the layout, no utterance is usable, or `output` is not writable.
     """
     output = Path(output)
     _check_options(layout, config)
@@ -101,16 +115,20 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
         intake.add(candidate)
     if not intake.accepted:
         raise ManifestError(f"{source}: {_nothing_accepted(intake.rejects)}")
-    subsets = _split(intake.accepted, config.split)
+    pooled = [utterance for subset in intake.accepted.values() for utterance in subset]
+    is_split, has_one_speaker = _is_split(config.split), single_speaker(pooled) is not None
+    subsets = _split(pooled, config.split) if is_split else intake.accepted
     names = [*(f"{subset}.jsonl" for subset in subsets), "rejects.jsonl", "summary.json"]
     _check_names(names, source, output)
     summary = Summary(
         layout=layout,
         source=source,
-        synthetic=any(utterance.synthetic for subset in subsets.values() for utterance in subset),
-        split_by_speaker=_is_split(config.split),
+        synthetic=any(utterance.synthetic for utterance in pooled),
+        split_by_speaker=is_split and not has_one_speaker,
+        split_by_utterance=is_split and has_one_speaker,
         subsets={name: _summarize(utterances, recipe.text) for name, utterances in subsets.items()},
         rejects_by_kind=dict(Counter(reject.kind for reject in intake.rejects).most_common()),
+        corrected_durations=intake.corrected_durations,
         unknown_characters=dict(intake.unknown_characters.most_common()),
         written=tuple(output / name for name in names),
     )
@@ -122,7 +140,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
 
 
 class Rejected(Exception):  # noqa: N818 (the outcome of a check, not an error)
-    """What is wrong with a candidate: a kind to count it by, and the reason in full."""
+    """What is wrong with a candidate: the kind, by which rejects are counted, and the reason."""
 
     def __init__(self, kind: str, reason: str):
         super().__init__(reason)
@@ -131,7 +149,7 @@ class Rejected(Exception):  # noqa: N818 (the outcome of a check, not an error)
 
 @dataclass(frozen=True)
 class Reject:
-    """A candidate that cannot be used."""
+    """A rejected candidate."""
 
     candidate: Candidate
     kind: str
@@ -144,14 +162,15 @@ class Intake:
     def __init__(self, recipe: Recipe, max_seconds: float):
         self.accepted: dict[str, list[Utterance]] = defaultdict(list)
         self.rejects: list[Reject] = []
+        self.corrected_durations = 0
         self.unknown_characters: Counter = Counter()
         self._recipe, self._max_seconds = recipe, max_seconds
         self._audio_of_id: dict[str, Path] = {}
-        # The segments of one long recording follow one another, and need its header once.
+        # Segments of one long recording follow one another: its header is read once.
         self._probe = functools.lru_cache(maxsize=1000)(probe)
 
     def add(self, candidate: Candidate) -> None:
-        """Check one candidate and put it where it belongs."""
+        """Check one candidate, and accept or reject it."""
         try:
             utterance = self._check(candidate)
         except Rejected as rejected:
@@ -159,16 +178,20 @@ class Intake:
         else:
             self._audio_of_id[utterance.id] = utterance.audio_filepath
             self.accepted[candidate.subset].append(utterance)
+            claimed = candidate.claimed_duration
+            self.corrected_durations += claimed is not None and not is_duration_right(claimed, utterance.duration)
 
     def _check(self, candidate: Candidate) -> Utterance:
         if candidate.problem:
             raise Rejected(re.split("[:;]", candidate.problem)[0], candidate.problem)
+        if tags := find_tags(candidate.text, self._recipe.text):
+            raise Rejected("tags in the text", f"tags in the text: {', '.join(tags)}; remove what is no word")
         text = normalize(candidate.text, self._recipe.text)
         unknown = self._unknown(text)
         self.unknown_characters.update(unknown)
         utterance = self._locate(candidate)
         if not text:
-            raise Rejected("empty text", f"empty text: nothing is left of '{candidate.text}' after normalising")
+            raise Rejected("empty text", f"empty text: nothing is left of '{candidate.text}' after normalisation")
         if unknown:
             raise Rejected(
                 "characters outside the alphabet",
@@ -187,18 +210,18 @@ class Intake:
         return count_unknown([text], alphabet) if alphabet else Counter()
 
     def _locate(self, candidate: Candidate) -> Utterance:
-        """The utterance, with its place in the recording as the header's duration allows."""
+        """The utterance with its place in the recording, which must lie within the header's duration."""
         try:
             str(candidate.audio).encode()
             recorded = self._probe(candidate.audio).duration
         except UnicodeEncodeError as error:
-            raise Rejected("name of the file not UTF-8", "name of the file not UTF-8: rename it") from error
+            raise Rejected("file name not UTF-8", "file name not UTF-8: rename it") from error
         except AudioError as error:
             raise Rejected("missing or unreadable audio", str(error)) from error
         start, length = candidate.offset, candidate.duration
         end = recorded if length is None else start + length
-        # Written so that a time that is no number fails too.
-        if not 0 <= start < end <= recorded + GRACE:
+        # In this order NaN fails too.
+        if not 0 <= start < end <= recorded + OVERSHOOT:
             raise Rejected(
                 "outside the recording",
                 f"outside the recording: {start:.2f} s to {end:.2f} s in {candidate.audio}, which has {recorded:.2f} s",
@@ -215,7 +238,7 @@ class Intake:
         )
 
     def _check_frames(self, text: str, seconds: float) -> None:
-        # Byte-pair units are longer than characters, and not known before training, which checks them.
+        # Byte-pair units are longer than characters, and unknown before training, which checks them.
         if self._recipe.text.units != "characters":
             return
         frames, needed = self._recipe.output_frames(seconds), frames_needed([ord(character) for character in text])
@@ -231,9 +254,9 @@ def _check_options(layout: str, config: PrepareConfig) -> None:
     if layout not in LAYOUTS:
         close = difflib.get_close_matches(layout, LAYOUTS, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
-        raise ConfigError(f"no layout '{layout}'; {hint}there are {', '.join(LAYOUTS)}")
+        raise ConfigError(f"no layout '{layout}'; {hint}it is one of {', '.join(LAYOUTS)}")
     if config.download and layout != "librispeech":
-        raise ConfigError(f"--download fetches librispeech only; get the '{layout}' corpus yourself")
+        raise ConfigError(f"--download is for librispeech only; download the '{layout}' corpus yourself")
     if config.split.dev + config.split.test >= 1:
         raise ConfigError(
             f"split.dev {config.split.dev:g} and split.test {config.split.test:g} leave nothing for train; lower them"
@@ -241,9 +264,9 @@ def _check_options(layout: str, config: PrepareConfig) -> None:
 
 
 def _candidates(layout: str, source: str, output: Path, config: PrepareConfig) -> tuple[Iterable[Candidate], int]:
-    """The candidates and how many there are."""
+    """The candidates and their number."""
     if layout == "synthetic":
-        # Spoken while they are checked, so their number must come from the config.
+        # Synthesised while they are checked, so their number comes from the config.
         size = config.synthetic.train + config.synthetic.dev + config.synthetic.test
         return LAYOUTS[layout](source, output, config.synthetic), size
     candidates = list(LAYOUTS[layout](Path(source)))
@@ -261,11 +284,11 @@ def _with_progress(candidates: Iterable[Candidate], total: int) -> Iterable[Cand
 
 def _nothing_accepted(rejects: list[Reject]) -> str:
     if not rejects:
-        return "no utterances in it; is it the right corpus?"
+        return "no utterances in it; is this the right corpus?"
     kind, count = Counter(reject.kind for reject in rejects).most_common(1)[0]
     first = next(reject for reject in rejects if reject.kind == kind)
     return (
-        f"none of {len(rejects)} utterances is usable, most often for: {kind} ({count}); "
+        f"none of {len(rejects)} utterances is usable, most often because of: {kind} ({count}), "
         f"such as {_encodable(first.candidate.id)}: {first.reason}"
     )
 
@@ -274,21 +297,18 @@ def _is_split(split: SplitConfig) -> bool:
     return split.dev > 0 or split.test > 0
 
 
-def _split(accepted: dict[str, list[Utterance]], split: SplitConfig) -> dict[str, list[Utterance]]:
-    """The corpus's own subsets or, if asked for, train, dev and test by speaker."""
-    if not _is_split(split):
-        return accepted
-    pooled = [utterance for subset in accepted.values() for utterance in subset]
-    return split_by_speaker(pooled, {"dev": split.dev, "test": split.test}, split.seed)
+def _split(utterances: list[Utterance], split: SplitConfig) -> dict[str, list[Utterance]]:
+    """Train, dev and test by speaker or, if there is only one, by utterance."""
+    return split_by_speaker(utterances, {"dev": split.dev, "test": split.test}, split.seed)
 
 
 def _check_names(names: list[str], source: str, output: Path) -> None:
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise ManifestError(f"{source}: its subset cannot be named '{Path(name).stem}', as {name} has a use; rename it")
+        raise ManifestError(f"{source}: a subset cannot be named '{Path(name).stem}', as {name} is reserved; rename it")
     for path in (output / name for name in names):
         if path.exists() and os.path.exists(source) and path.samefile(source):
-            raise ManifestError(f"{path}: would be written over, but is the source; choose another output folder")
+            raise ManifestError(f"{path}: would be overwritten, but is the source; choose another output folder")
 
 
 def _summarize(utterances: list[Utterance], config: TextConfig) -> SubsetSummary:
@@ -317,7 +337,7 @@ def _encode_rejects(rejects: list[Reject], folder: Path) -> bytes:
 
 
 def _encodable(text: str) -> str:
-    """`text` with what UTF-8 cannot write, parts of odd file names, replaced by question marks."""
+    """`text` with question marks for what UTF-8 cannot encode, parts of odd file names."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -329,17 +349,17 @@ def _encode_summary(summary: Summary) -> bytes:
 
 @contextlib.contextmanager
 def _errors_of(output: Path) -> Iterator[None]:
-    """Tell of what the disk refuses as an error that names the file, or else the output folder."""
+    """Turn errors of the disk into `ManifestError`, naming the file or else the output folder."""
     try:
         yield
     except OSError as error:
         raise ManifestError(
-            f"{error.filename or output}: {error.strerror}; give a folder that can be written to, on a disk with room"
+            f"{error.filename or output}: {error.strerror}; give a writable folder on a disk with free space"
         ) from error
 
 
 def _align(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows of a table as lines: the first column to the left, numbers to the right."""
+    """Rows of a table as lines: the first column left-aligned, numbers right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

@@ -26,7 +26,7 @@ FLAT = tyro.conf.arg(name="")  # options of a section without the section's name
 def read_toml(path: Path, kind: str) -> dict[str, Any]:
     """The values of a TOML file; raises `ConfigError` naming it."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give the path of a {kind} (TOML)") from error
     except ValueError as error:  # TOMLDecodeError, not UTF-8, or a number of thousands of digits

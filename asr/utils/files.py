@@ -5,6 +5,7 @@ import errno
 import fcntl
 import functools
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,14 +26,42 @@ def make_folder(path: str | os.PathLike) -> Path:
     return Path(path)
 
 
-def read_lines(path: str | os.PathLike, kind: type[AsrError], remedy: str) -> list[str]:
-    """The lines of a UTF-8 text file. Raises an error of `kind` that names it and, where there is none, the remedy."""
+def read_text(path: str | os.PathLike, kind: type[AsrError], remedy: str) -> str:
+    """The contents of a UTF-8 text file without its byte order mark, with "\\n" as line end.
+
+    Raises an error of `kind` naming the file, with `remedy` if it cannot be opened.
+    """
     try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
+        return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise kind(f"{path}: {error.strerror}; {remedy}") from error
     except UnicodeDecodeError as error:
-        raise kind(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise kind(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); convert it to UTF-8 with iconv"
+        ) from error
+
+
+def read_lines(path: str | os.PathLike, kind: type[AsrError], remedy: str) -> list[str]:
+    """The lines of a UTF-8 text file; errors as in `read_text`.
+
+    Only LF, CRLF and CR end a line. U+0085, U+2028 and vertical tabs, at which `str.splitlines` cuts too, may stand
+    inside a transcript.
+    """
+    text = read_text(path, kind, remedy)
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def read_table(path: str | os.PathLike, kind: type[AsrError], remedy: str) -> list[tuple[int, str, str]]:
+    """The rows of a table as Kaldi writes them, `KEY the rest`, as (line number from 1, key, rest).
+
+    Spaces or tabs separate the two; the rest may be empty; blank lines are left out. Errors as in `read_text`.
+    """
+    rows = []
+    for number, line in enumerate(read_lines(path, kind, remedy), start=1):
+        if line.strip():
+            key, *rest = re.split(r"[ \t\v\f]+", line.strip(), maxsplit=1)
+            rows.append((number, key, rest[0] if rest else ""))
+    return rows
 
 
 def is_among(path: Path, others: Iterable[Path]) -> bool:

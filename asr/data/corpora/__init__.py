@@ -1,4 +1,4 @@
-"""Published corpus layouts -> candidates: one module a layout, each with a function `read(source)`."""
+"""Published corpus layouts -> candidates: one module per layout, each with a function `read(source)`."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -9,7 +9,7 @@ from asr.data.corpora.base import Candidate
 
 
 def _call(module: str, function: str, *arguments: Any) -> Iterable[Candidate]:
-    # Imported when used: speaking the synthetic corpus needs libraries that reading a folder does not.
+    # Imported on use: the synthetic corpus needs libraries that reading a folder does not.
     return getattr(import_module(f"asr.data.corpora.{module}"), function)(*arguments)
 
 
@@ -25,7 +25,7 @@ READ = (
     "folder",
 )
 
-# Each takes the corpus's path; 'synthetic' takes what to speak, the folder for its recordings, and a SyntheticConfig.
+# Each takes the corpus's path; 'synthetic' takes the kind of sentences, a folder for recordings, and a SyntheticConfig.
 LAYOUTS: dict[str, Callable[..., Iterable[Candidate]]] = {
     **{name: partial(_call, name, "read") for name in READ},
     "synthetic": partial(_call, "synthetic", "generate"),

@@ -3,7 +3,7 @@
     data_aishell/transcript/aishell_transcript_v0.8.txt    lines of the form `ID TEXT`, spaces between words
     data_aishell/wav/SUBSET/SPEAKER/ID.wav                 SUBSET is train, dev or test
 
-Some hundred recordings of the official release have no transcript; they are rejected, and counted, as such.
+Some hundred recordings of the official release have no transcript; they are rejected and counted as such.
 """
 
 import dataclasses
@@ -18,9 +18,9 @@ TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
 
 
 def read(source: Path) -> Iterator[Candidate]:
-    """Candidates of the official subsets below `source`: data_aishell, or the folder that holds it.
+    """Candidates of the official subsets below `source`: data_aishell, or the folder that contains it.
 
-    The spaces of the transcripts are left out, as Mandarin is written without them.
+    Spaces are removed from the transcripts, as Mandarin is written without them.
     """
     source = source / "data_aishell" if (source / "data_aishell").is_dir() else source
     check_layout(source, "aishell", TRANSCRIPT, "wav")

@@ -1,4 +1,4 @@
-"""What every corpus reader yields: candidates that still have to be checked."""
+"""What every corpus reader yields: candidates, not yet checked."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,14 +7,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Candidate:
-    """An utterance as a corpus lists it; `asr.data.prepare` checks its audio and text and reads its duration."""
+    """An utterance as listed by a corpus; `asr.data.prepare` checks its audio and text and reads its duration."""
 
     id: str
     audio: Path
     text: str
-    speaker: str = ""  # empty: the corpus does not say
+    speaker: str = ""  # empty: unknown
     subset: str = "all"  # the corpus's own division: "train-clean-5", "dev", "test", ...
     offset: float = 0.0  # seconds into the recording
     duration: float | None = None  # seconds; None: to the end of the recording
+    claimed_duration: float | None = None  # seconds of the whole recording, by the corpus; None: it does not say
     extra: dict[str, Any] = field(default_factory=dict)  # further keys for the manifest line
-    problem: str = ""  # a reason for rejection that the reader already saw, such as "no transcript"
+    problem: str = ""  # a reason for rejection that the reader found, such as "no transcript"

@@ -1,7 +1,7 @@
 """Common Voice (Ardila et al. 2020): one language's folder.
 
 train.tsv, dev.tsv, test.tsv    columns client_id, path, sentence and more, found by their names in the header
-clips/PATH                      mp3; old releases leave the suffix out of PATH
+clips/PATH                      mp3; PATH has no suffix in old releases
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ KEPT = ("age", "gender", "accent", "accents")
 
 
 def read(source: Path) -> Iterator[Candidate]:
-    """Candidates of the official subsets; of validated.tsv where a release has none of them.
+    """Candidates of the official subsets, or of validated.tsv if a release has none of them.
 
     The speaker is the `client_id`; age, gender and accents are kept where the speaker gave them. Raises
-    `ManifestError` for a folder without clips/ or lists, and for a list without the columns needed.
+    `ManifestError` for a folder without clips/ or lists, and for a list without the needed columns.
     """
     check_layout(source, "common_voice", "clips")
     subsets = [name for name in SUBSETS if (source / f"{name}.tsv").is_file()]
@@ -32,7 +32,7 @@ def read(source: Path) -> Iterator[Candidate]:
 
 
 def _read_list(path: Path, clips: Path) -> Iterator[Candidate]:
-    # Split by hand: sentences hold quotation marks that mean nothing to the format.
+    # Not by the csv module: quotation marks in sentences are plain text here.
     rows = [(number, line.split("\t")) for number, line in numbered_lines(path)]
     header = rows[0][1] if rows else []
     missing = [name for name in COLUMNS if name not in header]
@@ -42,7 +42,7 @@ def _read_list(path: Path, clips: Path) -> Iterator[Candidate]:
         if len(row) == len(header):
             yield _candidate(dict(zip(header, row, strict=True)), clips, path.stem)
         else:
-            problem = f"broken row: {len(row)} fields where the header has {len(header)}; mend {path.name}"
+            problem = f"broken row: {len(row)} fields where the header has {len(header)}; fix {path.name}"
             yield Candidate(f"{path.name}:{number}", path, "\t".join(row), subset=path.stem, problem=problem)
 
 

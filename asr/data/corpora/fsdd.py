@@ -1,6 +1,6 @@
 """Free Spoken Digit Dataset (Jackson 2016).
 
-recordings/DIGIT_SPEAKER_INDEX.wav    indices 0 to 4 are for testing, by the corpus's own rule
+recordings/DIGIT_SPEAKER_INDEX.wav    indices 0 to 4 are the test set, by the corpus's own rule
 """
 
 import re
@@ -15,7 +15,7 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def read(source: Path) -> Iterator[Candidate]:
-    """Candidates in the official subsets train and test, which share their speakers; texts are digits as words."""
+    """Candidates in the official subsets train and test, which share speakers; texts are digits as words."""
     check_layout(source, "fsdd", "recordings")
     recordings = find_audio(source / "recordings")
     if not recordings:

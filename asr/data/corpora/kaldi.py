@@ -1,4 +1,4 @@
-"""A Kaldi data directory (Povey et al. 2011; kaldi-asr.org/doc/data_prep.html).
+"""A Kaldi data directory (Povey et al. 2011; kaldi-asr.org/doc/data_prep.html). Spaces or tabs separate the columns.
 
 wav.scp     RECORDING PATH
 text        UTTERANCE TEXT
@@ -28,8 +28,8 @@ class _DataDirectory:
 def read(source: Path) -> Iterator[Candidate]:
     """Candidates of one subset, named like the directory.
 
-    Commands in wav.scp (`sox ... |`) are never run: their utterances are candidates with a problem. Paths in it
-    are relative to the data directory or, as in Kaldi, to the folder one works in.
+    Commands in wav.scp (`sox ... |`) are never run: their utterances are candidates with a problem. Paths in it are
+    relative to the data directory or, as in Kaldi, to the working folder.
     """
     check_layout(source, "kaldi", "wav.scp", "text")
     directory = _DataDirectory(
@@ -50,7 +50,7 @@ def _lookup(path: Path) -> dict[str, str]:
     values = {}
     for key, value in read_keyed(path):
         if key in values:
-            raise ManifestError(f"{path}: '{key}' has two lines; keep the right one")
+            raise ManifestError(f"{path}: '{key}' has two lines; keep the correct one")
         values[key] = value
     return values
 
@@ -88,7 +88,7 @@ def _audio(recording: str, directory: _DataDirectory) -> Path:
         raise ValueError(f"no recording; add '{recording}' to wav.scp or remove the utterance")
     path = directory.recordings[recording]
     if path.endswith("|"):
-        raise ValueError("wav.scp names a command, not a file; run it yourself and name the file it writes")
+        raise ValueError("wav.scp has a command instead of a file; run it and enter the file that it writes")
     inside = directory.folder / path
     return inside if inside.exists() else Path(path).absolute()
 

@@ -30,7 +30,7 @@ SUBSETS = (
 def read(source: Path) -> Iterator[Candidate]:
     """Candidates of all subsets below `source`: a folder of subsets, one subset, or a part of one.
 
-    Speakers are the corpus's own numbers. Raises `ManifestError` when there is no transcript file at all.
+    Speakers are the corpus's own numbers. Raises `ManifestError` if there is no transcript file at all.
     """
     check_layout(source, "librispeech")
     source = source.resolve()
@@ -48,10 +48,10 @@ def read(source: Path) -> Iterator[Candidate]:
 
 
 def download(source: Path) -> Path:
-    """Fetch the official subset that `source` (FOLDER/SUBSET) names; return its folder, FOLDER/LibriSpeech/SUBSET.
+    """Download the official subset named by `source` (FOLDER/SUBSET); return its folder, FOLDER/LibriSpeech/SUBSET.
 
-    torchaudio fetches from openslr.org and checks the sum. A subset that is there already is not fetched again.
-    Raises `ConfigError` for a name that is not official, `ManifestError` when the network or the disk fails.
+    torchaudio downloads from openslr.org and verifies the checksum. An existing subset is not downloaded again. Raises
+    `ConfigError` for a name that is not official, `ManifestError` if the network or the disk fails.
     """
     if source.name not in SUBSETS:
         raise ConfigError(
@@ -63,7 +63,7 @@ def download(source: Path) -> Path:
         return subset
     try:
         subset.parent.mkdir(parents=True, exist_ok=True)
-        # Unpacked aside, so that an interrupted run does not leave a part that looks like the whole subset.
+        # Unpacked elsewhere, so that an interrupted run leaves no part that looks like the whole subset.
         aside = source.parent / f".asr-{source.name}"
         shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
         try:
@@ -75,7 +75,7 @@ def download(source: Path) -> Path:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ManifestError(
-            f"{subset}: could not be fetched ({reason}); check the network and the disk, "
+            f"{subset}: cannot be downloaded ({reason}); check the network and the disk, "
             f"or unpack {source.name}.tar.gz from openslr.org/12 into {source.parent} yourself"
         ) from error
     return subset

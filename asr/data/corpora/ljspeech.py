@@ -1,6 +1,6 @@
-"""LJ Speech (Ito and Johnson 2017): one reader.
+"""LJ Speech (Ito and Johnson 2017): one speaker.
 
-metadata.csv    lines of the form `ID|text as printed|text with numbers and abbreviations spelt out`
+metadata.csv    lines of the form `ID|text as printed|text with numbers and abbreviations spelled out`
 wavs/ID.wav
 """
 
@@ -14,9 +14,9 @@ from asr.data.corpora.reading import check_layout, pair, read_lines
 
 
 def read(source: Path) -> Iterator[Candidate]:
-    """Candidates of the speaker "LJ" in one subset, "all", for the corpus has none of its own.
+    """Candidates of the speaker "LJ" in one subset, "all", as the corpus has none of its own.
 
-    The text is the spelt-out column, or the printed one where that is missing.
+    The text is the spelled-out column, or the printed one if that is empty.
     """
     check_layout(source, "ljspeech", "metadata.csv", "wavs")
     transcripts = [_transcript(line) for line in read_lines(source / "metadata.csv")]

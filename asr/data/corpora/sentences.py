@@ -1,4 +1,4 @@
-"""A text file -> sentences to be read aloud, chosen at random from all of it."""
+"""A text file -> sentences for the synthesiser, chosen at random."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ FEWEST_WORDS, MOST_WORDS = 2, 20  # of a line: the longest take some ten seconds
 
 
 def choose_sentences(path: Path, counts: dict[str, int], seed: int) -> dict[str, list[str]]:
-    """So many sentences for each subset, in random order; no two are alike.
+    """Distinct sentences for each subset, as many as `counts` says, in random order.
 
-    Lines of `FEWEST_WORDS` to `MOST_WORDS` words, with a letter, can be chosen. The seed gives every sentence a rank by
-    its hash, and those of the lowest ranks are taken (a bottom-k sample, Cohen and Kaplan 2007): one pass over the
-    file, and memory for no more than twice the sentences that are taken. The first subset of `counts`, train, gets the
-    highest of these ranks: a larger one keeps its sentences and those of the others.
+    Candidates are lines of `FEWEST_WORDS` to `MOST_WORDS` words with a letter. Each sentence is ranked by its hash with
+    the seed, and the lowest ranks are taken (a bottom-k sample, Cohen and Kaplan 2007): one pass over the file, with at
+    most twice the needed sentences in memory. The first subset of `counts`, train, gets the highest of these ranks, so
+    that enlarging it keeps its sentences and those of the others.
 
-    Raises `ManifestError` naming the file when it cannot be read or has too few sentences.
+    Raises `ManifestError` naming a file that cannot be read or has too few sentences.
     """
     needed = sum(counts.values())
     start = hashlib.blake2b(f"{seed}\n".encode(), digest_size=8)
@@ -36,14 +36,14 @@ def choose_sentences(path: Path, counts: dict[str, int], seed: int) -> dict[str,
     if len(lowest) < needed:
         raise ManifestError(
             f"{path}: {len(lowest)} different lines of {FEWEST_WORDS} to {MOST_WORDS} words, but {needed} utterances "
-            "are asked for; give a longer text or lower synthetic.train, synthetic.dev and synthetic.test"
+            "are configured; give a longer text or lower synthetic.train, synthetic.dev and synthetic.test"
         )
     ranked = iter([sentence for _, sentence in sorted(lowest.items())])
     return {subset: [next(ranked) for _ in range(counts[subset])] for subset in reversed(counts)}
 
 
 def _sentences(path: Path) -> Iterator[str]:
-    """Lines that can be read aloud, with single spaces."""
+    """Candidate lines, with single spaces."""
     lines_before = 0
     for block in read_blocks(path, ManifestError):
         try:

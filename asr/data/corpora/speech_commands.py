@@ -1,9 +1,9 @@
 """Speech Commands (Warden 2018): single words.
 
     WORD/SPEAKER_nohash_N.wav
-    validation_list.txt, testing_list.txt    lines of the form `WORD/SPEAKER_nohash_N.wav`; all others are for training
+    validation_list.txt, testing_list.txt    lines of the form `WORD/SPEAKER_nohash_N.wav`; all others are training data
 
-_background_noise_ is no speech and no part of the words: the corpus means it for mixing, so it is left alone.
+_background_noise_ is for mixing, not speech, and is left out.
 """
 
 from collections.abc import Iterator

@@ -1,10 +1,11 @@
 """A table of recordings and texts: JSON Lines (as NeMo's manifests), CSV or TSV with a header row.
 
-    audio_filepath, path, audio or file    relative to the table; the first of these that is there
-    text, sentence or transcript           what was said
-    id, speaker, offset, duration          if they are there; offset and duration in seconds
+    audio_filepath, path, audio or file    relative to the table; the first of these that exists
+    text, sentence or transcript           the transcript
+    speaker, speaker_id or client_id       optional: a name or a number
+    id, offset, duration                   optional; offset and duration in seconds
 
-All other columns are kept. In CSV, values may be quoted; in TSV, quotation marks are text.
+All other columns are kept. In CSV, values may be quoted; in TSV, quotation marks are plain text.
 """
 
 import csv
@@ -17,19 +18,20 @@ from typing import Any
 
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import numbered_lines, read_text
-from asr.data.manifest import FIELDS, decode_record, utterance_id
+from asr.data.manifest import FIELDS, decode_record, speaker_name, utterance_id
 from asr.errors import ManifestError
 
 AUDIO = ("audio_filepath", "path", "audio", "file")
 TEXT = ("text", "sentence", "transcript")
+SPEAKER = ("speaker", "speaker_id", "client_id")
 DELIMITERS = ",;|\t"
 
 
 def read(source: Path) -> Iterator[Candidate]:
     """Candidates of one subset, named like the file; a broken line is a candidate with a problem.
 
-    With an offset an utterance is a part of its recording, `duration` long or to the end. Without one it is all
-    of it, and a duration only describes it. Raises `ManifestError` for a file that is no such table.
+    With an offset an utterance is a part of its recording, `duration` long or to the end. Without one it is the whole
+    recording, whose duration is claimed by the table. Raises `ManifestError` for a file that is no such table.
     """
     kinds = {".jsonl": _json_lines, ".json": _json_lines, ".csv": _delimited, ".tsv": _delimited}
     if source.suffix.lower() not in kinds:
@@ -71,7 +73,7 @@ def _numbered_rows(reader: Any, source: Path) -> Iterator[tuple[int, list[str]]]
             if row:
                 yield reader.line_num, row
     except csv.Error as error:
-        raise ManifestError(f"{source}:{reader.line_num}: {error}; mend the quotation marks") from error
+        raise ManifestError(f"{source}:{reader.line_num}: {error}; fix the quotation marks") from error
 
 
 def _row_record(header: list[str], row: list[str]) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def _row_record(header: list[str], row: list[str]) -> dict[str, Any]:
         raise ValueError(
             f"broken row: {len(row)} fields where the header has {len(header)}; quote values that hold the delimiter"
         )
-    # An empty text is the speaker's silence, and checked as such; anything else empty is absent.
+    # An empty text is a transcript without words, and checked as such; any other empty value is absent.
     return {name: value for name, value in zip(header, row, strict=True) if value or name in TEXT}
 
 
@@ -89,15 +91,17 @@ def _candidate(record: dict[str, Any], source: Path) -> Candidate:
     if "\0" in path:
         raise ValueError(f"'{audio_key}' is no path: it holds a null character")
     offset, duration = _seconds(record, "offset"), _seconds(record, "duration")
+    speaker_key = next((name for name in SPEAKER if record.get(name) not in (None, "")), "speaker")
     return Candidate(
         id=utterance_id(record.get("id"), path, offset),
         audio=source.parent / path,
         text=text,
-        speaker=str(record.get("speaker") or ""),
+        speaker=speaker_name(record.get(speaker_key)),
         subset=source.stem,
         offset=offset or 0.0,
         duration=None if offset is None else duration,
-        extra={key: value for key, value in record.items() if key not in {*FIELDS, audio_key, text_key}},
+        claimed_duration=duration if offset is None else None,
+        extra={k: value for k, value in record.items() if k not in {*FIELDS, audio_key, text_key, speaker_key}},
     )
 
 
