@@ -21,7 +21,8 @@ from terminal import start, tell
 from asr.data.manifest import Utterance, read_manifest
 from asr.decoding.config import load_decoder
 from asr.errors import ConfigError
-from asr.evaluation.metrics import Evaluation, Interval, evaluate
+from asr.evaluation.bootstrap import Interval
+from asr.evaluation.metrics import Evaluation, evaluate
 from asr.pretrained import ENGLISH
 from asr.text.config import TextConfig
 from asr.transcript import Transcript

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.data.manifest import Utterance
+from asr.errors import ScoreError
+from asr.evaluation.alignment import score
 from asr.evaluation.comparison import Column, compare, comparison_page, comparison_text, matched_pairs, merge, segment
-from asr.evaluation.metrics import evaluate, score
+from asr.evaluation.metrics import evaluate
 from asr.evaluation.report import json_report
 from asr.text.config import TextConfig
 from asr.transcript import Transcript
@@ -188,12 +191,14 @@ def test_golden_text(report):
     lines = comparison_text(comparison, 1).plain.splitlines()
     assert lines[0].startswith("A            12.50%  a.safetensors, greedy: ")
     assert lines[2].startswith("difference   +12.50 points of WER (95% interval ")
-    assert lines[3:6] == [
-        "MAPSSWE      no significant difference (p = 0.617): 3 segments, -0.333 errors less in B in each, z = -0.50",
-        "utterances   1 better in B, 2 worse, 0 alike",
-        "NOTE         fewer than 50 segments with errors: the test's p is rough",
+    assert lines[3:7] == [
+        "MAPSSWE      no significant difference (p = 0.617); "
+        "3 segments, B makes 0.333 errors more per segment, z = -0.50",
+        "alignment    levenshtein (costs: substitution 1, deletion 1, insertion 1)",
+        "utterances   1 better in B, 2 worse, 0 equal",
+        "NOTE         fewer than 50 segments with errors: p is approximate",
     ]
-    assert lines[6:] == [
+    assert lines[7:] == [
         "",
         "better in B: u-0, 1 -> 0 errors",
         "reference    the edison  lamp",
@@ -246,7 +251,7 @@ def test_compare(asr, report, tmp_path):
 def test_utterances_of_one_report_only_are_told(asr, report):
     result = asr("compare", report("a", SAID, FIRST), report("b", SAID[:2], SECOND[:2]))
     assert result.returncode == PARTLY
-    assert "1 utterances, such as 'u-2', are in one report only" in result.stdout
+    assert "1 utterances, such as 'u-2', are in only one report" in result.stdout
 
 
 def test_reports_that_cannot_be_compared(asr, report, tmp_path):
@@ -259,3 +264,24 @@ def test_reports_that_cannot_be_compared(asr, report, tmp_path):
     assert_told(asr("compare", first, tmp_path / "c.json"), ERROR, "c.json", "fields are missing")
     (tmp_path / "d.json").write_text(json.dumps({**json.loads(first.read_text()), "utterances": [{"id": "u-0"}]}))
     assert_told(asr("compare", first, tmp_path / "d.json"), ERROR, "d.json", "utterances")
+
+
+def test_too_few_segments_for_a_test(report):
+    comparison = compare(report("a", ["one two"], ["one too"]), report("b", ["one two"], ["one two"]))
+    text, page = comparison_text(comparison, 1).plain, comparison_page(comparison)
+    assert "no verdict" in text and "1 segment\n" in text
+    assert not re.search(r"\bnan\b", text) and not re.search(r"\bnan\b", page)
+
+
+def test_reports_of_different_alignments_are_not_compared(report, tmp_path):
+    first, second = report("a", SAID, FIRST), report("b", SAID, SECOND)
+    second.write_text(second.read_text().replace('"levenshtein"', '"sclite"'))
+    with pytest.raises(ScoreError, match=r"alignment 'levenshtein'.*'sclite'"):
+        compare(first, second)
+
+
+def test_the_alignment_of_the_reports_is_used(report):
+    paths = [report(name, ["a b c"], [heard]) for name, heard in (("a", "x y a"), ("b", "a b"))]
+    for path in paths:
+        path.write_text(path.read_text().replace('"levenshtein"', '"sclite"'))
+    assert "costs: substitution 4, deletion 3, insertion 3" in comparison_text(compare(*paths), 1).plain

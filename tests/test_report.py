@@ -171,7 +171,7 @@ def test_page_escapes_every_text():
 
 @pytest.mark.parametrize("report", [html_report, markdown_report, lambda evaluation: json_report(evaluation).decode()])
 def test_synthetic_speech_is_named(report):
-    said = "says nothing about human speech"
+    said = "no measure for human speech"
     assert said not in report(evaluated())
     assert said in report(evaluated([pair("one", "one", "a", synthetic=True)]))
 
@@ -246,7 +246,7 @@ def test_reliability_is_in_every_report():
     assert "| 0.9 to 1.0 | 2 | 0.95 | 100.00% |" in text
     html = html_report(evaluation)
     assert len(re.findall(r'class="dot"', html)) == 2
-    assert "2 words with confidence 0.95 on average: 100.00% right" in Page(html).text
+    assert "2 words with confidence 0.95 on average: 100.00% correct" in Page(html).text
 
 
 def test_reports_without_confidence_leave_it_out():

@@ -1,4 +1,4 @@
-"""Two systems on the same test set: how far apart their word error rates are, and whether by more than chance."""
+"""Two systems on one test set: the difference in word error rate, and whether it is significant."""
 
 import json
 import math
@@ -12,22 +12,24 @@ from rich.text import Text
 
 from asr.data.manifest import Utterance
 from asr.errors import ScoreError, one_line
-from asr.evaluation.metrics import AlignedWord, ErrorCounts, Interval, Scored, redraw, score
-from asr.evaluation.terminal import STYLES, columns_text, percent
+from asr.evaluation.alignment import COSTS, AlignedWord, ErrorCounts, Scored, score
+from asr.evaluation.bootstrap import Interval, draw_rates
+from asr.evaluation.config import Alignment
+from asr.evaluation.terminal import STYLES, columns_text, costs_text, percent
 from asr.text.config import TextConfig
 from asr.transcript import Transcript
 from asr.utils.html import render
 
 ROUNDS = 10_000  # of the bootstrap
-BUFFER = 2  # words that both have right between two segments, as in sclite
-FEWEST_SEGMENTS = 50  # below which the normal distribution is a rough one (Gillick & Cox 1989)
+BUFFER = 2  # words that both systems have correct between two segments, as in sclite
+FEWEST_SEGMENTS = 50  # with fewer, the normal approximation is rough (Gillick & Cox 1989)
 SIGNIFICANT = 0.05
 MOST_ON_PAGE = 100  # utterances of each kind
 
 
 @dataclass(frozen=True)
 class System:
-    """One of the two, and how it did on the utterances that both have."""
+    """One of the two, and its errors in the utterances that both reports have."""
 
     report: Path
     model: str
@@ -37,7 +39,7 @@ class System:
 
 @dataclass(frozen=True)
 class Column:
-    """A word of the reference (none where a word was made up), and what each system has there."""
+    """A word of the reference (empty for an insertion), and each system's word there."""
 
     reference: str
     first: str
@@ -45,17 +47,17 @@ class Column:
 
     @property
     def kinds(self) -> tuple[str, str]:
-        """What each system did, as `AlignedWord.kind`; a word that only the other one made up is 'equal'."""
+        """Each system's `AlignedWord.kind`; where only the other inserts a word, it is 'equal'."""
         return AlignedWord(self.reference, self.first).kind, AlignedWord(self.reference, self.second).kind
 
     @property
     def right(self) -> bool:
-        """Whether both are right."""
+        """Whether both are correct."""
         return self.kinds == ("equal", "equal")
 
     @property
     def mark(self) -> str:
-        """Who is wrong: A, B, both or nobody."""
+        """Which systems are wrong: "A", "B", "AB" or ""."""
         wrong = [name for name, kind in zip("AB", self.kinds, strict=True) if kind != "equal"]
         return "".join(wrong)
 
@@ -72,7 +74,7 @@ class Compared:
 
     @property
     def gain(self) -> int:
-        """Errors that the second system makes less."""
+        """How many errors fewer the second system makes."""
         return self.errors[0] - self.errors[1]
 
 
@@ -81,7 +83,7 @@ class SegmentTest:
     """The matched-pairs sentence-segment word error test; see `matched_pairs`."""
 
     segments: int
-    mean: float  # errors that the second system makes less in a segment; NaN without segments
+    mean: float  # errors per segment that the second system makes fewer; NaN with fewer than two segments
     deviation: float  # of that, over the segments
     z: float
     p: float  # two-tailed
@@ -89,15 +91,16 @@ class SegmentTest:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two systems, A and B. Rates are fractions; differences are B's minus A's, so below 0 B is better."""
+    """Two systems, A and B. Rates are fractions; differences are B's minus A's: below 0, B is better."""
 
     first: System
     second: System
     utterances: tuple[Compared, ...]
     left_out: tuple[str, ...]  # ids that only one report has
+    alignment: Alignment
     interval: Interval | None  # 95%, of the difference in WER
-    over: str  # what the bootstrap drew: "speakers" or "utterances"
-    wins: float  # share of its rounds in which B has the lower WER; NaN where there is nothing to draw
+    over: str  # what the bootstrap draws: "speakers" or "utterances"
+    wins: float  # share of its rounds in which B has the lower WER; NaN without an interval
     test: SegmentTest
     caveats: tuple[str, ...]
 
@@ -118,7 +121,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The test in words."""
+        """The result of the test in words."""
         if math.isnan(self.test.p):
             return "no verdict: too few segments with errors"
         if self.test.p >= SIGNIFICANT:
@@ -130,13 +133,14 @@ class Comparison:
 def compare(first: Path, second: Path) -> Comparison:
     """Compare two `report.json` files of `asr evaluate` or `asr score` on the same test set.
 
-    The interval of the difference in WER is a paired bootstrap (Bisani & Ney 2004): utterances, or speakers where
-    both reports know at least two, are redrawn, and both systems are scored on the same draw. Raises `ScoreError`
-    where the reports are of different references or normalizers.
+    The interval of the difference in WER is a paired bootstrap (Bisani & Ney 2004): utterances, or speakers if at
+    least two are known, are drawn with replacement, and both systems are scored on the same draw. Raises `ScoreError`
+    if the reports have different references, normalizers or alignments.
     """
     reports = [_read(path) for path in (first, second)]
     _check_same(first, second, *reports)
-    scored = [_scored(path, report) for path, report in zip((first, second), reports, strict=True)]
+    alignment = _alignment(reports[0])
+    scored = [_scored(path, report, alignment) for path, report in zip((first, second), reports, strict=True)]
     common = [id for id in scored[0] if id in scored[1]]
     if not common:
         raise ScoreError(f"{first} and {second} have no utterance in common; give two reports of one test set")
@@ -159,6 +163,7 @@ def compare(first: Path, second: Path) -> Comparison:
         *systems,
         utterances=compared,
         left_out=tuple(sorted(scored[0].keys() ^ scored[1].keys())),
+        alignment=alignment,
         interval=interval,
         over="speakers" if by_speaker else "utterances",
         wins=wins,
@@ -170,8 +175,8 @@ def compare(first: Path, second: Path) -> Comparison:
 def segment(columns: Sequence[Column]) -> list[int]:
     """Errors of A minus errors of B in each segment of an utterance.
 
-    Segments are what lies between `BUFFER` or more words in a row that both systems have right, or the ends of the
-    utterance: errors in different segments are taken to be independent of each other.
+    Segments lie between runs of at least `BUFFER` words that both systems have correct, or the ends of the utterance:
+    errors in different segments are assumed to be independent.
     """
     segments: list[list[Column]] = [[]]
     right = BUFFER  # words in a row
@@ -190,20 +195,20 @@ def segment(columns: Sequence[Column]) -> list[int]:
 def matched_pairs(differences: Sequence[int]) -> SegmentTest:
     """The matched-pairs test of Gillick & Cox (1989, ICASSP), as in NIST's sclite ("MAPSSWE", Pallett et al. 1990).
 
-    If the systems are equally good, the mean of the differences has expectation 0, and over its standard error it is
-    normal with variance 1 for many segments: `z = mean / (deviation / sqrt(segments))`.
+    Under the null hypothesis the mean of the differences is 0, and for many segments the mean over its standard error,
+    `z = mean / (deviation / sqrt(segments))`, is standard normal.
     """
     count = len(differences)
     if count < 2:
         return SegmentTest(count, math.nan, math.nan, math.nan, math.nan)
     mean, deviation = float(np.mean(differences)), float(np.std(differences, ddof=1))
-    same = math.copysign(math.inf, mean) if mean else 0.0  # where all segments differ alike
+    same = math.copysign(math.inf, mean) if mean else 0.0  # if all segments have the same difference
     z = mean / (deviation / math.sqrt(count)) if deviation else same
     return SegmentTest(count, mean, deviation, z, math.erfc(abs(z) / math.sqrt(2)))
 
 
 def merge(first: Sequence[AlignedWord], second: Sequence[AlignedWord]) -> list[Column]:
-    """Two alignments with the same reference as one; words made up at the same place share a column."""
+    """Two alignments with the same reference as one; insertions at the same place share a column."""
     columns: list[Column] = []
     at = [0, 0]
     alignments = (first, second)
@@ -223,8 +228,8 @@ def merge(first: Sequence[AlignedWord], second: Sequence[AlignedWord]) -> list[C
 
 
 def comparison_text(comparison: Comparison, examples: int, width: int = 100) -> Text:
-    """The comparison for a terminal, with utterances in which B is better and worse, `examples` of each."""
-    test, interval = comparison.test, ""
+    """The comparison for a terminal, with `examples` utterances in which B is better, and as many in which A is."""
+    interval = ""
     if comparison.interval:
         low, high = (f"{100 * rate:+.2f}" for rate in comparison.interval)
         interval = (
@@ -235,9 +240,9 @@ def comparison_text(comparison: Comparison, examples: int, width: int = 100) -> 
         f"A            {percent(comparison.first.words.rate)}  {_name(comparison.first)}",
         f"B            {percent(comparison.second.words.rate)}  {_name(comparison.second)}",
         f"difference   {100 * comparison.difference:+.2f} points of WER{interval}",
-        f"MAPSSWE      {comparison.verdict}: {test.segments} segments, {test.mean:+.3f} errors less in B in each, "
-        f"z = {test.z:.2f}",
-        f"utterances   {len(comparison.better)} better in B, {len(comparison.worse)} worse, {equal} alike",
+        f"MAPSSWE      {comparison.verdict}; {segments_text(comparison.test)}",
+        f"alignment    {costs_text(comparison.alignment)}",
+        f"utterances   {len(comparison.better)} better in B, {len(comparison.worse)} worse, {equal} equal",
         *(f"NOTE         {note}" for note in notes(comparison)),
     ]
     text = Text("\n".join(lines) + "\n")
@@ -248,8 +253,17 @@ def comparison_text(comparison: Comparison, examples: int, width: int = 100) -> 
     return text
 
 
+def segments_text(test: SegmentTest) -> str:
+    """The figures of the test: `3 segments, B makes 0.333 errors fewer per segment, z = 0.58`; without NaN."""
+    text = f"{test.segments} segment{'s' if test.segments != 1 else ''}"
+    if math.isnan(test.mean):
+        return text
+    change = f"{abs(test.mean):.3f} errors {'more' if test.mean < 0 else 'fewer'} per segment"
+    return f"{text}, B makes {change}, z = {test.z:.2f}"
+
+
 def comparison_page(comparison: Comparison) -> str:
-    """The comparison as one HTML page without scripts or anything to load."""
+    """The comparison as one self-contained HTML page without scripts."""
     edges = (0.0, comparison.difference, *(comparison.interval or ()))
     low, high = min(edges), max(edges)
     scale = 90 / (high - low or 1)  # percent of the strip's width; the rest is its margins
@@ -262,17 +276,19 @@ def comparison_page(comparison: Comparison) -> str:
         place=lambda rate: f"{5 + scale * (rate - low):.2f}%",
         width=lambda interval: f"{scale * (interval[1] - interval[0]):.2f}%",
         percent=percent,
+        costs=costs_text(comparison.alignment),
+        test=segments_text(comparison.test),
     )
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What must be said with the result."""
+    """What belongs beside the result wherever it is quoted."""
     found = list(comparison.caveats)
     if comparison.left_out:
         count = len(comparison.left_out)
-        found.append(f"{count} utterances, such as '{comparison.left_out[0]}', are in one report only and left out")
+        found.append(f"{count} utterances, such as '{comparison.left_out[0]}', are in only one report and left out")
     if comparison.test.segments < FEWEST_SEGMENTS:
-        found.append(f"fewer than {FEWEST_SEGMENTS} segments with errors: the test's p is rough")
+        found.append(f"fewer than {FEWEST_SEGMENTS} segments with errors: p is approximate")
     return found
 
 
@@ -292,21 +308,28 @@ def _read(path: Path) -> dict[str, Any]:
         if not isinstance(report, dict) or not {"model", "decoder", "normalizer", "utterances"} <= report.keys():
             raise ValueError("fields are missing")
     except OSError as error:
-        raise ScoreError(f"{path}: {error.strerror}; give a report.json of `asr evaluate` or `asr score`") from error
+        raise ScoreError(f"{path}: {error.strerror}; give the report.json of `asr evaluate` or `asr score`") from error
     except ValueError as error:
-        raise ScoreError(f"{path}: not a report.json of `asr evaluate` or `asr score` ({error})") from error
+        raise ScoreError(f"{path}: not the report.json of `asr evaluate` or `asr score` ({error})") from error
     return report
 
 
 def _check_same(first: Path, second: Path, one: dict[str, Any], other: dict[str, Any]) -> None:
-    for key in ("normalizer", "replace"):
-        if one.get(key) != other.get(key):
-            raise ScoreError(
-                f"{first} has {key} {one.get(key)!r}, {second} {other.get(key)!r}: score both in the same way"
-            )
+    for key, default in (("normalizer", None), ("replace", None), ("alignment", "levenshtein")):
+        values = one.get(key, default), other.get(key, default)
+        if values[0] != values[1]:
+            raise ScoreError(f"{first} has {key} {values[0]!r}, {second} {values[1]!r}: score both in the same way")
 
 
-def _scored(path: Path, report: dict[str, Any]) -> dict[str, Scored]:
+def _alignment(report: dict[str, Any]) -> Alignment:
+    """How a report's words are aligned; older reports do not say, and are by the fewest errors."""
+    alignment = report.get("alignment", "levenshtein")
+    if alignment not in COSTS:
+        raise ScoreError(f"unknown alignment {alignment!r} in a report; it is one of {', '.join(COSTS)}")
+    return alignment
+
+
+def _scored(path: Path, report: dict[str, Any], alignment: Alignment) -> dict[str, Scored]:
     """The utterances of a report, aligned again; both sides are normalised already."""
     try:
         pairs = [
@@ -318,7 +341,7 @@ def _scored(path: Path, report: dict[str, Any]) -> dict[str, Scored]:
         ]
     except (KeyError, TypeError) as error:
         raise ScoreError(f"{path}: its utterances are not those of an `asr` report ({error!r})") from error
-    return {item.utterance.id: item for item in score(pairs, TextConfig(normalizer="nfc"))}
+    return {item.utterance.id: item for item in score(pairs, TextConfig(normalizer="nfc"), alignment)}
 
 
 def _compare(first: Scored, second: Scored) -> Compared:
@@ -333,7 +356,7 @@ def _compare(first: Scored, second: Scored) -> Compared:
 
 def _bootstrap(items: Iterable[Compared], groups: Sequence[Hashable] | None) -> tuple[Interval | None, float]:
     items = list(items)
-    draws = redraw([-item.gain for item in items], [item.reference_words for item in items], groups, 0, ROUNDS)
+    draws = draw_rates([-item.gain for item in items], [item.reference_words for item in items], groups, 0, ROUNDS)
     if draws is None:
         return None, math.nan
     low, high = np.percentile(draws, [2.5, 97.5])

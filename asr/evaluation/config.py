@@ -9,34 +9,40 @@ from asr.decoding.config import DecoderConfig
 from asr.recognition.config import RunConfig
 from asr.utils.config_io import FLAT, NotNegative, NotNegativeReal, Positive, PositiveReal
 
-TextFormat = Literal["auto", "jsonl", "ctm", "kaldi", "lines"]
+TextFormat = Literal["auto", "jsonl", "ctm", "stm", "trn", "kaldi", "lines"]
+Alignment = Literal["levenshtein", "sclite"]
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Measuring on recordings with known transcripts."""
+    """Word error rate on recordings with reference transcripts."""
 
-    #: Utterances whose spectrogram and posteriors the HTML report shows: of the worst ones, and of the first.
+    #: Utterances drawn in the HTML report as spectrogram and posteriors: half the worst, half the first.
     pictures: NotNegative = 4
+    #: Costs of a substitution, a deletion and an insertion when words are aligned: 'levenshtein' 1, 1, 1 (the fewest
+    #: errors); 'sclite' 4, 3, 3.
+    alignment: Alignment = "levenshtein"
     run: Annotated[RunConfig, FLAT] = field(default_factory=RunConfig)
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)
 
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """Transcripts of any recogniser against references."""
+    """Word error rate of any recogniser's transcripts."""
 
-    #: Applied to both sides before they are compared. 'basic': lower case, and no punctuation but apostrophes inside
-    #: words. 'nfc': Unicode NFC and single spaces, nothing else.
+    #: Normalisation of both sides. 'basic': lower case, no punctuation except apostrophes inside words.
+    #: 'nfc': Unicode NFC and single spaces only.
     normalizer: Literal["basic", "nfc"] = "basic"
-    #: The references have NIST's markup: '{ um / uh / @ }' for words that may be said in several ways or not at all,
-    #: '(well)' for one that may be missing. What is nearest to the hypothesis counts.
+    #: Costs of a substitution, a deletion and an insertion when words are aligned: 'levenshtein' 1, 1, 1 (the fewest
+    #: errors); 'sclite' 4, 3, 3.
+    alignment: Alignment = "levenshtein"
+    #: Read NIST's markup in the references: '{ um / uh / @ }' for alternatives and '(well)' for an optional word.
+    #: The alternative nearest to the hypothesis counts.
     markup: bool = False
-    #: What the references are. 'jsonl': JSON Lines with id and text, such as manifests. 'ctm': NIST's word times.
-    #: 'kaldi': the name of an utterance and its words on each line. 'lines': the words alone. 'auto': by the name:
-    #: .jsonl, .ctm, .txt (lines), without a suffix (kaldi).
+    #: Format of the references: JSON Lines, NIST's CTM, STM or TRN, Kaldi's 'ID words', or plain lines.
+    #: 'auto': by suffix; .txt is lines, no suffix is Kaldi.
     reference_format: TextFormat = "auto"
-    #: What the hypotheses are, likewise; of JSON Lines, 'pred_text' comes before 'text'.
+    #: Format of the hypotheses, likewise. In JSON Lines, 'pred_text' is preferred to 'text'.
     hypothesis_format: TextFormat = "auto"
 
 
@@ -44,23 +50,23 @@ class ScoreConfig:
 class CompareConfig:
     """Two systems on one test set."""
 
-    #: Utterances shown of those that B has better, and of those that it has worse.
+    #: Utterances shown in which B is better, and as many in which it is worse.
     examples: NotNegative = 3
 
 
 @dataclass(frozen=True)
 class TuneConfig:
-    """The search for decoder weights on a dev set."""
+    """Decoder weights from a dev set."""
 
     #: Largest language model weight tried.
     most_lm_weight: PositiveReal = 2.0
-    #: Nats. Word bonuses from minus this to this are tried.
+    #: Largest word bonus tried, in nats; the smallest is its negative.
     most_word_bonus: NotNegativeReal = 3.0
-    #: Values of each in the first grid; each later grid has 3 by 3 around the best, half as far apart.
+    #: Values of each weight in the first grid. Later grids have 3 by 3 around the best point, half as far apart.
     grid: Annotated[int, msgspec.Meta(ge=2)] = 5
-    #: Later grids.
+    #: Number of later grids.
     rounds: NotNegative = 3
-    #: Beams tried with the best weights. The smallest one is chosen whose WER is within 0.1 points of the best.
+    #: Beam widths tried with the best weights. The smallest within 0.1 points of the best WER is chosen.
     beams: tuple[Positive, ...] = (8, 16, 32, 64, 128, 256)
     run: Annotated[RunConfig, FLAT] = field(default_factory=RunConfig)
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)

@@ -1,38 +1,40 @@
-"""A model and a manifest -> an evaluation, its report, and what to say of it on the terminal."""
+"""A model and a manifest -> an evaluation, its report, and its summary for the terminal."""
 
 import os
 import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asr.data.manifest import load_utterance, read_manifest
+from asr.data.manifest import Utterance, is_duration_right, load_utterance, read_manifest
 from asr.errors import one_line
+from asr.evaluation.alignment import Scored
 from asr.evaluation.config import EvaluateConfig
-from asr.evaluation.metrics import Evaluation, Scored, evaluate
+from asr.evaluation.metrics import Evaluation, evaluate
 from asr.evaluation.report import Emission, write_report
 from asr.evaluation.terminal import summary_text
 from asr.recognition.batch import recognize_utterances
 from asr.recognition.recognizer import Recognizer
+from asr.transcript import Transcript
 from asr.utils.distributed import joined
 from asr.utils.files import make_folder
 
-PICTURE_SECONDS = 8.0  # longer utterances would make pictures wider than a screen
+PICTURE_SECONDS = 8.0  # of the longest utterance drawn: pictures must fit a screen
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """An evaluation and where it came from."""
+    """An evaluation, with its model, manifest and report."""
 
     evaluation: Evaluation
     model: Path
     manifest: Path
-    report: Path | None  # the page, if one was written
+    report: Path | None  # the HTML page, if one was written
 
     def to_text(self) -> str:
-        """The result for a terminal: figures, one sample, where the files are, and what to try next."""
+        """The result for a terminal: figures, one sample, the files and further commands."""
         sample = self.evaluation.scored[0] if self.evaluation.scored else None
         lines = []
         if sample:
@@ -58,22 +60,26 @@ class Assessment:
 
 
 def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateConfig) -> Assessment:
-    """Recognise a manifest's utterances, score them, and write the report into `output` if that is given.
+    """Recognise and score a manifest's utterances, and write the report into `output` if given.
 
-    Several processes, as torchrun starts them, share the utterances; the one that leads writes.
+    Several processes, started by torchrun, share the utterances; the leading one writes. Where the duration in the
+    manifest is not that of the recording, the recording's counts, and the report says so.
     """
     utterances = read_manifest(manifest)
     with joined(config.run.device) as group:
         recognizer = Recognizer.load(model, config.run.device, config.search, config.run.precision)
         if output:
-            make_folder(output)  # now: it would be a pity to fail after the work
+            make_folder(output)  # now, rather than fail after the work
         recognition = recognize_utterances(recognizer, utterances, config.run.batch_seconds, group)
+    pairs, notes = correct_durations(recognition.pairs)
     evaluation = evaluate(
-        recognition.pairs,
+        pairs,
         text=recognizer.file.text,
         decoder=config.search.describe(),
         model=model.name,
         manifests=[manifest.name],
+        alignment=config.alignment,
+        notes=notes,
         compute_seconds=recognition.compute_seconds,
         failures=recognition.failures,
     )
@@ -84,8 +90,25 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
     return Assessment(evaluation, model, manifest, report)
 
 
+def correct_durations(
+    pairs: Sequence[tuple[Utterance, Transcript]],
+) -> tuple[list[tuple[Utterance, Transcript]], list[str]]:
+    """Utterances with the durations of their recordings, and a note on those whose manifest has another one."""
+    corrected, wrong = [], []
+    for utterance, transcript in pairs:
+        if not is_duration_right(utterance.duration, transcript.duration):
+            wrong.append(f"'{utterance.id}' {utterance.duration:.2f} s instead of {transcript.duration:.2f} s")
+            utterance = replace(utterance, duration=transcript.duration)
+        corrected.append((utterance, transcript))
+    if not wrong:
+        return corrected, []
+    return corrected, [
+        f"wrong durations in the manifest: {len(wrong)}, such as {wrong[0]}; all figures use the recordings' durations"
+    ]
+
+
 def _choose_pictures(evaluation: Evaluation, count: int) -> Sequence[Scored]:
-    """Half of them the worst utterances that fit on a screen, the rest the first ones: neither is a choice of ours."""
+    """The utterances to draw: half are the worst ones that fit a screen, the others the first ones in the manifest."""
     short = [item for item in evaluation.scored if item.utterance.duration <= PICTURE_SECONDS]
     worst = [item for item in evaluation.worst(len(evaluation.scored)) if item in short][: count // 2]
     return [*worst, *[item for item in short if item not in worst][: count - len(worst)]]
@@ -107,13 +130,13 @@ def _emission(recognizer: Recognizer, item: Scored) -> Emission:
 
 
 def _program() -> str:
-    """The `asr` command as it can be typed here: by its name, or by its path when that is not on PATH."""
+    """The `asr` command as it can be typed here: by name, or by path if it is not on PATH."""
     beside = Path(sys.executable).with_name("asr")
     return "asr" if shutil.which("asr") or not beside.exists() else _quoted(_shown(beside))
 
 
 def _quoted(text: str) -> str:
-    """A file as a word of a command line: no option by its dash, and on one line also where its name is on two."""
+    """A file name quoted for the shell: never taken for an option, and on one line even if the name is not."""
     text = f"./{text}" if text.startswith("-") else text
     if one_line(text) == text:
         return shlex.quote(text)
@@ -122,6 +145,6 @@ def _quoted(text: str) -> str:
 
 
 def _shown(path: Path) -> str:
-    """A path as short as it can be told from here."""
+    """A path relative to the working folder if it is below it."""
     relative = os.path.relpath(path)
     return os.path.normpath(path) if relative.startswith("..") else relative

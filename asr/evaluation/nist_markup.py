@@ -1,41 +1,41 @@
-"""NIST's markup of transcripts: words that may be said in several ways, or not at all.
+"""NIST's markup of transcripts: alternatives and optional words.
 
-`i've { um / uh / @ } as far as (well) i know`: one of the alternatives is right, `@` is nothing, and a word in
-parentheses may be missing. As in sclite, the way that is nearest to the hypothesis counts. Unlike there (`-D`), a word
-that may be missing and is counts nowhere, instead of among the right ones.
+`i've { um / uh / @ } as far as (well) i know`: one of the alternatives is correct, `@` is nothing, and a word in
+parentheses is optional. As in sclite, the reading nearest to the hypothesis counts. An optional word that is missing
+is not counted at all; sclite (with `-D`) counts it as correct.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from asr.errors import ScoreError
+from asr.evaluation.alignment import COSTS
 
-# sclite's costs of an alignment.
-SUBSTITUTION, DELETION, INSERTION = 4, 3, 3
+SUBSTITUTION, DELETION, INSERTION = COSTS["sclite"]
+ALTERNATIVES = re.compile(r"\{[^{}]*/[^{}]*\}")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Ways to say the same, each a sequence of words and choices."""
+    """Alternatives, each a sequence of words and choices."""
 
-    ways: "tuple[Sentence, ...]"
+    alternatives: "tuple[Sentence, ...]"
 
 
 Sentence = tuple[str | Choice, ...]
-Row = list[tuple[int, tuple]]  # for each part of the hypothesis: least cost, and the words chosen, last one first
+Row = list[tuple[int, tuple]]  # per beginning of the hypothesis: the least cost, and the words chosen, last one first
 
 
-def resolve(reference: str, hypothesis: str, normalize: Callable[[str], str]) -> str:
-    """The words of a marked reference, normalised, in the way that is nearest to a normalised hypothesis.
+def resolve(sentence: Sentence, hypothesis: str, normalize: Callable[[str], str]) -> str:
+    """The words of the reading of `sentence`, normalised, that is nearest to a normalised hypothesis.
 
-    >>> resolve("{ going to / gonna } be (right) there", "gonna be there", str.lower)
+    >>> resolve(parse("{ going to / gonna } be (right) there"), "gonna be there", str.lower)
     'gonna be there'
-
-    Raises `ScoreError` where braces do not match.
     """
-    heard = hypothesis.split()
-    start: Row = [(INSERTION * count, ()) for count in range(len(heard) + 1)]
-    chosen = _align(parse(reference), heard, start, normalize)[-1][1]
+    recognised = hypothesis.split()
+    start: Row = [(INSERTION * count, ()) for count in range(len(recognised) + 1)]
+    chosen = _align(sentence, recognised, start, normalize)[-1][1]
     words = []
     while chosen:
         chosen, word = chosen
@@ -43,43 +43,54 @@ def resolve(reference: str, hypothesis: str, normalize: Callable[[str], str]) ->
     return " ".join(reversed(words))
 
 
-def parse(text: str) -> Sentence:
-    """A marked transcript as words and choices; `/` and `@` mean nothing special outside of braces."""
+def parse(text: str, optional: bool = True) -> Sentence:
+    """A transcript with markup as words and choices; `/` and `@` are plain text outside braces.
+
+    Without `optional`, parentheses are plain text too. Raises `ScoreError` if braces do not match.
+    """
     tokens = iter(text.replace("{", " { ").replace("}", " } ").split())
-    return _ways(tokens, "", text)[0]
+    return _alternatives(tokens, "", text, optional)[0]
 
 
-def _ways(tokens: Iterator[str], end: str, text: str) -> list[Sentence]:
-    """What stands between slashes up to the token `end`."""
-    ways: list[list] = [[]]
+def _alternatives(tokens: Iterator[str], end: str, text: str, optional: bool) -> list[Sentence]:
+    """The alternatives up to the token `end`."""
+    found: list[list] = [[]]
     for token in tokens:
         if token == end:
-            return [tuple(way) for way in ways]
+            return [tuple(words) for words in found]
         if token == "{":
-            ways[-1].append(Choice(tuple(_ways(tokens, "}", text))))
+            found[-1].append(Choice(tuple(_alternatives(tokens, "}", text, optional))))
         elif token == "}":
             raise ScoreError(f"'{text}': a }} without its {{")
-        elif token == "/" and end:
-            ways.append([])
-        elif token.startswith("(") and token.endswith(")"):
-            ways[-1].append(Choice(((token[1:-1],), ())))
-        elif token != "@" or not end:
-            ways[-1].append(token)
+        elif not end:
+            found[-1].append(_word(token, optional))
+        else:
+            for part in filter(None, re.split("(/)", token)):
+                if part == "/":
+                    found.append([])
+                elif part != "@":
+                    found[-1].append(_word(part, optional))
     if end:
         raise ScoreError(f"'{text}': a {{ without its }}")
-    return [tuple(way) for way in ways]
+    return [tuple(words) for words in found]
 
 
-def _align(sentence: Sentence, heard: Sequence[str], row: Row, normalize: Callable[[str], str]) -> Row:
-    """One more part of the reference against all parts of the hypothesis (Levenshtein 1966)."""
+def _word(token: str, optional: bool) -> str | Choice:
+    if optional and token.startswith("(") and token.endswith(")"):
+        return Choice(((token[1:-1],), ()))
+    return token
+
+
+def _align(sentence: Sentence, recognised: Sequence[str], row: Row, normalize: Callable[[str], str]) -> Row:
+    """Align one more part of the reference with every beginning of the hypothesis (Levenshtein 1966)."""
     for item in sentence:
         if isinstance(item, Choice):
-            rows = [_align(way, heard, row, normalize) for way in item.ways]
+            rows = [_align(words, recognised, row, normalize) for words in item.alternatives]
             row = [min(entries, key=lambda entry: entry[0]) for entries in zip(*rows, strict=True)]
             continue
         for word in normalize(item).split():
             above, row = row, [(row[0][0] + DELETION, (row[0][1], word))]
-            for place, other in enumerate(heard):
+            for place, other in enumerate(recognised):
                 match = above[place][0] + (0 if other == word else SUBSTITUTION)
                 missed, extra = above[place + 1][0] + DELETION, row[place][0] + INSERTION
                 best = min(match, missed, extra)

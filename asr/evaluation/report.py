@@ -1,4 +1,4 @@
-"""The evaluation as files: JSON for programs, Markdown for repositories, one self-contained HTML page for people."""
+"""The evaluation as files: JSON for programs, Markdown for repositories, one self-contained HTML page for readers."""
 
 import base64
 import dataclasses
@@ -14,8 +14,11 @@ import matplotlib.image
 import msgspec
 import numpy as np
 
-from asr.evaluation.metrics import KINDS, UNKNOWN_SPEAKER, Calibration, ErrorCounts, Evaluation, Group, Interval, Scored
-from asr.evaluation.terminal import MARKS, percent
+from asr.evaluation.alignment import ErrorCounts, Scored
+from asr.evaluation.bootstrap import Interval
+from asr.evaluation.calibration import Calibration
+from asr.evaluation.metrics import KINDS, UNKNOWN_SPEAKER, Evaluation, Group
+from asr.evaluation.terminal import MARKS, costs_text, percent
 from asr.text.tokenizer import BLANK
 from asr.transcript import Word
 from asr.utils.files import write_atomically
@@ -23,15 +26,15 @@ from asr.utils.html import render
 from asr.utils.messages import time_text
 
 WORST = 20  # utterances shown with their errors
-CONFUSIONS = 15  # shown of each kind; report.json has 50
-MOST_SPEAKERS = 40  # bars shown; with more, the worst and best 10 and a histogram
+CONFUSIONS = 15  # of each kind that are shown; report.json has 50
+MOST_SPEAKERS = 40  # shown as bars; with more, the worst and best 10 and a histogram
 PAGE_WIDTH = 1040  # pixels of a picture that fits the page
 LEAST_PROBABILITY = 0.02  # posteriors below it are not drawn
 
 
 @dataclass(frozen=True)
 class Emission:
-    """What the network heard and said in one utterance, for a picture."""
+    """The network's input and output for one utterance, for a picture."""
 
     utterance: str  # id
     reference: str
@@ -45,9 +48,9 @@ class Emission:
 
 
 def write_report(folder: Path, evaluation: Evaluation, pictures: Sequence[Emission] = ()) -> list[Path]:
-    """Write `report.json`, `report.md` and `report.html` into `folder`, each whole or not at all.
+    """Write `report.json`, `report.md` and `report.html` into `folder`, each atomically.
 
-    The page needs no network: `pictures` are drawn into it. Raises `OSError` when the folder is not writable.
+    The page is self-contained: `pictures` are drawn into it. Raises `OSError` if the folder is not writable.
     """
     folder = Path(folder)
     return [
@@ -58,7 +61,7 @@ def write_report(folder: Path, evaluation: Evaluation, pictures: Sequence[Emissi
 
 
 def json_report(evaluation: Evaluation) -> bytes:
-    """The evaluation as JSON, every utterance included so that two systems can be compared."""
+    """The evaluation as JSON, with every utterance so that two systems can be compared."""
     values = {
         "model": evaluation.model,
         "manifests": evaluation.manifests,
@@ -66,6 +69,7 @@ def json_report(evaluation: Evaluation) -> bytes:
         "decoder": evaluation.decoder,
         "normalizer": evaluation.text.normalizer,
         "replace": evaluation.text.replace,
+        "alignment": evaluation.alignment,
         "complete": evaluation.complete,
         "caveats": evaluation.caveats,
         "synthetic_utterances": evaluation.synthetic_utterances,
@@ -87,7 +91,7 @@ def json_report(evaluation: Evaluation) -> bytes:
 
 
 def markdown_report(evaluation: Evaluation) -> str:
-    """The evaluation as Markdown, to be kept beside a model and read in a repository."""
+    """The evaluation as Markdown, to keep beside a model and read in a repository."""
     words, characters = evaluation.words, evaluation.characters
     intervals = [
         (f"WER, 95% interval over {over}", " to ".join(map(percent, interval)))
@@ -102,9 +106,10 @@ def markdown_report(evaluation: Evaluation) -> str:
         ("deletions", words.deletions),
         ("insertions", words.insertions),
         ("reference words", words.reference),
+        ("alignment", costs_text(evaluation.alignment)),
         ("utterances", len(evaluation.scored)),
-        ("speakers", evaluation.speaker_count or "not known"),
-        ("audio", time_text(evaluation.audio_seconds) if evaluation.audio_seconds else "not known"),
+        ("speakers", evaluation.speaker_count or "unknown"),
+        ("audio", time_text(evaluation.audio_seconds) if evaluation.audio_seconds else "unknown"),
         ("real-time factor (RTF)", figure(evaluation.real_time_factor, 3)),
         ("decoder", evaluation.decoder),
         ("normalizer", evaluation.text.normalizer),
@@ -135,34 +140,34 @@ def markdown_report(evaluation: Evaluation) -> str:
 
 
 def _confidence(calibration: Calibration) -> Iterator[str]:
-    """How far confidence can be trusted, as blocks of Markdown."""
+    """The calibration as blocks of Markdown."""
     yield (
         f"Expected calibration error {percent(calibration.expected_error)}, "
-        f"normalised cross entropy {figure(calibration.cross_entropy)}, over {calibration.words} words that were heard."
+        f"normalised cross entropy {figure(calibration.cross_entropy)}, over {calibration.words} recognised words."
     )
     rows = [
         (f"{each.low:.1f} to {each.high:.1f}", each.words, figure(each.confidence), percent(each.correct))
         for each in calibration.bins
         if each.words
     ]
-    yield _table(("confidence", "words", "mean", "right"), rows)
+    yield _table(("confidence", "words", "mean", "correct"), rows)
     if calibration.left_out:
         yield f"{left_out(calibration)}."
 
 
 def left_out(calibration: Calibration) -> str:
-    """What the calibration does not cover."""
+    """The utterances that the calibration does not cover, as text."""
     count = calibration.left_out
     return f"{count} utterance{'s' if count != 1 else ''} left out, where normalisation joins, splits or drops words"
 
 
 def figure(value: float, digits: int = 2) -> str:
-    """A number as text: `0.12`; `n/a` where there is none."""
+    """A number as text: `0.12`; `n/a` for NaN."""
     return "n/a" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def html_report(evaluation: Evaluation, pictures: Sequence[Emission] = ()) -> str:
-    """The evaluation as one HTML page without scripts or anything to load; all text in it is escaped."""
+    """The evaluation as one self-contained HTML page without scripts; all text in it is escaped."""
     filters = {"percent": percent, "time_text": time_text, "tick": _tick, "share": _share, "span": _span}
     intervals = [("speakers", evaluation.speaker_interval), ("utterances", evaluation.utterance_interval)]
     intervals = [(over, interval) for over, interval in intervals if interval]
@@ -183,23 +188,24 @@ def html_report(evaluation: Evaluation, pictures: Sequence[Emission] = ()) -> st
         left_out=left_out,
         pictures=[draw(emission) for emission in pictures],
         marks=MARKS,
+        costs=costs_text(evaluation.alignment),
     )
 
 
 def histogram(speakers: Sequence[Group], top: float, bins: int = 20) -> list[int]:
-    """How many known speakers have which WER, in equal bins from 0 to `top`; the last one holds higher WERs too."""
+    """The number of known speakers by WER, in equal bins from 0 to `top`; the last bin includes higher WERs."""
     rates = [group.words.rate for group in speakers if group.name != UNKNOWN_SPEAKER and group.words.reference]
     return np.histogram(np.clip(rates, 0, top), bins, (0, top))[0].tolist()
 
 
 def draw(emission: Emission) -> dict[str, Any]:
-    """A picture in numbers for the template: x in pixels along time, y as a share of the height.
+    """A picture as numbers for the template: x in pixels along time, y as a share of the height.
 
-    The spectrogram is a PNG, the posteriors (Graves et al. 2006, figure 1) are areas, each named where it peaks.
+    The spectrogram is a PNG; the posteriors (Graves et al. 2006, figure 1) are areas, labelled at their peaks.
     """
     probabilities = np.exp(np.asarray(emission.log_probabilities, dtype=np.float64))  # (output frames, tokens)
     seconds = max(len(emission.log_mel) * emission.hop_seconds, len(probabilities) * emission.frame_seconds)
-    scale = min(max(PAGE_WIDTH / seconds, 150), 400)  # pixels a second: labels must not touch in a long utterance
+    scale = min(max(PAGE_WIDTH / seconds, 150), 400)  # pixels per second: labels must not touch in a long utterance
     return {
         "emission": emission,
         "width": seconds * scale,
@@ -214,7 +220,7 @@ def draw(emission: Emission) -> dict[str, Any]:
 
 
 def _areas(probabilities: np.ndarray, emission: Emission, scale: float) -> Iterator[dict[str, Any]]:
-    """One area for each stretch in which a token is likely; `wins` where the best path writes it."""
+    """One area per stretch in which a token is likely; `wins` if the best path contains it."""
     frame = emission.frame_seconds * scale
     best = probabilities.argmax(axis=1)
     for token in np.flatnonzero(probabilities.max(axis=0) > 0.1):
@@ -235,7 +241,7 @@ def _areas(probabilities: np.ndarray, emission: Emission, scale: float) -> Itera
 
 
 def _points(curve: np.ndarray, start: int, stop: int, frame: float) -> Iterator[tuple[float, float]]:
-    """Corners (x, probability) of a curve through the middles of its frames, from 0 and back to 0."""
+    """Corners (x, probability) of a curve through the middles of its frames, beginning and ending at 0."""
     yield (start * frame, 0.0)
     yield from (((index + 0.5) * frame, float(curve[index])) for index in range(start, stop))
     yield (stop * frame, 0.0)
@@ -249,14 +255,14 @@ def _runs(mask: np.ndarray) -> Iterable[tuple[int, int]]:
 
 def _png(log_mel: np.ndarray) -> str:
     """A log-mel spectrogram `(frames, mels)` as base64 PNG, low frequencies at the bottom."""
-    low, high = np.percentile(log_mel, [1, 99])  # a click or digital silence must not eat the contrast
+    low, high = np.percentile(log_mel, [1, 99])  # clicks and digital silence would reduce the contrast
     stream = io.BytesIO()
     matplotlib.image.imsave(stream, log_mel.T, vmin=low, vmax=high, cmap="magma", origin="lower", format="png")
     return base64.b64encode(stream.getvalue()).decode()
 
 
 def _parts(words: ErrorCounts) -> list[dict[str, Any]]:
-    """Correct, wrong, missing and extra words as shares of them all, for one stacked bar."""
+    """Correct, substituted, deleted and inserted words as shares of their sum, for a stacked bar."""
     counts = {
         "equal": words.reference - words.substitutions - words.deletions,
         "substitution": words.substitutions,
@@ -268,12 +274,12 @@ def _parts(words: ErrorCounts) -> list[dict[str, Any]]:
 
 
 def _bars_top(groups: Sequence[Group]) -> float:
-    """An axis that fits the groups with enough utterances: one odd recording must not flatten all other bars."""
+    """The end of an axis that fits the groups with enough utterances: one odd recording must not flatten all bars."""
     return _top([group.interval[1] for group in groups if group.interval] or [group.words.rate for group in groups])
 
 
 def _top(rates: Iterable[float]) -> float:
-    """A round end for an axis from 0 that holds all of these rates."""
+    """A round end for an axis from 0 that fits all of these rates."""
     highest = max((rate for rate in rates if not math.isnan(rate)), default=0.0)
     steps = [step * scale for scale in (0.001, 0.01, 0.1, 1, 10) for step in (1, 2, 3, 4, 5, 6, 8)]
     return next((step for step in steps if step >= highest * 1.05 and step >= 0.01), highest)
@@ -313,5 +319,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text that Markdown shows as it is, HTML in it included."""
+    """Text with Markdown and HTML escaped."""
     return re.sub(r"([\\`*_\[\]<|&~])", r"\\\1", " ".join(text.split()))

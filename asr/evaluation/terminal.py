@@ -7,7 +7,9 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from asr.errors import one_line
-from asr.evaluation.metrics import Evaluation, Scored
+from asr.evaluation.alignment import COSTS, Scored
+from asr.evaluation.config import Alignment
+from asr.evaluation.metrics import Evaluation
 from asr.utils.messages import time_text
 
 MARKS = {"equal": " ", "substitution": "S", "deletion": "D", "insertion": "I"}
@@ -16,7 +18,7 @@ STYLES = {"equal": "", "substitution": "bold yellow", "deletion": "bold magenta"
 
 
 def summary_text(evaluation: Evaluation) -> str:
-    """The result for a terminal, a few plain lines."""
+    """The result for a terminal, in plain lines."""
     words, characters, interval = evaluation.words, evaluation.characters, ""
     if evaluation.interval:
         over = "speakers" if evaluation.speaker_interval else "utterances"
@@ -26,11 +28,12 @@ def summary_text(evaluation: Evaluation) -> str:
         f"CER          {percent(characters.rate)}",
         f"errors       {words.substitutions} substitutions, {words.deletions} deletions, "
         f"{words.insertions} insertions in {words.reference} reference words",
+        f"alignment    {costs_text(evaluation.alignment)}",
     ]
     seconds = f", {time_text(evaluation.audio_seconds)}" if evaluation.audio_seconds else ""
     lines.append(f"audio        {len(evaluation.scored)} utterances{seconds}")
     if not math.isnan(evaluation.real_time_factor):
-        lines.append(f"RTF          {evaluation.real_time_factor:.3f} (seconds of computing for each second of audio)")
+        lines.append(f"RTF          {evaluation.real_time_factor:.3f} (seconds of computing per second of audio)")
     ranked = [f"{percent(group.words.rate)} ({group.name})" for group in evaluation.speakers if group.words.reference]
     if ranked:
         lines.append(f"speakers     {evaluation.speaker_count}, from {ranked[-1]} to {ranked[0]}")
@@ -43,10 +46,16 @@ def summary_text(evaluation: Evaluation) -> str:
     return "\n".join(map(one_line, lines))
 
 
-def alignment_text(scored: Scored, width: int = 100) -> Text:
-    """One utterance for a terminal: words above each other, errors marked S, D or I and coloured.
+def costs_text(alignment: Alignment) -> str:
+    """An alignment's name and costs: `levenshtein (costs: substitution 1, deletion 1, insertion 1)`."""
+    substitution, deletion, insertion = COSTS[alignment]
+    return f"{alignment} (costs: substitution {substitution}, deletion {deletion}, insertion {insertion})"
 
-    Lines are broken at `width` columns (wide characters count as two):
+
+def alignment_text(scored: Scored, width: int = 100) -> Text:
+    """One aligned utterance for a terminal, with errors coloured and marked S, D or I.
+
+    Lines break at `width` columns (wide characters count as two):
 
         reference    the edison  lamp ***
         hypothesis   the addison lamp glows
@@ -60,7 +69,7 @@ def alignment_text(scored: Scored, width: int = 100) -> Text:
 
 
 def columns_text(heads: Sequence[str], columns: Iterable[Sequence[tuple[str, str]]], width: int) -> Text:
-    """Rows of words above each other, broken at `width` columns: each of `columns` has a (word, style) for each row."""
+    """Rows of aligned words that break at `width` columns; each of `columns` has a (word, style) per row."""
     heads = [Text(head.ljust(ROW_HEAD)) for head in heads]
     text, rows, used = Text(), [head.copy() for head in heads], ROW_HEAD
     for cells in columns:
@@ -76,7 +85,7 @@ def columns_text(heads: Sequence[str], columns: Iterable[Sequence[tuple[str, str
 
 
 def percent(rate: float) -> str:
-    """A rate as text: `12.34%`; `n/a` where there is none."""
+    """A rate as text: `12.34%`; `n/a` for NaN."""
     return "n/a" if math.isnan(rate) else f"{100 * rate:.2f}%"
 
 

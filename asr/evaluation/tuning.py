@@ -21,7 +21,7 @@ from asr.evaluation.config import TuneConfig
 from asr.evaluation.terminal import percent
 from asr.recognition.batch import utterance_emissions
 from asr.recognition.recognizer import Recognizer
-from asr.text.tokenizer import normalize
+from asr.text.normalizer import normalize
 from asr.utils.files import write_atomically
 from asr.utils.progress import progress_bar
 

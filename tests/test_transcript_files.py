@@ -1,4 +1,4 @@
-"""asr score: files of any recogniser, in every layout; parity with jiwer and, for marked references, with sclite."""
+"""asr.evaluation.transcript_files and `asr score`: every format; parity with jiwer and with sclite."""
 
 import json
 
@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from asr.errors import ScoreError
 from asr.evaluation.config import ScoreConfig
-from asr.evaluation.nist_markup import resolve
+from asr.evaluation.nist_markup import parse, resolve
+from asr.evaluation.report import html_report, markdown_report
+from asr.evaluation.terminal import summary_text
 from asr.evaluation.transcript_files import score_files
 from asr.output.formats import Document, to_ctm, to_jsonl
 from asr.transcript import Transcript, Word
@@ -118,7 +120,7 @@ def test_rates_are_those_of_jiwer(tmp_path_factory, pairs):
     ],
 )
 def test_marked_references(reference, heard, chosen, errors):
-    assert resolve(reference, heard, str.lower) == chosen
+    assert resolve(parse(reference), heard, str.lower) == chosen
     output = jiwer.process_words([chosen], [heard])
     assert output.substitutions + output.deletions + output.insertions == errors
 
@@ -128,13 +130,14 @@ def test_marked_references(reference, heard, chosen, errors):
 def test_any_of_the_alternatives_is_right(slots, random):
     marked = " ".join("{ " + " / ".join(way or "@" for way in ways) + " }" for ways in slots)
     said = " ".join(random.choice(ways) for ways in slots)
-    assert resolve(marked, " ".join(said.split()), str) == " ".join(said.split())
+    assert resolve(parse(marked), " ".join(said.split()), str) == " ".join(said.split())
 
 
 def test_markup_by_files(write):
     files = write("ref", {"u": "{ Going to / Gonna } be (well) there!"}), write("hyp", {"u": "gonna be there"})
     assert score_files(*files, ScoreConfig(markup=True)).words.errors == 0
-    assert score_files(*files, ScoreConfig()).words.errors == 3
+    plain = score_files(*files, ScoreConfig())
+    assert plain.words.errors == 3 and "--markup" in plain.caveats[0]
     with pytest.raises(ScoreError, match=r"ref: u: .*without its \}"):
         score_files(write("ref", {"u": "{ a / b"}), files[1], ScoreConfig(markup=True))
 
@@ -164,10 +167,10 @@ def test_utterances_without_a_hypothesis_are_told(asr, write):
 @pytest.mark.parametrize(
     ("reference", "hypothesis", "parts"),
     [
-        (("ref.txt", "a\nb\n"), ("hyp.txt", "a\n"), ("has 2 lines", "1")),
-        (("ref.txt", "a\n"), ("hyp.ctm", "u 1 0 1 a\n"), ("is lines", "is ctm", "--reference_format")),
-        (("ref", "u a\n"), ("hyp", "v a\n"), ("such as 'v'", "it has such as 'u'")),
-        (("ref", "u a\nu b\n"), ("hyp", "u a\n"), ("ref:2", "'u' again")),
+        (("ref.txt", "a\nb\n"), ("hyp.txt", "a\n"), ("ref.txt has 2 lines", "1")),
+        (("ref.txt", "a\n"), ("hyp.ctm", "u 1 0 1 a\n"), ("as lines", "as ctm", "--reference_format")),
+        (("ref", "u a\n"), ("hyp", "v a\n"), ("such as 'v'", "such as 'u'")),
+        (("ref", "u a\nu b\n"), ("hyp", "u a\n"), ("ref:2", "'u'")),
         (("ref", "u a\n"), ("hyp.ctm", "u 1 zero 1 a\n"), ("hyp.ctm:1", "recording channel start")),
         (("ref", "u a\n"), ("hyp.jsonl", '{"id": "u"}\n'), ("hyp.jsonl:1", "no 'text'")),
         (("ref", "u a\n"), ("hyp.jsonl", "nonsense\n"), ("hyp.jsonl:1", "not JSON")),
@@ -182,3 +185,37 @@ def test_files_that_cannot_be_scored(asr, tmp_path, reference, hypothesis, parts
         if content is not None:
             (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     assert_told(asr("score", tmp_path / reference[0], tmp_path / hypothesis[0]), ERROR, *parts)
+
+
+def test_byte_order_marks_and_odd_characters_that_end_no_line(tmp_path):
+    for name in ("ref", "hyp", "ref.txt", "hyp.txt", "ref.jsonl", "hyp.jsonl"):
+        lines = {
+            "": "u-1\tone\u2028two\x85\x0bthree\nu-2  four\n",
+            ".txt": "one\u2028two\x85\x0bthree\nfour\n",
+            ".jsonl": '{"id": "u-1", "text": "one\u2028two\x85 three"}\n{"id": "u-2", "text": "four"}\n',
+        }[name[3:]]
+        (tmp_path / name).write_text(f"\ufeff{lines}", encoding="utf-8")
+    for suffix in ("", ".txt", ".jsonl"):
+        evaluation = score_files(tmp_path / f"ref{suffix}", tmp_path / f"hyp{suffix}", ScoreConfig())
+        assert (evaluation.words.errors, evaluation.words.reference, len(evaluation.scored)) == (0, 4, 2)
+
+
+def test_speaker_zero_and_words_without_confidence(tmp_path):
+    lines = [
+        {"id": str(n), "text": "one two", "speaker": n % 2, "words": [{"text": "one", "start": 0, "end": 1}]}
+        for n in range(4)
+    ]
+    (tmp_path / "ref.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    evaluation = score_files(tmp_path / "ref.jsonl", tmp_path / "ref.jsonl", ScoreConfig())
+    assert sorted(group.name for group in evaluation.speakers) == ["0", "1"]
+    assert evaluation.calibration is None
+
+
+def test_alignment_costs_are_named_and_chosen(write):
+    files = write("ref", {"u": "c a c"}), write("hyp", {"u": "c c b"})
+    fewest, sclite = (score_files(*files, ScoreConfig(alignment=name)) for name in ("levenshtein", "sclite"))
+    assert (fewest.words.substitutions, fewest.words.deletions, fewest.words.insertions) == (2, 0, 0)
+    assert (sclite.words.substitutions, sclite.words.deletions, sclite.words.insertions) == (0, 1, 1)
+    for evaluation, costs in ((fewest, "deletion 1"), (sclite, "deletion 3")):
+        for text in (summary_text(evaluation), markdown_report(evaluation), html_report(evaluation)):
+            assert costs in text

@@ -1,4 +1,4 @@
-"""Scoring: golden alignments, parity with jiwer's corpus call, the bootstrap, breakdowns and edge cases."""
+"""asr.evaluation.metrics: golden alignments, parity with jiwer, the bootstrap, breakdowns and edge cases."""
 
 import math
 from datetime import datetime
@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.data.manifest import Utterance
-from asr.evaluation.metrics import AlignedWord, ErrorCounts, bootstrap, count_confusions, evaluate, score
+from asr.evaluation.alignment import AlignedWord, ErrorCounts, score
+from asr.evaluation.bootstrap import bootstrap
+from asr.evaluation.metrics import count_confusions, evaluate
 from asr.evaluation.terminal import alignment_text, percent, summary_text
 from asr.text.config import TextConfig
 from asr.transcript import Transcript, Word
@@ -184,7 +186,7 @@ def test_speakers_worst_first():
     texts = [("anna", "one two", "one two"), ("ben", "one two", "one"), ("", "one", "none"), ("anna", "two", "two")]
     evaluation = evaluated([pair(said, heard, str(i), speaker) for i, (speaker, said, heard) in enumerate(texts)])
     assert [(group.name, group.utterances) for group in evaluation.speakers] == [
-        ("(not known)", 1),
+        ("(unknown)", 1),
         ("ben", 1),
         ("anna", 2),
     ]
@@ -233,13 +235,14 @@ def test_summary_golden_text():
         "WER          37.50% (95% interval 25.00% to 50.00%, over speakers)",
         "CER          28.95%",
         "errors       1 substitutions, 1 deletions, 1 insertions in 8 reference words",
+        "alignment    levenshtein (costs: substitution 1, deletion 1, insertion 1)",
         "audio        2 utterances, 6.0 s",
-        "RTF          0.500 (seconds of computing for each second of audio)",
+        "RTF          0.500 (seconds of computing per second of audio)",
         "speakers     2, from 25.00% (ben) to 50.00% (anna)",
         "decoder      greedy",
         "normalizer   basic",
-        "NOTE         1 of 2 utterances are synthetic speech by espeak-ng: this says nothing about human speech",
-        "NOTE         incomplete: 1 of 3 utterances were not recognised and are in none of the figures",
+        "NOTE         1 of 2 utterances are synthetic speech by espeak-ng: this is no measure for human speech",
+        "NOTE         incomplete: 1 of 3 utterances were not recognised and are excluded from all figures",
         "             3: c.wav: cut short",
     ]
 
