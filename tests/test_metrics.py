@@ -241,7 +241,7 @@ def test_summary_golden_text():
         "speakers     2, from 25.00% (ben) to 50.00% (anna)",
         "decoder      greedy",
         "normalizer   basic",
-        "NOTE         1 of 2 utterances are synthetic speech by espeak-ng: this is no measure for human speech",
+        "NOTE         1 of 2 utterances are synthetic speech: this is no measure for human speech",
         "NOTE         incomplete: 1 of 3 utterances were not recognised and are excluded from all figures",
         "             3: c.wav: cut short",
     ]

@@ -104,7 +104,7 @@ class Evaluation:
         caveats, count, failed = [], len(self.scored), len(self.failures)
         if self.synthetic_utterances:
             share = f"{self.synthetic_utterances} of {count} utterances"
-            caveats.append(f"{share} are synthetic speech by espeak-ng: this is no measure for human speech")
+            caveats.append(f"{share} are synthetic speech: this is no measure for human speech")
         if not self.complete:
             share = f"{failed} of {failed + count} utterances"
             caveats.append(f"incomplete: {share} were not recognised and are excluded from all figures")
