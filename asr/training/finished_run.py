@@ -8,7 +8,7 @@ from asr.data.dataset import data_digest
 from asr.data.manifest import read_manifests, total_hours
 from asr.errors import ManifestError, TrainingError
 from asr.model.model_file import load_model
-from asr.text.tokenizer import normalize
+from asr.text.normalizer import normalize
 from asr.training.checkpoint import read_progress
 from asr.training.run_folder import RunFolder
 
