@@ -1,0 +1,73 @@
+"""The scripts of recipes/english: texts chosen among candidates, confident transcripts kept; and its Makefile."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr.audio.espeak import Espeak
+from asr.audio.io import resample
+
+RECIPE = Path(__file__).parent.parent / "recipes" / "english"
+SENTENCE = "the old man went down to the river and looked at the water"
+
+
+def run(script: str, *arguments) -> subprocess.CompletedProcess:
+    command = [sys.executable, RECIPE / script, *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=RECIPE)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """A folder with a sentence by espeak-ng and a recording of noise."""
+    speaker, folder = Espeak(), tmp_path / "clips"
+    folder.mkdir()
+    clean = speaker.say(SENTENCE, "en-us", words_per_minute=140, pitch=40)
+    soundfile.write(folder / "sentence.wav", resample(clean, speaker.sample_rate, 16000), 16000)
+    soundfile.write(folder / "noise.wav", 0.1 * np.random.default_rng(0).standard_normal(32000), 16000)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_likeliest_candidate_becomes_the_text(clips):
+    wrong = ["an old man went down to the river and looked at a boat", "turn off the light in the kitchen"]
+    line = {"id": "s", "audio_filepath": "sentence.wav", "duration": 4.0, "text": wrong[0], "speaker": ""}
+    manifest = clips / "unsure.jsonl"
+    manifest.write_text(json.dumps(line | {"candidates": [*wrong, SENTENCE]}) + "\n")
+    result = run("choose_texts.py", manifest, "-o", clips / "chosen" / "sure.jsonl")
+    assert result.returncode == 0, result.stderr
+    chosen = json.loads((clips / "chosen" / "sure.jsonl").read_text())
+    assert chosen["text"] == SENTENCE and chosen["audio_filepath"] == "../sentence.wav"
+
+
+@pytest.mark.slow
+def test_only_confident_transcripts_are_kept(clips):
+    result = run("pseudo_label.py", clips, "-o", clips / "labels.jsonl", "--confidence", "0.5")
+    assert result.returncode == 0, result.stderr
+    (line,) = map(json.loads, (clips / "labels.jsonl").read_text().splitlines())
+    assert line["id"] == "sentence" and line["confidence"] >= 0.5 and "river" in line["text"]
+
+
+def test_a_folder_without_recordings_is_an_error(tmp_path):
+    result = run("pseudo_label.py", tmp_path, "-o", tmp_path / "labels.jsonl")
+    assert result.returncode == 1 and str(tmp_path) in result.stderr and "Traceback" not in result.stderr
+
+
+def test_make_learns_from_the_train_sets_of_a_folder_and_measures_on_its_dev_sets(tmp_path):
+    for name in ("barista-train", "commonvoice-train", "commonvoice-dev", "librispeech-dev", "aishell-sample"):
+        (tmp_path / f"{name}.jsonl").touch()
+    (tmp_path / "text.txt").touch()
+    variables = f"SPEECH={tmp_path}", f"DATA={tmp_path}/data", f"TEXT={tmp_path}/text.txt"
+    result = subprocess.run(["make", "-C", str(RECIPE), "-n", *variables], capture_output=True, text=True)
+    (command,) = (line.split() for line in result.stdout.splitlines() if " train config.toml " in line)
+    train, dev = command.index("--data.train"), command.index("--data.dev")
+    assert sorted(Path(name).name for name in command[train + 1 : dev]) == [
+        "barista-train.jsonl",
+        "commonvoice-train.jsonl",
+    ]
+    assert sorted(Path(name).name for name in command[dev + 1 :]) == ["commonvoice-dev.jsonl", "librispeech-dev.jsonl"]
+    assert f"choose_texts.py {tmp_path}/barista-train.jsonl" in result.stdout
