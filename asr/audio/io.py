@@ -1,50 +1,54 @@
-"""Any sound file -> mono float32 samples at the rate that is asked for; durations without decoding.
+"""Any recording -> mono float32 samples at the sample rate asked for; durations without decoding.
 
-soundfile (libsndfile) decodes wav, flac, ogg (vorbis and opus), mp3, aiff and more without other programs.
+soundfile (libsndfile) decodes wav, flac, ogg (Vorbis and Opus), mp3, aiff and more; `asr.audio.media` adds what video
+files and telephones contain. What headers say about lengths is checked by `asr.audio.containers` before that.
 """
 
 import contextlib
 import io
 import os
 import shutil
-import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import soundfile
 import soxr
 
+from asr.audio import media
+from asr.audio.containers import File, Recording, RecordingStream, find_recordings
 from asr.errors import AudioError
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".w64", ".caf")
+SUFFIXES = (
+    *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc"),
+)
 
-# Sizes that writers to a pipe leave in a WAV header because they cannot go back and fill in the true one.
-UNKNOWN_WAV_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
-
-# Full scale is 1. Float files scaled to 32768 are sound; what lies beyond this only overflows in later sums.
+# Full scale is 1. Float files scaled to 32768 are sound; anything beyond this only overflows in later sums.
 LARGEST = 1e12
 
-# Hertz. No recorder writes others, and from 1 Hz to 16000 Hz a small file would become days of sound.
+# Hertz. No recorder uses others, and from 1 Hz to 16000 Hz a small file would become days of sound.
 LOWEST_RATE, HIGHEST_RATE = 2000, 1_000_000
 
-# FLAC packs silence in its longest usual blocks, of 16384 samples, to 14 bytes, Opus in frames of 60 ms at 48000 Hz to
-# 2; what claims, or unpacks to, more than either is a damaged header or made to do harm.
+# FLAC packs silence in its longest usual blocks, of 16384 samples, into 14 bytes, Opus in frames of 60 ms at 48000 Hz
+# into 2; a file that claims or unpacks to more than either is damaged or malicious.
 MOST_SAMPLES_PER_BYTE = 1600
 
 GRACE = 4096  # samples that a header may promise and a file lack: a decoder's delay
 QUALITY = "HQ"  # of resampling
 PIECE_SECONDS = 10.0
-PIECE_VALUES = 1 << 22  # samples of all channels: what many channels or a high rate leave of `PIECE_SECONDS`
-MOST_CHUNKS = 10_000  # of a WAV file: real ones have a few dozen
+PIECE_VALUES = 1 << 22  # samples of all channels: limits pieces of many channels or a high rate
+
+# Power of the channels' sum over the sum of their powers: 1 for unrelated channels, 2 for two equal ones.
+CANCELLED = 0.2
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a sound file's header says."""
+    """Properties of a sound file."""
 
     path: str
     sample_rate: int  # hertz
@@ -65,7 +69,7 @@ class Audio:
 
     samples: np.ndarray
     sample_rate: int  # hertz
-    notes: tuple[str, ...] = ()  # conversions a person should know of: "resampled from 44100 Hz to 16000 Hz"
+    notes: tuple[str, ...] = ()  # conversions worth knowing: "resampled from 44100 Hz to 16000 Hz"
 
     @property
     def duration(self) -> float:
@@ -74,12 +78,12 @@ class Audio:
 
 
 def probe(path: str | os.PathLike) -> AudioInfo:
-    """Read a sound file's header, without decoding the samples.
+    """Properties of a sound file, as a rule without decoding its samples. Joined recordings count as one.
 
     Raises `AudioError` when it is missing, not a sound file, empty, or shorter than its header says.
     """
     with _open(path) as stream:
-        return _probe(stream, str(path))
+        return _total([track.info for track in _tracks(stream, str(path))])
 
 
 def load_audio(
@@ -90,30 +94,35 @@ def load_audio(
 ) -> Audio:
     """Read a sound file (or an open binary stream) as mono float32 at `sample_rate` hertz.
 
-    `offset` and `duration`, in seconds, choose a part of it. Channels are averaged, a constant (DC) offset is
-    taken away, and both conversions and resampling are told in `notes`. Raises `AudioError` naming the file
-    when it is missing, unreadable, cut short, empty, or holds samples that are not numbers.
+    `offset` and `duration`, in seconds, select a part. Channels are averaged, or one is taken where they cancel each
+    other; a constant (DC) offset is removed; `notes` reports conversions. Raises `AudioError` naming the file when it
+    is missing, unreadable, cut short, empty, or contains NaN.
     """
     with _opened(source) as (stream, name):
-        info = _probe(stream, name)
-        start, count = _part(info, offset, duration)
+        tracks = _tracks(stream, name)
+        notes: list[str] = _notes(tracks, sample_rate)
         try:
-            mono = np.concatenate(list(_mono(_decode(stream, name, start, count, info))))
+            parts = [_convert(track, pieces, sample_rate) for track, pieces in _parts(tracks, offset, duration, notes)]
+            return Audio(np.concatenate(parts), sample_rate, tuple(notes))
         except MemoryError as error:
-            hours = info.duration / 3600
+            hours = _total([track.info for track in tracks]).duration / 3600
             raise AudioError(f"{name}: {hours:.1f} hours, more than fit into memory; cut it into parts") from error
+
+
+def _convert(track: "Track", pieces: Iterable[np.ndarray], sample_rate: int) -> np.ndarray:
+    mono = np.concatenate(list(pieces))
     mono -= mono.mean(dtype=np.float64).astype(np.float32)
-    if info.sample_rate != sample_rate:
-        mono = resample(mono, info.sample_rate, sample_rate)
-    return Audio(np.ascontiguousarray(mono), sample_rate, _notes(info, sample_rate))
+    if track.info.sample_rate != sample_rate:
+        mono = resample(mono, track.info.sample_rate, sample_rate)
+    return np.ascontiguousarray(mono)
 
 
 @dataclass(frozen=True)
 class AudioPieces:
-    """A sound file that is being read: what `load_audio` gives, in pieces, each in memory by itself."""
+    """An audio file being read: what `load_audio` returns, in pieces that fit into memory one by one."""
 
-    duration: float  # seconds, as the header says
-    notes: tuple[str, ...]
+    duration: float  # seconds, as headers say
+    notes: Sequence[str]  # complete once all pieces have been read
     pieces: Iterator[np.ndarray]  # (samples,) float32 each; a constant offset is still there
 
 
@@ -124,27 +133,41 @@ def read_audio(
     offset: float = 0.0,
     duration: float | None = None,
 ) -> Iterator[AudioPieces]:
-    """Read a sound file as `load_audio` does, but in pieces of `PIECE_SECONDS`, so that its length is of no account.
+    """Read a sound file as `load_audio` does, but in pieces of `PIECE_SECONDS`, so that any length fits into memory.
 
-    Raises `AudioError` as `load_audio` does, some of it only when a piece is asked for.
+    Raises `AudioError` as `load_audio` does, some of them only when a piece is read.
     """
     with _opened(source) as (stream, name):
-        info = _probe(stream, name)
-        start, count = _part(info, offset, duration)
-        seconds = (min(count, info.frames - start) if count >= 0 else info.frames - start) / info.sample_rate
-        pieces = _mono(_decode(stream, name, start, count, info))
-        yield AudioPieces(seconds, _notes(info, sample_rate), _resample_pieces(pieces, info.sample_rate, sample_rate))
+        tracks = _tracks(stream, name)
+        notes = _notes(tracks, sample_rate)
+        seconds = _total([track.info for track in tracks]).duration - offset
+        pieces = (
+            piece
+            for track, mono in _parts(tracks, offset, duration, notes)
+            for piece in _resample_pieces(mono, track.info.sample_rate, sample_rate)
+        )
+        yield AudioPieces(min(seconds, duration) if duration is not None else seconds, notes, pieces)
 
 
 def find_audio(folder: str | os.PathLike) -> list[Path]:
-    """All sound files below a folder, by their suffix, in sorted order."""
+    """All recordings below a folder, by suffix, in sorted order: sound files and, for their audio, video files."""
     found = (Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names)
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    suffixes = SUFFIXES + media.SUFFIXES
+    return sorted(path for path in found if path.suffix.lower() in suffixes and not path.name.startswith("."))
+
+
+class Track(Protocol):
+    """One recording of a file."""
+
+    info: AudioInfo
+
+    def read(self, start: int) -> Iterator[np.ndarray]:
+        """`(samples, channels)` float32 from a sample to the end, in pieces."""
 
 
 @contextlib.contextmanager
 def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
-    """A stream that can be searched, and its name. A pipe's end must be known, so it is copied to disk first."""
+    """A file and its name. A stream is copied to disk first, as a pipe can be read only once."""
     if not hasattr(source, "read"):
         with _open(source) as stream:
             yield stream, str(source)
@@ -152,129 +175,166 @@ def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[BinaryIO, st
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(source, copy)
         copy.flush()
-        with open(copy.fileno(), "rb", buffering=0, closefd=False) as stream:
-            yield stream, str(getattr(source, "name", None) or "<stdin>")
-
-
-def _part(info: AudioInfo, offset: float, duration: float | None) -> tuple[int, int]:
-    """First sample and number of samples (-1: all) of a part given in seconds."""
-    start, count = round(offset * info.sample_rate), -1
-    if duration is not None:
-        count = round(duration * info.sample_rate)
-    # A sample of grace: durations in manifests are rounded.
-    if start >= info.frames or (count > 0 and start + count > info.frames + info.sample_rate // 100):
-        end = offset + (duration or 0)
-        raise AudioError(f"{info.path}: has {info.duration:.2f} s, so no part from {offset:.2f} s to {end:.2f} s")
-    return start, count
+        yield copy, str(getattr(source, "name", None) or "<stdin>")
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
     try:
-        return open(path, "rb", buffering=0)  # libsndfile moves the same descriptor
+        return open(path, "rb", buffering=0)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", error)
         raise AudioError(f"{path}: {reason}; give the path of a sound file") from error
 
 
-def _probe(stream: BinaryIO, name: str) -> AudioInfo:
-    size = stream.seek(0, os.SEEK_END)
-    if size == 0:
+def _tracks(stream: BinaryIO, name: str) -> list[Track]:
+    """The recordings of a file, one unless several were joined."""
+    file = File.of(stream.fileno())
+    if file.size == 0:
         raise AudioError(f"{name}: the file is empty (0 bytes); record or copy it again")
-    _check_whole(stream, size, name)
+    return [_track(file, recording, name) for recording in find_recordings(file, name)]
+
+
+def _track(file: File, recording: Recording, name: str) -> Track:
+    head = file.read(recording.start, media.HEAD)
+    if media.is_foreign(head):
+        return _MediaTrack(file, recording, name)
     try:
-        with _decoder(stream) as sound:
-            info = AudioInfo(name, sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
+        return _SoundfileTrack(file, recording, name)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        if media.recognise(head):
+            return _MediaTrack(file, recording, name)
         raise AudioError(f"{name}: not a sound file that can be read (wav, flac, ogg, opus, mp3, aiff)") from error
+
+
+class _SoundfileTrack:
+    """A recording that libsndfile decodes."""
+
+    def __init__(self, file: File, recording: Recording, name: str):
+        self._file, self._recording = file, recording
+        with self._decoder() as sound:
+            self.info = AudioInfo(name, sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
+        _check_info(self.info, file.size)
+
+    def read(self, start: int) -> Iterator[np.ndarray]:
+        """See `Track`."""
+        info = self.info
+        size = min(round(PIECE_SECONDS * info.sample_rate), PIECE_VALUES // info.channels)
+        try:
+            with self._decoder() as sound:
+                if start:  # some codecs cannot be searched
+                    sound.seek(start)
+                while len(samples := sound.read(size, "float32", always_2d=True)):
+                    yield samples
+        except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+            raise AudioError(f"{info.path}: damaged or cut short ({error}); copy it again") from error
+
+    def _decoder(self) -> soundfile.SoundFile:
+        if not self._recording.is_whole(self._file):
+            return soundfile.SoundFile(RecordingStream(self._file, self._recording))
+        # By descriptor where possible, which is faster.
+        os.lseek(self._file.descriptor, 0, os.SEEK_SET)
+        return soundfile.SoundFile(self._file.descriptor, closefd=False)
+
+
+class _MediaTrack:
+    """A recording that FFmpeg decodes."""
+
+    def __init__(self, file: File, recording: Recording, name: str):
+        head = file.read(recording.start, media.HEAD)
+        self._decoder = media.MediaDecoder(lambda: RecordingStream(file, recording), name, head)
+        found = self._decoder
+        self.info = AudioInfo(name, found.sample_rate, found.channels, found.frames, found.format, found.encoding)
+        _check_info(self.info, file.size)
+
+    def read(self, start: int) -> Iterator[np.ndarray]:
+        """See `Track`."""
+        for piece in self._decoder.pieces():
+            if len(piece) > start:
+                yield piece[start:]
+            start = max(0, start - len(piece))
+
+
+def _check_info(info: AudioInfo, size: int) -> None:
     if info.frames <= 0:
-        raise AudioError(f"{name}: holds no samples; record or copy it again")
+        raise AudioError(f"{info.path}: holds no samples, or is cut short; record or copy it again")
     if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
         raise AudioError(
-            f"{name}: says it has {info.sample_rate} samples a second, but from {LOWEST_RATE} to {HIGHEST_RATE} can be "
-            "read; copy it again"
+            f"{info.path}: states a sample rate of {info.sample_rate} Hz, but only {LOWEST_RATE} to {HIGHEST_RATE} Hz "
+            "can be read; copy it again"
         )
     if info.frames > MOST_SAMPLES_PER_BYTE * size:
         raise AudioError(
-            f"{name}: says it has {info.duration:.0f} s, but {size} bytes hold no such time; copy it again"
+            f"{info.path}: claims {info.duration:.0f} s, but {size} bytes cannot hold as much; copy it again"
         )
-    return info
 
 
-def _decoder(stream: BinaryIO) -> soundfile.SoundFile:
-    # By descriptor: what fails in a Python stream's methods below libsndfile is printed as a traceback, not raised.
-    os.lseek(stream.fileno(), 0, os.SEEK_SET)
-    return soundfile.SoundFile(stream.fileno(), closefd=False)
+def _total(infos: list[AudioInfo]) -> AudioInfo:
+    """Joined recordings as one, at the first one's rate."""
+    first = infos[0]
+    frames = sum(round(info.frames * first.sample_rate / info.sample_rate) for info in infos)
+    channels = max(info.channels for info in infos)
+    return AudioInfo(first.path, first.sample_rate, channels, frames, first.format, first.encoding)
 
 
-def _check_whole(stream: BinaryIO, size: int, name: str) -> None:
-    """Raise when a WAV or Ogg file ends before its own header says; libsndfile reads those without a word."""
-    stream.seek(0)
-    head = stream.read(12)
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        for chunk, start, length in _wav_chunks(stream, size):
-            if chunk == b"data" and length not in UNKNOWN_WAV_SIZES and start + length > size:
-                share = 100 * (size - start) / length
-                raise AudioError(f"{name}: cut short, {share:.0f}% of the samples are there; copy it again")
-    elif head[:4] == b"OggS":
-        end = _ogg_end(stream, size)
-        if end > size:
-            raise AudioError(f"{name}: cut short, the last Ogg page lacks {end - size} bytes; copy it again")
+def _parts(
+    tracks: list[Track], offset: float, duration: float | None, notes: list[str]
+) -> Iterator[tuple[Track, Iterator[np.ndarray]]]:
+    """Each track with the pieces `(samples,)` of it that lie in a part given in seconds; what is found out on the way
+    joins `notes`."""
+    total = _total([track.info for track in tracks])
+    end = total.duration if duration is None else offset + duration
+    # Durations in manifests are rounded.
+    if offset >= total.duration or (duration and end > total.duration + 0.01):
+        last = offset + (duration or 0)
+        raise AudioError(f"{total.path}: has {total.duration:.2f} s, so no part from {offset:.2f} s to {last:.2f} s")
+    begin = 0.0
+    for track in tracks:
+        info = track.info
+        start = max(0, round((offset - begin) * info.sample_rate))
+        stop = info.frames if duration is None else min(info.frames, round((end - begin) * info.sample_rate))
+        if start < stop:
+            yield track, _mono(_checked(track, start, stop), info, notes)
+        begin += info.duration
 
 
-def _wav_chunks(stream: BinaryIO, size: int):
-    """Yield (name, position of the content, length) of each RIFF chunk up to the data chunk."""
-    position = 12
-    for _ in range(MOST_CHUNKS):
-        if position + 8 > size:
+def _checked(track: Track, start: int, stop: int) -> Iterator[np.ndarray]:
+    """`(samples, channels)` of a track; raises `AudioError` when they are not all there, or NaN.
+
+    All of a track is what its decoder gives, be it more than expected.
+    """
+    name, done, wanted = track.info.path, 0, stop - start
+    for samples in track.read(start):
+        if stop < track.info.frames:
+            samples = samples[: wanted - done]
+        # Least and largest are NaN, which no comparison holds for, if any sample is.
+        if not -LARGEST < samples.min() <= samples.max() < LARGEST:
+            faulty = np.count_nonzero(~(np.abs(samples) < LARGEST))
+            raise AudioError(f"{name}: {faulty} samples are NaN, infinite or absurdly large; export it again")
+        done += len(samples)
+        yield samples
+        if stop < track.info.frames and done >= wanted:
             return
-        stream.seek(position)
-        chunk, length = struct.unpack("<4sI", stream.read(8))
-        yield chunk, position + 8, length
-        if chunk == b"data":
-            return
-        position += 8 + length + length % 2
-
-
-def _ogg_end(stream: BinaryIO, size: int) -> int:
-    """Where the last Ogg page should end, in bytes (RFC 3533, section 6)."""
-    start = max(0, size - 2 * 65307)  # the longest page is 65307 bytes
-    stream.seek(start)
-    tail = stream.read()
-    page = tail.rfind(b"OggS")
-    if page < 0 or len(tail) < page + 27:
-        return size if page < 0 else size + 1
-    segments = tail[page + 26]
-    table = tail[page + 27 : page + 27 + segments]
-    return start + page + 27 + segments + sum(table)
-
-
-def _decode(stream: BinaryIO, name: str, start: int, count: int, info: AudioInfo) -> Iterator[np.ndarray]:
-    """`(samples, channels)` float32 of a part, in pieces; raises `AudioError` when it is not all there."""
-    wanted = info.frames - start if count < 0 else min(count, info.frames - start)
-    size, done = min(round(PIECE_SECONDS * info.sample_rate), PIECE_VALUES // info.channels), 0
-    try:
-        with _decoder(stream) as sound:
-            if start:
-                sound.seek(start)
-            while done < wanted and len(samples := sound.read(min(size, wanted - done), "float32", always_2d=True)):
-                # Least and largest are NaN, which no comparison holds for, if any sample is.
-                if not -LARGEST < samples.min() <= samples.max() < LARGEST:
-                    faulty = np.count_nonzero(~(np.abs(samples) < LARGEST))
-                    raise AudioError(
-                        f"{name}: {faulty} samples are no sound (NaN, infinite or absurdly large); export it again"
-                    )
-                done += len(samples)
-                yield samples
-    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-        raise AudioError(f"{name}: damaged or cut short ({error}); copy it again") from error
-    # MP3 headers may count a decoder's delay; a real cut loses far more than this.
+    # MP3 headers may count a decoder's delay; truncation loses far more than this.
     if done < wanted - GRACE or done == 0:
         raise AudioError(f"{name}: cut short, {done} of {wanted} samples could be read; copy it again")
 
 
-def _mono(pieces: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """`(samples, channels)` -> `(samples,)`, the mean of the channels."""
-    return (piece.mean(axis=1, dtype=np.float32) for piece in pieces)
+def _mono(pieces: Iterator[np.ndarray], info: AudioInfo, notes: list[str]) -> Iterator[np.ndarray]:
+    """`(samples, channels)` -> `(samples,)`: the mean of the channels, or the loudest one from the first piece on in
+    which they cancel each other, as when one of them has inverted polarity."""
+    chosen = None
+    for piece in pieces:
+        if chosen is None and info.channels > 1:
+            powers = np.square(piece, dtype=np.float64).mean(axis=0)
+            if np.square(piece.sum(axis=1), dtype=np.float64).mean() < CANCELLED * powers.sum():
+                chosen = int(powers.argmax())
+                note = f"channel {chosen + 1} of {info.channels} used: the channels cancel each other when mixed"
+                notes[:] = [*(each for each in notes if each not in (note, _mixed(info))), note]
+        yield piece.mean(axis=1, dtype=np.float32) if chosen is None else np.ascontiguousarray(piece[:, chosen])
+
+
+def _mixed(info: AudioInfo) -> str:
+    return f"{info.channels} channels mixed to one"
 
 
 def _resample_pieces(pieces: Iterator[np.ndarray], from_hertz: int, to_hertz: int) -> Iterator[np.ndarray]:
@@ -287,13 +347,17 @@ def _resample_pieces(pieces: Iterator[np.ndarray], from_hertz: int, to_hertz: in
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _notes(info: AudioInfo, sample_rate: int) -> tuple[str, ...]:
-    notes = []
-    if info.channels > 1:
-        notes.append(f"{info.channels} channels mixed to one")
-    if info.sample_rate != sample_rate:
-        notes.append(f"resampled from {info.sample_rate} Hz to {sample_rate} Hz")
-    return tuple(notes)
+def _notes(tracks: list[Track], sample_rate: int) -> list[str]:
+    notes = [f"{len(tracks)} joined recordings read one after the other"] if len(tracks) > 1 else []
+    for track in tracks:
+        info = track.info
+        if isinstance(track, _MediaTrack):
+            notes.append(f"decoded by FFmpeg ({info.encoding})")
+        if info.channels > 1:
+            notes.append(_mixed(info))
+        if info.sample_rate != sample_rate:
+            notes.append(f"resampled from {info.sample_rate} Hz to {sample_rate} Hz")
+    return list(dict.fromkeys(notes))
 
 
 def resample(samples: np.ndarray, from_hertz: int, to_hertz: int) -> np.ndarray:
@@ -302,12 +366,12 @@ def resample(samples: np.ndarray, from_hertz: int, to_hertz: int) -> np.ndarray:
 
 
 def limit_peak(sound: np.ndarray) -> np.ndarray:
-    """`(samples,)` made quieter as a whole where its peak is beyond full scale, rather than clipped."""
+    """`(samples,)` scaled down as a whole if its peak exceeds full scale, rather than clipped."""
     return sound / max(1.0, float(np.abs(sound).max(initial=0.0)))
 
 
 def wav(samples: np.ndarray, sample_rate: int) -> bytes:
-    """Samples `(samples,)` as a sound file that every browser plays."""
+    """Samples `(samples,)` as the content of a WAV file that every browser plays."""
     stream = io.BytesIO()
     soundfile.write(stream, limit_peak(samples), sample_rate, format="WAV", subtype="PCM_16")
     return stream.getvalue()

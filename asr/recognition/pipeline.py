@@ -157,7 +157,7 @@ def _parts(scorer: Scorer, sources: Iterable[Source]) -> Iterator[Part]:
                     if last is not None:
                         yield Part(key, scorer.log_mel(last.samples).numpy(), last, None)
                     last = window
-                samples, notes = sum(counted), audio.notes
+                samples, notes = sum(counted), tuple(audio.notes)
         except AudioError as error:
             nothing = Window(np.zeros(0, np.float32), 0, None, True)
             yield Part(key, scorer.log_mel(nothing.samples).numpy(), nothing, Ending(error=error))
