@@ -1,4 +1,4 @@
-"""Log-mel against librosa, normalisation, and SpecAugment."""
+"""Log-mel against librosa, and SpecAugment."""
 
 import librosa
 import numpy as np
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.audio.config import AugmentConfig, FeatureConfig
-from asr.audio.features import LOG_FLOOR, LogMel, normalize_bands
+from asr.audio.features import LOG_FLOOR, LogMel
 from asr.audio.spec_augment import augment_features, stretch_frequency
 
 
@@ -44,30 +44,6 @@ def test_every_length_has_the_promised_frames(samples):
     features = log_mel(noise(samples))
     assert features.shape == (1 + samples // log_mel.hop, 80)
     assert torch.isfinite(features).all()
-
-
-def test_silence_stays_quiet_when_normalised():
-    features = LogMel(FeatureConfig())(torch.zeros(16000))
-    assert features.abs().max() < 1e-3
-
-
-def test_utterance_normalisation_gives_zero_mean_and_unit_variance():
-    features = LogMel(FeatureConfig())(noise(32000))
-    assert features.mean(dim=0).abs().max() < 1e-4
-    assert ((features.std(dim=0) - 1).abs() < 0.2).all()
-
-
-def test_loudness_does_not_matter_to_the_normalised_features():
-    log_mel = LogMel(FeatureConfig())
-    samples = noise(16000)
-    torch.testing.assert_close(log_mel(samples), log_mel(0.05 * samples), atol=1e-2, rtol=0)
-
-
-def test_running_normalisation_never_looks_ahead():
-    features = LogMel(FeatureConfig(normalization="none"))(noise(16000))
-    whole, part = normalize_bands(features, "running"), normalize_bands(features[:40], "running")
-    torch.testing.assert_close(whole[:40], part)
-    torch.testing.assert_close(whole[-1], normalize_bands(features, "utterance")[-1], atol=1e-4, rtol=0)
 
 
 def test_masks_stay_within_their_limits_and_follow_from_the_seed():

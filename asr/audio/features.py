@@ -1,10 +1,11 @@
-"""Samples -> log-mel features, and the random changes to them that training learns from."""
+"""Samples -> log-mel features."""
 
 import torch
 from torch import Tensor, nn
 from torchaudio.transforms import MelScale, Spectrogram
 
 from asr.audio.config import FeatureConfig
+from asr.audio.normalization import normalize_bands
 
 # Energies below this, of samples in -1..1, are silence (about -100 dB): the logarithm must stay finite.
 LOG_FLOOR = 1e-10
@@ -28,7 +29,8 @@ class LogMel(nn.Module):
         self._mel = MelScale(config.mels, config.sample_rate, config.lowest_hertz, n_stft=size // 2 + 1)
 
     def forward(self, samples: Tensor) -> Tensor:
-        return normalize_bands(self.log_energies(samples), self.config.normalization)
+        log_energies = self.log_energies(samples).numpy()
+        return torch.from_numpy(normalize_bands(log_energies, self.config.normalization, self.config.hop_seconds))
 
     def log_energies(self, samples: Tensor) -> Tensor:
         """Log-mel before normalisation: `(samples,)` -> `(frames, mels)`."""
@@ -39,22 +41,3 @@ class LogMel(nn.Module):
         # Not by way of the magnitude, whose square root takes as long as all the rest.
         power = spectrum.real.square() + spectrum.imag.square()
         return self._mel(power).clamp_min(LOG_FLOOR).log().T.contiguous()
-
-
-def normalize_bands(features: Tensor, kind: str) -> Tensor:
-    """Zero mean and unit variance for each band of `(frames, mels)`.
-
-    'utterance' uses the statistics of all frames; 'running' those of the frames so far, so that a frame's value
-    never depends on what comes after it; 'none' changes nothing.
-    """
-    if kind == "none":
-        return features
-    if kind == "utterance":
-        mean, variance = features.mean(dim=0), features.var(dim=0, correction=0)
-    else:
-        count = torch.arange(1, len(features) + 1, dtype=torch.float64).unsqueeze(1)
-        exact = features.double()
-        mean = exact.cumsum(dim=0) / count
-        variance = ((exact**2).cumsum(dim=0) / count - mean**2).clamp_min(0)
-    # The floor on the deviation keeps digital silence, whose variance is 0, from becoming loud noise.
-    return ((features - mean) / (variance.sqrt() + 0.1)).float()
