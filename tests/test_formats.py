@@ -5,6 +5,7 @@ import html
 import io
 import json
 import os
+import re
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -64,6 +65,27 @@ def test_json_has_all_that_is_known():
     others = tuple(Alternative(text, -1.0, -0.75, -0.25) for text in ("seven drei", "seven three"))
     record = json.loads(written("json", Transcript("seven drei", (), 1.5, alternatives=others)))
     assert record["alternatives"][1] == {"text": "seven three", "score": -1.0, "acoustic": -0.75, "lm": -0.25}
+
+
+def test_words_with_spaces_are_one_column_in_ctm():
+    words = ("well —", "10 000", "— yes", "… …")
+    spoken = tuple(Word(text, float(i), i + 0.5, 0.5) for i, text in enumerate(words))
+    lines = written("ctm", Transcript(" ".join(words), spoken, 4.0)).splitlines()
+    assert [line.split()[4:] for line in lines] == [
+        ["well", "0.5000"],
+        ["10_000", "0.5000"],
+        ["yes", "0.5000"],
+        ["…_…", "0.5000"],
+    ]
+
+
+def test_srt_has_no_tags():
+    transcript = Transcript(
+        "a <b> c", tuple(Word(text, i, i + 0.5, 1.0) for i, text in enumerate(("a", "<b>", "c"))), 3.0
+    )
+    (cue,) = srt.parse(written("srt", transcript))
+    assert not re.search(r"< *[a-z/]", cue.content)
+    assert cue.content.replace("\u2060", "") == "a <b> c"
 
 
 def test_silence():
@@ -142,9 +164,10 @@ def test_subtitles_are_read_by_other_programs(transcript):
     expected = [(round(1000 * each.start), round(1000 * each.end), each.text) for each in subtitles]
     cues = list(srt.parse(written("srt", transcript)))
     assert [cue.index for cue in cues] == list(range(1, len(cues) + 1))
-    assert [(round(c.start.total_seconds() * 1000), round(c.end.total_seconds() * 1000), c.content) for c in cues] == (
-        expected
-    )
+    assert [
+        (round(c.start.total_seconds() * 1000), round(c.end.total_seconds() * 1000), c.content.replace("<\u2060", "<"))
+        for c in cues
+    ] == expected
     captions = webvtt.from_buffer(io.StringIO(written("vtt", transcript))).captions
     assert [(milliseconds(c.start), milliseconds(c.end), html.unescape(c.text)) for c in captions] == expected
 

@@ -254,6 +254,20 @@ def test_words_are_normalised_as_for_the_recogniser(text_file):
         assert [reader.words[id] for id in ids if id > 2] == [w for line in lines for w in normalizer(line).split()]
 
 
+@pytest.mark.parametrize("characters", [False, True])
+def test_tags_are_dropped_and_counted(text_file, characters):
+    tagged = text_file("<s> one [noise] two </s>", "<unk>", "[noise]three, <unk>", "2 < 3 [1]")
+    plain = text_file("one two", "three", "2 3 1", name="plain.txt")
+    read = []
+    for path in (tagged, plain):
+        reader = TextReader([path], characters=characters)
+        read.append(([word for ids in reader for word in ids.tolist()], reader.words, reader.tags))
+    assert read[0][:2] == read[1][:2]
+    assert [tags for *_, tags in read] == [6, 0]
+    config = LmConfig(order=2, characters=characters)
+    assert any("6 tags" in note for note in train_model([tagged], config).notes)
+
+
 def test_characters(text_file):
     trained = train_model([text_file("今日は 晴れ", "今日は、雨")], LmConfig(order=2, characters=True))
     assert set(trained.trie.words) == {*SPECIAL, *"今日は晴れ雨"}

@@ -4,12 +4,22 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.data.manifest import Utterance, read_manifest, read_manifests, split_by_speaker, total_hours, write_manifest
-from asr.errors import ManifestError
+from asr.data.manifest import (
+    Utterance,
+    load_utterance,
+    read_manifest,
+    read_manifests,
+    split_by_speaker,
+    total_hours,
+    write_manifest,
+)
+from asr.errors import AudioError, ManifestError
 
 GOOD = {"id": "a", "audio_filepath": "a.wav", "duration": 1.5, "text": "one"}
 
@@ -97,6 +107,36 @@ def test_missing_recordings_are_named_when_asked_for(tmp_path):
         read_manifest(path, check_audio=True)
 
 
+def test_a_byte_order_mark_and_odd_characters_in_texts(tmp_path):
+    text = "one\u2028two\x85\u2029three"
+    (tmp_path / "m.jsonl").write_text("\ufeff" + json.dumps(GOOD | {"text": text}, ensure_ascii=False) + "\r\n")
+    assert [u.text for u in read_manifest(tmp_path / "m.jsonl")] == [text]
+
+
+@pytest.mark.parametrize(
+    ("value", "speaker"),
+    [(0, "0"), (0.0, "0.0"), (7, "7"), ("0", "0"), (None, ""), ("", ""), (False, None), ([], None)],
+)
+def test_speakers_of_any_kind(tmp_path, value, speaker):
+    path = write_lines(tmp_path / "m.jsonl", GOOD | {"speaker": value})
+    if speaker is None:
+        with pytest.raises(ManifestError, match=r"m\.jsonl:1: 'speaker' is"):
+            read_manifest(path)
+    else:
+        assert read_manifest(path)[0].speaker == speaker
+
+
+@pytest.mark.parametrize(("claimed", "is_right"), [(2.0, True), (2.09, True), (1.85, False), (3.0, False)])
+def test_the_claimed_duration_must_be_that_of_the_recording(tmp_path, claimed, is_right):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000) + 0.1, 8000)
+    (utterance,) = read_manifest(write_lines(tmp_path / "m.jsonl", GOOD | {"duration": claimed}))
+    if is_right:
+        assert load_utterance(utterance, 8000).duration == 2.0
+    else:
+        with pytest.raises(AudioError, match=rf"a\.wav: lasts 2\.00 s.*'a'.*{claimed:.2f} s.*asr prepare table"):
+            load_utterance(utterance, 8000)
+
+
 def test_missing_and_empty_manifests(tmp_path):
     with pytest.raises(ManifestError, match=r"none\.jsonl: no such file"):
         read_manifest(tmp_path / "none.jsonl")
@@ -144,3 +184,10 @@ def test_splits_come_near_their_shares():
     split = split_by_speaker(utterances, {"dev": 0.1, "test": 0.2})
     assert {name: len(part) for name, part in split.items()} == {"train": 350, "dev": 50, "test": 100}
     assert split_by_speaker(utterances, {"dev": 0.1, "test": 0.2}, seed=1) != split
+
+
+def test_one_speaker_is_split_by_utterance():
+    utterances = [Utterance(str(n), Path("a.wav"), 10.0, "x", "anna") for n in range(100)]
+    split = split_by_speaker(utterances, {"dev": 0.1, "test": 0.2})
+    assert {name: len(part) for name, part in split.items()} == {"train": 70, "dev": 10, "test": 20}
+    assert len({u.id for part in split.values() for u in part}) == 100

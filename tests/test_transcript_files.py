@@ -69,6 +69,12 @@ def test_files_of_transcribe(tmp_path, write):
         assert (evaluation.words.errors, evaluation.calibration.words, evaluation.calibration.correct) == (1, 3, 2)
 
 
+def test_ctm_of_align_with_loose_punctuation_is_read_again(tmp_path, write):
+    words = (Word("the", 0.1, 0.4, 0.9), Word("Edison —", 0.5, 0.9, 0.25), Word("lamp.", 1.0, 1.3, 0.75))
+    (tmp_path / "out.ctm").write_text(to_ctm(Document("u-1", "u-1.wav", Transcript("", words, 2.0))))
+    assert score_files(write("ref", {"u-1": SAID["u-1"]}), tmp_path / "out.ctm", ScoreConfig()).words.errors == 0
+
+
 def test_pred_text_of_a_manifest_is_what_was_heard(tmp_path):
     path = tmp_path / "both.jsonl"
     path.write_text(json.dumps({"audio_filepath": "a.wav", "text": "one two", "pred_text": "one too"}) + "\n")

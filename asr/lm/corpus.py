@@ -13,7 +13,7 @@ import numpy as np
 from asr.errors import LanguageModelError, ManifestError
 from asr.lm.trie import BEGIN, END, UNKNOWN
 from asr.lm.vocabulary import Vocabulary, tokenize
-from asr.text.normalizer import NORMALIZERS
+from asr.text.normalizer import NORMALIZERS, TAG
 from asr.utils.compressed_text import read_blocks
 from asr.utils.numba_cache import compiled
 
@@ -38,7 +38,8 @@ class TextReader:
 
     Files are text, one sentence a line, or manifests (.jsonl), whose field `text` is used; either may be compressed
     with gzip or xz. Lines without words are left out. With `characters`, each character is a word of its own and
-    spaces are dropped: for languages that are written without them.
+    spaces are dropped: for languages that are written without them. Tags such as `<unk>` and `[noise]`, of which the
+    normalizer 'basic' would make words, are dropped and counted in `tags`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class TextReader:
     ):
         self.paths, self.normalizer, self.characters, self._advance = paths, normalizer, characters, advance
         self._ids = _Ids({UNKNOWN: UNKNOWN_ID, BEGIN: BEGIN_ID, END: END_ID})
+        self.tags = 0  # dropped so far
 
     @property
     def words(self) -> list[str]:
@@ -64,6 +66,8 @@ class TextReader:
     def __iter__(self) -> Iterator[np.ndarray]:
         self._raw = Vocabulary()  # pieces between white space
         self._offsets, self._expansions = [0], []  # what each piece becomes: the ids from offset to offset
+        self._tags_of: dict[int, int] = {}  # by piece
+        self.tags = 0
         encode = self._encode_characters if self.characters else self._encode_words
         for path in self.paths:
             lines_before = 0
@@ -100,13 +104,17 @@ class TextReader:
             raw.make_room(max(1 << 10, block.find(b"\n", position) - position))
         for piece in raw.from_id(len(self._offsets) - 1):
             try:
-                words = self._normalize(piece.decode()).split()
+                text, tags = self._drop_tags(piece.decode())
+                words = self._normalize(text).split()
             except UnicodeDecodeError as error:
                 raise self._error(path, lines_before, block, piece, "not UTF-8; convert it with iconv") from error
             if BEGIN in words or END in words:
                 raise self._error(path, lines_before, block, piece, f"{BEGIN} and {END} cannot be words; remove them")
+            if tags:
+                self._tags_of[len(self._offsets) - 1] = tags
             self._expansions.extend(self._ids[word] for word in words)
             self._offsets.append(len(self._expansions))
+        self.tags += sum(int(np.count_nonzero(pieces[:filled] == id)) * n for id, n in self._tags_of.items())
         offsets, expansions = np.array(self._offsets), np.array(self._expansions, np.int32)
         return _expand(pieces[:filled], offsets, expansions)
 
@@ -114,12 +122,20 @@ class TextReader:
         sentences = []
         for line in block.split(b"\n"):
             try:
-                text = "".join(self._normalize(line.decode()).split())
+                text, tags = self._drop_tags(line.decode())
+                text = "".join(self._normalize(text).split())
             except UnicodeDecodeError as error:
                 raise self._error(path, lines_before, block, line, "not UTF-8; convert it with iconv") from error
+            self.tags += tags
             if text:
                 sentences += [BEGIN_ID, *map(self._ids.__getitem__, text), END_ID]
         return np.array(sentences, np.int32)
+
+    def _drop_tags(self, text: str) -> tuple[str, int]:
+        """Text without its tags, and their number."""
+        if self.normalizer != "basic" or not ("<" in text or "[" in text):
+            return text, 0
+        return TAG.subn(" ", text)
 
     def _normalize(self, text: str) -> str:
         if self.normalizer == "none" or (text.isascii() and (text.isalnum() and text.islower())):

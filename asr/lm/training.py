@@ -63,6 +63,8 @@ def train_model(paths: Sequence[Path], config: LmConfig, output: Path | None = N
     levels = count_orders(text, config.order, track)
     total, unknown = text.size - 2 * sentences, int(text.counts[UNKNOWN_ID])
     notes = []
+    if reader.tags:
+        notes.append(f"{reader.tags} tags, such as <unk> or [noise], were dropped from the text")
     while len(levels[-1].word) == 0:
         notes.append(f"no {len(levels)}-grams in this text: the model's order is {len(levels) - 1}")
         levels.pop()

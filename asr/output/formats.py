@@ -61,7 +61,7 @@ def to_jsonl(document: Document) -> str:
 def to_srt(document: Document) -> str:
     """SubRip subtitles."""
     blocks = [
-        f"{number}\n{_clock(subtitle.start, ',')} --> {_clock(subtitle.end, ',')}\n{subtitle.text}\n\n"
+        f"{number}\n{_clock(subtitle.start, ',')} --> {_clock(subtitle.end, ',')}\n{_untagged(subtitle.text)}\n\n"
         for number, subtitle in enumerate(make_subtitles(document.transcript), start=1)
     ]
     return "".join(blocks)
@@ -80,7 +80,7 @@ def to_ctm(document: Document) -> str:
     """NIST's time-marked conversation, a word a line: recording, channel, start, length, word, confidence."""
     name = "_".join(_utf8(document.name).split())
     lines = [
-        f"{name} 1 {start:.3f} {end - start:.3f} {word.text} {word.confidence:.4f}\n"
+        f"{name} 1 {start:.3f} {end - start:.3f} {_ctm_word(word.text)} {word.confidence:.4f}\n"
         for word, (start, end) in _spans(document.transcript.words)
     ]
     return "".join(lines)
@@ -231,6 +231,17 @@ def _clock(seconds: float, point: str) -> str:
     milliseconds = round(1000 * seconds)
     minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
+
+
+def _untagged(text: str) -> str:
+    """Text in which no player sees a tag: SubRip has no escapes, but `<` and an invisible word joiner begin none."""
+    return text.replace("<", "<\u2060")
+
+
+def _ctm_word(text: str) -> str:
+    """A word without white space, which would be another column: `well —` is written as `well`."""
+    parts = text.split()
+    return "_".join([part for part in parts if any(map(str.isalnum, part))] or parts)
 
 
 def _escape(text: str) -> str:
