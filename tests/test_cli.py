@@ -40,7 +40,7 @@ def corpus(noise_file, tmp_path):
 @pytest.mark.parametrize(
     ("command", "parts"),
     [
-        ("prepare", ["SOURCE", "--max_seconds FLOAT Seconds. Longer utterances are rejected. (default: 35.0)"]),
+        ("prepare", ["SOURCE", "--max_seconds FLOAT Longest utterance in seconds; longer ones are rejected."]),
         ("prepare", ["-o DIR, --output DIR", "--split.dev FLOAT Share of the audio for dev.jsonl. (default: 0.0)"]),
         ("train", ["RECIPE.toml", "--model.width INT Size of a layer: cells for each direction"]),
         ("train", ["--features.hop_seconds FLOAT Step from one frame to the next in seconds. (default: 0.01)"]),

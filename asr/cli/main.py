@@ -206,8 +206,8 @@ def score(
     """Word error rate of any recogniser's transcripts, with the same report as `asr evaluate`.
 
     Args:
-        reference: What was said: a manifest or other JSON Lines, CTM, Kaldi's `text`, or lines.
-        hypothesis: What was heard, likewise.
+        reference: References: a manifest or other JSON Lines, NIST's CTM, STM or TRN, Kaldi's `text`, or plain lines.
+        hypothesis: Hypotheses, likewise.
         output: Folder for report.json, report.md and report.html. Without it: only standard output.
     """
     from asr.evaluation.report import write_report
