@@ -1,6 +1,6 @@
-"""Every option of a recipe once: its unit, its default and why. The comments above the fields are the `--help` texts.
+"""The recipe of a training run: a TOML file with the sections of `Recipe`.
 
-A recipe is a TOML file with the sections of `Recipe`; the same names, dotted, are the options of `asr train`.
+The same names, dotted, are the options of `asr train`; the comments above the fields are their `--help` texts.
 """
 
 import dataclasses
@@ -13,19 +13,18 @@ from asr.data.config import DataConfig
 from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
 from asr.training.config import TrainingConfig
-from asr.utils.config_io import (
-    below,
-    from_values,
-    read_toml,
-)
+from asr.utils.config_io import below, from_values, read_toml
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole training run: data, text, features, model and learning."""
+    """A training run: data, text, features, augmentation, model and training."""
 
-    #: Folder for the model file, checkpoints and logs. In a recipe it is relative to the recipe's folder.
+    #: Folder for the model file, checkpoints and logs, relative to the recipe's folder.
     output: Path = Path("run")
+    #: Model to fine-tune: 'english' or a model file. It determines [features], [model] and, if it can spell the
+    #: transcripts, [text]. Empty: train from scratch.
+    base: str = ""
     data: DataConfig = field(default_factory=DataConfig)
     text: TextConfig = field(default_factory=TextConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -39,14 +38,14 @@ class Recipe:
         return self.features.hop_seconds * self.model.subsampling
 
     def output_frames(self, seconds: float) -> int:
-        """Output frames of the model for a recording: feature frames at each hop and the start, subsampled."""
+        """Output frames of the model for a recording of this length."""
         rate = self.features.sample_rate
         frames = 1 + round(seconds * rate) // round(self.features.hop_seconds * rate)
         return math.ceil(frames / self.model.subsampling)
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a TOML recipe; paths in it are resolved against its own folder.
+    """Read a TOML recipe; its paths are relative to its own folder.
 
     Raises `ConfigError` naming the file, the key and what is allowed.
     """
@@ -64,6 +63,6 @@ def load_recipe(path: Path) -> Recipe:
     training = dataclasses.replace(
         recipe.training, **{key: name and below(folder, name) for key, name in names.items()}
     )
-    return dataclasses.replace(
-        recipe, output=below(folder, recipe.output), data=data, augment=augment, training=training
-    )
+    base = recipe.base if recipe.base in ("", "english") else str(below(folder, Path(recipe.base)))
+    output = below(folder, recipe.output)
+    return dataclasses.replace(recipe, output=output, base=base, data=data, augment=augment, training=training)

@@ -73,7 +73,7 @@ def make_recipe(options: Options, folder: Path) -> Recipe:
         output=folder / "run",
         data=DataConfig(train=(train,), dev=(dev,)),
         augment=AugmentConfig(copies=3, speeds=(0.9, 1.0, 1.1)),
-        training=TrainingConfig(batch_seconds=options.batch_seconds),
+        training=TrainingConfig(epochs=30, batch_seconds=options.batch_seconds, patience=30),
     )
 
 

@@ -94,7 +94,10 @@ def test_round_trip_by_json(config):
 WRONG = {
     "unknown key, with a suggestion": ("[model]\nwidht = 3", "unknown key 'model.widht'; did you mean 'model.width'?"),
     "unknown section": ("[modell]\nwidth = 3", "unknown key 'modell'; did you mean 'model'?"),
-    "unknown key, with what there is": ("zzz = 1", "'zzz'; allowed: output, data, text, features, augment, model"),
+    "unknown key, with what there is": (
+        "zzz = 1",
+        "'zzz'; allowed: output, base, data, text, features, augment",
+    ),
     "text for a number": ('[model]\nwidth = "3"', "model.width: Expected `int`, got `str`"),
     "a truth for a number": ("[model]\nwidth = true", "model.width: Expected `int`, got `bool`"),
     "a fraction for a whole number": ("[model]\nwidth = 1.5", "model.width: Expected `int`, got `float`"),

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr.config import Recipe
@@ -55,8 +55,12 @@ def data_digest(utterances: Sequence[Utterance], texts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def load_corpora(recipe: Recipe) -> tuple[Corpus, Corpus, Tokenizer]:
-    """The training and dev corpora of a recipe, and the tokenizer trained on the former.
+def load_corpora(
+    recipe: Recipe, tokenizer: Tokenizer | None = None, phone_pieces: Sequence[str] = ()
+) -> tuple[Corpus, Corpus, Tokenizer]:
+    """The training and dev corpora of a recipe, and the tokenizer trained on the former unless one is given.
+
+    `phone_pieces` is the inventory of a network that has one already; without a lexicon its phones have no targets.
 
     Raises an `AsrError` if a manifest is faulty, a recording is missing, a text is empty or has tags or characters
     outside the alphabet, or an utterance is too long or has more tokens than CTC can emit in its frames.
@@ -66,20 +70,25 @@ def load_corpora(recipe: Recipe) -> tuple[Corpus, Corpus, Tokenizer]:
             raise TrainingError(f"{name} names no manifest; `asr prepare` writes them")
     utterances = read_manifests(recipe.data.train, check_audio=True)
     texts = [normalize(utterance.text, recipe.text) for utterance in utterances]
-    tokenizer = train_tokenizer(texts, recipe.text)
+    tokenizer = tokenizer or train_tokenizer(texts, recipe.text)
     dev_utterances = read_manifests(recipe.data.dev, check_audio=True)
     dev_texts = [normalize(utterance.text, recipe.text) for utterance in dev_utterances]
-    phones = _load_phones(recipe)
+    phones = _load_phones(recipe, phone_pieces)
     train = _tokenize(utterances, texts, tokenizer, phones, recipe, recipe.data.train)
-    return train, _tokenize(dev_utterances, dev_texts, tokenizer, phones, recipe, recipe.data.dev), tokenizer
+    dev = _tokenize(dev_utterances, dev_texts, tokenizer, phones, recipe, recipe.data.dev)
+    if phone_pieces:
+        train, dev = (replace(corpus, phone_pieces=tuple(phone_pieces)) for corpus in (train, dev))
+    return train, dev, tokenizer
 
 
-def _load_phones(recipe: Recipe) -> Phones | None:
+def _load_phones(recipe: Recipe, pieces: Sequence[str]) -> Phones | None:
+    if pieces and not recipe.data.lexicon:
+        return None
     if bool(recipe.model.phone_layer) != bool(recipe.data.lexicon):
         raise TrainingError(
             "model.phone_layer and data.lexicon need each other: give both or neither; `asr lexicon` writes lexicons"
         )
-    return Phones.read(recipe.data.lexicon) if recipe.data.lexicon else None
+    return Phones.read(recipe.data.lexicon, pieces) if recipe.data.lexicon else None
 
 
 def _tokenize(

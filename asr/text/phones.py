@@ -9,17 +9,20 @@ from asr.text.lexicon_file import read_lexicon
 
 
 class Phones:
-    """The phones of a lexicon, numbered by name from 1; index 0 is the CTC blank."""
+    """The phones of a lexicon, numbered by name from 1, or those of a given inventory; index 0 is the CTC blank."""
 
-    def __init__(self, lexicon: Mapping[str, Sequence[Sequence[str]]]):
+    def __init__(self, lexicon: Mapping[str, Sequence[Sequence[str]]], pieces: Sequence[str] = ()):
         self._lexicon = lexicon
-        self.pieces = ["", *sorted({phone for variants in lexicon.values() for each in variants for phone in each})]
+        used = {phone for variants in lexicon.values() for each in variants for phone in each}
+        self.pieces = list(pieces) or ["", *sorted(used)]
+        if unknown := used - set(self.pieces):
+            raise TextError(f"phones that the base lacks: {', '.join(sorted(unknown))}")
         self._index = {piece: index for index, piece in enumerate(self.pieces)}
 
     @classmethod
-    def read(cls, path: Path) -> "Phones":
+    def read(cls, path: Path, pieces: Sequence[str] = ()) -> "Phones":
         """The phones of a lexicon file; raises `LexiconError` naming a file that cannot be used."""
-        return cls(read_lexicon(path))
+        return cls(read_lexicon(path), pieces)
 
     def encode(self, text: str) -> list[int]:
         """The phones of a normalised text, each word in its first pronunciation.

@@ -8,6 +8,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,9 +50,14 @@ class Learner:
     """A model in training, with its optimizer."""
 
     def __init__(
-        self, model: AcousticModel, config: TrainingConfig, group: Group, phones: Sequence[Sequence[int]] | None = None
+        self,
+        model: AcousticModel,
+        config: TrainingConfig,
+        group: Group,
+        phones: Sequence[Sequence[int]] | None = None,
+        decay: float = 1.0,
     ):
-        """`phones` are those of the training transcripts, for `crf_share`."""
+        """`phones` are those of the training transcripts, for `crf_share`; `decay` is that of `make_optimizer`."""
         self.config, self.group = config, group
         self._trigram = None
         if config.crf_share and model.phone_layer and phones:
@@ -59,7 +65,7 @@ class Learner:
         self.device = choose_device(config.device)
         self.dtype, self.reason = choose_precision(config.precision, self.device)
         self.model = model.to(self.device)
-        self.optimizer = make_optimizer(model, config)
+        self.optimizer = make_optimizer(model, config, decay)
         self.average = WeightAverage(model, config.ema) if config.ema else None
         self._network: nn.Module = model
 
@@ -74,7 +80,7 @@ class Learner:
         Raises `NotFiniteError` before the weights change. `stop` is passed on to all processes.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
         loss, too_short = 0.0, 0
         for part in parts:
@@ -119,7 +125,7 @@ class Learner:
             return output.sum(), short  # of no elements: zero, with a graph for the backward pass
         tokens = self.model.head.out_features
         loss = _ctc(output[..., :tokens], lengths, *_fitting(batch.tokens, batch.token_lengths, fits))
-        if self.model.phone_layer:
+        if self.model.phone_layer and len(batch.phones):  # a base's phones may have no targets
             references = _fitting(batch.phones, batch.phone_lengths, fits)
             phones = _ctc(output[..., tokens:], lengths, *references)
             if self._trigram is not None:
@@ -160,15 +166,26 @@ def denormals_flushed() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) with weight decay on matrices only."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+def make_optimizer(model: AcousticModel, config: TrainingConfig, decay: float = 1.0) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019) with weight decay on matrices only.
+
+    `decay` multiplies the learning rate once per layer below the output layer (Howard & Ruder 2018).
+    """
+    groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        scale, matrix = decay ** _depth(name, len(model.layers)), parameter.dim() > 1
+        options = {"params": [], "weight_decay": config.weight_decay if matrix else 0.0, "scale": scale}
+        groups.setdefault((-scale, not matrix), options)["params"].append(parameter)
+    ordered = [groups[key] for key in sorted(groups)]
+    return torch.optim.AdamW(ordered, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def _depth(name: str, layers: int) -> int:
+    """Layers from the output layer down to a parameter: 0 for the output layer, 1 for the last encoder layer."""
+    part, number = (*name.split("."), "")[:2]
+    if part in ("layers", "norms"):
+        return layers - int(number)
+    return {"head": 0, "subsampling": layers + 1}.get(part, 1)
 
 
 def learning_rate(config: TrainingConfig, step: int, total_steps: int) -> float:

@@ -20,7 +20,8 @@ from typing import Any
 
 from asr.config import Recipe
 from asr.errors import TrainingError
-from asr.utils.config_io import to_values
+from asr.training.config import TrainingConfig
+from asr.utils.config_io import from_values, to_values
 from asr.utils.files import write_atomically
 
 # Options that do not affect the result and may differ on resuming. Data may have moved; its digest is compared instead.
@@ -35,6 +36,8 @@ FREE_OPTIONS = (
     "training.workers",
     "training.checkpoint_minutes",
 )
+# Options that are chosen when a run begins unless the recipe sets them; the run keeps what was chosen.
+OPEN_OPTIONS = ("training.epochs", "training.batch_seconds", "training.patience")
 
 
 @dataclass
@@ -76,6 +79,7 @@ class RunFolder:
 
     def __init__(self, recipe: Recipe):
         self.path, self._recipe = recipe.output, recipe
+        self._recorded = self.path / "recipe.json"
         self.model = self.path / "model.safetensors"
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.bad_batch = self.path / "bad-batch.safetensors"
@@ -97,10 +101,16 @@ class RunFolder:
         if not self._recipe.training.cache:
             shutil.rmtree(self.features, ignore_errors=True)
 
-    def write_recipe(self) -> None:
+    def write_recipe(self, recipe: Recipe) -> None:
         """Record the recipe as that of this folder."""
-        values = to_values(self._recipe)
-        write_atomically(self.path / "recipe.json", json.dumps(values, indent=2, ensure_ascii=False))
+        values = to_values(recipe)
+        write_atomically(self._recorded, json.dumps(values, indent=2, ensure_ascii=False))
+
+    def training_begun(self) -> TrainingConfig | None:
+        """The training section of the run in this folder; None if no run has begun."""
+        if not self._recorded.exists() or not self.checkpoint.exists():
+            return None
+        return from_values(TrainingConfig, json.loads(self._recorded.read_text())["training"], str(self._recorded))
 
     def check_recipe(self) -> None:
         """Raises `TrainingError` when the folder holds a run of another recipe."""
@@ -114,19 +124,18 @@ class RunFolder:
 
     def recipe_changes(self) -> list[str]:
         """The options that differ from those of the run in this folder, as `KEY = OLD, now it is NEW`."""
-        path = self.path / "recipe.json"
-        if not path.exists() or not (self.checkpoint.exists() or self.model.exists()):
+        if not self._recorded.exists() or not (self.checkpoint.exists() or self.model.exists()):
             return []
         # Options that are newer than the run had their defaults in it.
         defaults, before, now = (
             dict(_flatten(values))
-            for values in (to_values(Recipe()), json.loads(path.read_text()), to_values(self._recipe))
+            for values in (to_values(Recipe()), json.loads(self._recorded.read_text()), to_values(self._recipe))
         )
         before = defaults | before
         return [
             f"{key} = {before[key]}, now it is {now[key]}"
             for key in now
-            if key not in FREE_OPTIONS and before[key] != now[key]
+            if key not in FREE_OPTIONS and before[key] != now[key] and (key not in OPEN_OPTIONS or now[key])
         ]
 
 

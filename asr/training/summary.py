@@ -80,6 +80,7 @@ def training_record(
         "utterances": len(train.utterances),
         "speakers": len(train.speakers),
         "synthetic": train.synthetic,
+        **({"base": Path(recipe.base).name} if recipe.base else {}),
         "train": [path.name for path in recipe.data.train],
         "dev": [path.name for path in recipe.data.dev],
         "dev_wer": result.wer,

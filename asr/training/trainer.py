@@ -1,6 +1,7 @@
 """Training: recipe -> model file, in a loop that can be killed at any step and resumed with identical weights."""
 
 import contextlib
+import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +18,14 @@ from asr.model.acoustic_model import AcousticModel
 from asr.model.model_file import ModelFile, save_model
 from asr.text.tokenizer import Tokenizer
 from asr.training import summary
+from asr.training.base import Base, with_base
 from asr.training.checkpoint import average_weights, load_state, save_batch, save_state, save_weights, warm_start
+from asr.training.config import TrainingConfig
 from asr.training.curves import write_curves
 from asr.training.dev_set import DevResult, DevSet
 from asr.training.finished_run import check_finished
 from asr.training.learner import Learner, NotFiniteError, StepResult, denormals_flushed, learning_rate
+from asr.training.length import rate_decay, with_length
 from asr.training.run_folder import Progress, RunFolder
 from asr.training.run_log import NoLog, Pace, RunLog, environment
 from asr.training.training_set import PlannedBatch, TrainingSet
@@ -42,26 +46,36 @@ def train(recipe: Recipe) -> Path:
     changed since, a second NaN loss, or when another process of the run has ended; `Interrupted` after Ctrl-C, with the
     state saved.
     """
-    folder = RunFolder(recipe)
     keep_memory()
     try:
         with joined(recipe.training.device) as group, denormals_flushed():
+            recipe, base = with_base(recipe)
+            folder = RunFolder(recipe)
             if folder.model.exists():
                 note = check_finished(folder, recipe)
                 if group.leads:
                     tell(note)
                 return folder.model
             folder.check_recipe()
-            corpora = load_corpora(recipe)
+            corpora = load_corpora(recipe, *((base.tokenizer, base.phones) if base else ()))
+            recipe = dataclasses.replace(recipe, training=_training(recipe, folder, corpora[0].hours))
             if group.leads:
-                folder.write_recipe()
-            trainer = Trainer(recipe, folder, *corpora, group)
+                folder.write_recipe(recipe)
+            trainer = Trainer(recipe, folder, *corpora, group, base)
             with trainer.started(), _interruptible() as interrupted:
                 trainer.run(interrupted)
                 trainer.finish()
     except ConnectionLostError as error:
         raise TrainingError(f"{error}; rerun the same command to resume from the last checkpoint") from error
     return folder.model
+
+
+def _training(recipe: Recipe, folder: RunFolder, hours: float) -> TrainingConfig:
+    """The training section with a length: the recipe's, that of the run to resume, or one that suits the data."""
+    begun = folder.training_begun() or recipe.training
+    open_options = {name: getattr(begun, name) for name in ("epochs", "batch_seconds", "patience")}
+    own = {name: value for name in open_options if (value := getattr(recipe.training, name))}
+    return with_length(dataclasses.replace(recipe.training, **open_options | own), 3600 * hours, bool(recipe.base))
 
 
 class Trainer:
@@ -78,6 +92,7 @@ class Trainer:
         dev_corpus: Corpus,
         tokenizer: Tokenizer,
         group: Group,
+        base: Base | None = None,
     ):
         self.recipe, self.config, self.folder, self.group = recipe, recipe.training, folder, group
         self.tokenizer = tokenizer
@@ -88,7 +103,9 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         phones = len(train_corpus.phone_pieces)
         self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces), phones)
-        self.learner = Learner(self.model, self.config, group, train_corpus.phones)
+        self.base = base
+        decay = rate_decay(train_corpus.hours) if base else 1.0
+        self.learner = Learner(self.model, self.config, group, train_corpus.phones, decay)
         self.progress = Progress(data_digest=train_corpus.digest() + dev_corpus.digest())
         self.log: RunLog | NoLog = NoLog()
         self.pace = Pace()
@@ -223,7 +240,8 @@ class Trainer:
                 save_weights(self.folder.weights(progress.epoch), self.model)
         improved = not progress.best or dev.wer < progress.best[0][0]
         progress.best = sorted([*progress.best, (dev.wer, progress.epoch)])[: self.config.average]
-        progress.stale = 0 if improved else progress.stale + 1
+        # Before the network outputs its first words, dev WER is 100% for many epochs.
+        progress.stale = 0 if improved or progress.best[0][0] >= 1 else progress.stale + 1
         self._report_epoch(dev)
         progress.seconds += time.monotonic() - started
         progress.begin_epoch(progress.epoch + 1)
@@ -268,9 +286,9 @@ class Trainer:
                     "train into another --output or delete this folder"
                 )
             return [f"resuming at step {self.progress.step}, epoch {self.progress.epoch + 1}"]
-        if self.config.warm_start:
-            return [warm_start(self.model, self.tokenizer, self.config.warm_start)]
-        return []
+        start = self.config.warm_start or (self.base and self.base.path)
+        notes = self.base.notes if self.base else ()
+        return [*notes, warm_start(self.model, self.tokenizer, start)] if start else []
 
     def _save(self) -> None:
         if self.group.leads:

