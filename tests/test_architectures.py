@@ -120,7 +120,7 @@ def test_joined_recordings_are_of_one_speaker():
 @pytest.fixture
 def recipes(noise_file, tmp_path):
     """Those of the study for two minutes of noise."""
-    sound = noise_file("a.wav")
+    sound = noise_file("a.wav", 2.0)
     said = [Utterance(f"{i:03d}", sound, 2.0, "ab ba", "x") for i in range(60)]
     manifest = write_manifest(tmp_path / "train.jsonl", said)
     base = Recipe(
@@ -175,10 +175,9 @@ def test_work_that_is_done_is_not_done_again(tmp_path):
     assert (tmp_path / "count.log").read_text() == "counting\n"
 
 
-def test_measurements_of_an_untrained_model(model_path, noise_file, manifest, recipes):
-    noise_file("a.wav", 2.0)
-    noise_file("b.wav", 3.0)
-    test = manifest(("a", "a.wav"), ("b", "b.wav"))
+def test_measurements_of_an_untrained_model(model_path, noise_file, recipes, tmp_path):
+    sounds = [(name, noise_file(f"{name}.wav", seconds), seconds) for name, seconds in (("a", 2.0), ("b", 3.0))]
+    test = write_manifest(tmp_path / "test.jsonl", [Utterance(*sound, "a b") for sound in sounds])
     curve = wer_by_length(model_path, test, (1, 2))
     assert curve.seconds == [2.5, 5.0] and min(curve.wer) > 0
     reach = measure_reach(model_path, test, 1.0, 2)
