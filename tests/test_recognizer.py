@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asr
-from asr.errors import AudioError
+from asr.errors import AudioError, ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,18 @@ def test_alone_or_in_a_batch_gives_the_same_words(recognizer):
         assert [(w.text, w.start, w.end) for w in transcript.words] == [(w.text, w.start, w.end) for w in alone.words]
 
 
-def test_bfloat16_is_near_float32(recognizer, model_path):
-    heard = asr.Recognizer.load(model_path, precision="bfloat16").emissions([sound(2.0)])[0]
-    exact = recognizer.emissions([sound(2.0)])[0]
-    assert heard.dtype == np.float32 and not np.array_equal(heard, exact)
-    assert np.linalg.norm(heard - exact) < 0.02 * np.linalg.norm(exact)  # bfloat16 has eight bits
+def test_int8_is_near_float32(model_path):
+    rounded, exact = (
+        asr.Recognizer.load(model_path, "cpu", precision=precision).emissions([sound(2.0)])[0]
+        for precision in ("int8", "float32")
+    )
+    assert rounded.dtype == np.float32 and not np.array_equal(rounded, exact)
+    assert np.linalg.norm(rounded - exact) < 0.05 * np.linalg.norm(exact)
+
+
+def test_bfloat16_needs_a_gpu(model_path):
+    with pytest.raises(ConfigError, match="--precision bfloat16: needs a GPU"):
+        asr.Recognizer.load(model_path, "cpu", precision="bfloat16")
 
 
 @st.composite

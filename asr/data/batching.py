@@ -92,7 +92,8 @@ class BatchDataset(Dataset):
 
     def __getitem__(self, position: int) -> Batch:
         indices = self._plan[position]
-        features, lengths = pad([self._augmented(index) for index in indices], self._features.config.hop_seconds)
+        padded = pad([self._augmented(index) for index in indices], self._features.config.hop_seconds)
+        features, lengths = map(torch.from_numpy, padded)
         tokens, phones = ([each[index] for index in indices] for each in (self._tokens, self._phones))
         needed = [max(map(frames_needed, rows)) for rows in zip(tokens, phones, strict=True)]
         return Batch(tuple(indices), features, lengths, *_joined(tokens), *_joined(phones), torch.tensor(needed))

@@ -120,7 +120,7 @@ def _emission(recognizer: Recognizer, item: Scored) -> Emission:
         utterance=item.utterance.id,
         reference=item.reference,
         hypothesis=item.hypothesis,
-        log_mel=recognizer.log_mel(samples).numpy(),
+        log_mel=recognizer.log_mel(samples),
         log_probabilities=recognizer.file.of_tokens(recognizer.emissions([samples])[0]),
         pieces=recognizer.file.tokenizer.pieces,
         hop_seconds=recognizer.file.features.hop_seconds,

@@ -9,6 +9,7 @@ import numpy as np
 
 from asr.errors import ConfigError
 from asr.model.model_file import ModelFile, damaged
+from asr.utils.cores import core_count
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "int8", "bfloat16"]
@@ -73,11 +74,6 @@ class OnnxEngine:
     def _run(self, features: np.ndarray) -> np.ndarray:
         lengths = np.array([len(features)], np.int64)
         return self._session.run(None, {"features": features[np.newaxis], "lengths": lengths})[0][0]
-
-
-def core_count() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_gpu() -> bool:

@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 # Batches are padded to multiples of this, in seconds, and long ones to larger multiples, so that few shapes occur:
 # oneDNN compiles and caches a kernel per shape, which costs time for short utterances and memory for long ones.
@@ -13,14 +11,14 @@ GRID_SECONDS = 0.08
 GRIDS = 100  # from this many grid steps on, the grid doubles
 
 
-def pad(features: Sequence[np.ndarray], hop_seconds: float) -> tuple[Tensor, Tensor]:
+def pad(features: Sequence[np.ndarray], hop_seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """`(frames, mels)` of several utterances -> zero-padded `(batch, frames, mels)`, and `(batch,)` lengths."""
     lengths = [len(frames) for frames in features]
     frames = round(_on_grid(max(lengths) * hop_seconds) / hop_seconds)
     padded = np.zeros((len(features), max(frames, max(lengths)), features[0].shape[1]), np.float32)
     for row, utterance in zip(padded, features, strict=True):
         row[: len(utterance)] = utterance
-    return torch.from_numpy(padded), torch.tensor(lengths)
+    return padded, np.array(lengths)
 
 
 def plan_in_order(durations: Sequence[float], batch_seconds: float) -> list[list[int]]:

@@ -28,7 +28,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def __call__(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
-        padded, lengths = pad(features, self._hop_seconds)
+        padded, lengths = map(torch.from_numpy, pad(features, self._hop_seconds))
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             log_probabilities, lengths = self._network(padded.to(self._device), lengths.to(self._device))
         rows = zip(log_probabilities.cpu().numpy(), lengths.tolist(), strict=True)

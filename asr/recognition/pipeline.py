@@ -1,7 +1,7 @@
 """Recordings of any number and length -> log-probabilities -> words, in bounded memory.
 
-A thread reads windows and makes their features; the network takes them in batches of similar length, whatever recording
-they are from; other threads decode. What comes out is in the order of what went in.
+A thread reads windows and makes their features; the network takes them one by one in parallel, or on a GPU in batches
+of similar length; other threads decode. What comes out is in the order of what went in.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -18,10 +18,11 @@ from asr.errors import AudioError
 from asr.model.padding import plan_in_order
 from asr.recognition.scorer import Scorer
 from asr.transcript import Transcript
-from asr.utils.device import core_count
+from asr.utils.cores import core_count
 from asr.utils.prefetch import OrderedResults, prefetch, prefetch_map
 
-POOL_BATCHES = 4  # batches' worth of windows that are sorted by length together
+POOL_BATCHES = 4  # batches' worth of windows that are sorted by length together, where there are batches
+READ_AHEAD = 4  # windows per core that are read ahead, where there are none
 LONGEST_SEGMENT = 300.0  # seconds that are decoded together at most, when there is no pause
 MOST_WAITING = 64  # segments that may wait to be decoded
 
@@ -127,10 +128,20 @@ def _heard(
     scorer: Scorer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
 ) -> Iterator[Part]:
     """Windows with their log-probabilities."""
-    # Whole pools are prefetched: reading must go on while the network is at work on one.
-    with ThreadPoolExecutor(scorer.parallel_calls) as threads:
+    if scorer.batches:
+        # Whole pools are prefetched: reading must go on while the network is at work on one.
         for pool in prefetch(_pools(scorer, sources, POOL_BATCHES * batch_seconds), 1):
-            yield from _score(scorer, pool, batch_seconds, threads, advance)
+            yield from _score_batches(scorer, pool, batch_seconds, advance)
+        return
+
+    def score(part: Part) -> tuple[Part, np.ndarray]:
+        return part, scorer.log_probabilities([part.values])[0]
+
+    with ThreadPoolExecutor(scorer.parallel_calls) as threads:
+        parts = prefetch(_parts(scorer, sources), READ_AHEAD * scorer.parallel_calls)
+        for part, emission in prefetch_map(score, parts, threads, READ_AHEAD * scorer.parallel_calls):
+            advance(_seconds(scorer, part))
+            yield replace(part, values=part.window.core(emission))
 
 
 def _pools(scorer: Scorer, sources: Iterable[Source], most_seconds: float) -> Iterator[list[Part]]:
@@ -155,29 +166,24 @@ def _parts(scorer: Scorer, sources: Iterable[Source]) -> Iterator[Part]:
                 pieces = (counted.append(len(piece)) or piece for piece in audio.pieces)
                 for window in cut_windows(pieces, scorer.sample_rate, scorer.frame_samples):
                     if last is not None:
-                        yield Part(key, scorer.log_mel(last.samples).numpy(), last, None)
+                        yield Part(key, scorer.log_mel(last.samples), last, None)
                     last = window
                 samples, notes = sum(counted), tuple(audio.notes)
         except AudioError as error:
             nothing = Window(np.zeros(0, np.float32), 0, None, True)
-            yield Part(key, scorer.log_mel(nothing.samples).numpy(), nothing, Ending(error=error))
+            yield Part(key, scorer.log_mel(nothing.samples), nothing, Ending(error=error))
         else:
-            yield Part(key, scorer.log_mel(last.samples).numpy(), last, Ending(samples, notes))
+            yield Part(key, scorer.log_mel(last.samples), last, Ending(samples, notes))
 
 
-def _score(
-    scorer: Scorer, pool: list[Part], batch_seconds: float, threads: Executor, advance: Callable[[float], None]
+def _score_batches(
+    scorer: Scorer, pool: list[Part], batch_seconds: float, advance: Callable[[float], None]
 ) -> Iterator[Part]:
-    """The same parts with log-probabilities in place of features. Batches are computed in parallel."""
+    """The same parts with log-probabilities in place of features."""
     durations = [_seconds(scorer, part) for part in pool]
-    batches = plan_in_order(durations, min(batch_seconds, sum(durations) / scorer.parallel_calls))
-
-    def score(batch: list[int]) -> list[np.ndarray]:
-        return scorer.log_probabilities([pool[index].values for index in batch])
-
     emissions: dict[int, np.ndarray] = {}
-    for batch, scored in zip(batches, prefetch_map(score, batches, threads, len(batches)), strict=True):
-        emissions |= zip(batch, scored, strict=True)
+    for batch in plan_in_order(durations, batch_seconds):
+        emissions |= zip(batch, scorer.log_probabilities([pool[index].values for index in batch]), strict=True)
         advance(sum(durations[index] for index in batch))
     for index, part in enumerate(pool):
         yield replace(part, values=part.window.core(emissions[index]))

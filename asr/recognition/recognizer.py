@@ -12,6 +12,7 @@ from asr.audio.io import AudioPieces, read_audio
 from asr.decoding.config import DecoderConfig, load_decoder
 from asr.decoding.decoder import make_decoder
 from asr.errors import AudioError
+from asr.model.engine import Device, Precision
 from asr.model.model_file import ModelFile, load_model
 from asr.pretrained import ENGLISH
 from asr.recognition.pipeline import recognize
@@ -32,9 +33,9 @@ class Recognizer(Scorer):
     def __init__(
         self,
         file: ModelFile,
-        device: str = "auto",
+        device: Device = "auto",
         decoder: DecoderConfig | None = None,
-        precision: str = "float32",
+        precision: Precision = "auto",
     ):
         super().__init__(file, device, precision)
         self.decoder = make_decoder(decoder or DecoderConfig(), file.tokenizer, file.text, file.phones, file.priors)
@@ -43,9 +44,9 @@ class Recognizer(Scorer):
     def load(
         cls,
         path: str | os.PathLike = ENGLISH,
-        device: str = "auto",
+        device: Device = "auto",
         decoder: DecoderConfig | None = None,
-        precision: str = "float32",
+        precision: Precision = "auto",
     ) -> "Recognizer":
         """Read a model file, or the English one that comes with the program; raises `asr.errors.ModelFileError` when
         it cannot be used.

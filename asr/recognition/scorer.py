@@ -1,7 +1,4 @@
-"""Sound -> log-probabilities: a model file's features and network on a device.
-
-On a CPU each call computes in the calling thread alone; the pipeline runs several calls at once.
-"""
+"""Sound -> log-probabilities: a model file's features and network."""
 
 from collections.abc import Sequence
 
@@ -10,21 +7,21 @@ import torch
 
 from asr.audio.features import LogMel
 from asr.decoding.decoder import Decoding
-from asr.model.acoustic_model import load_network
+from asr.model.engine import Device, Precision, make_engine
 from asr.model.model_file import ModelFile
-from asr.model.padding import pad
 from asr.transcript import Alternative, Transcript, Word
-from asr.utils.device import choose_device, choose_precision, core_count, one_thread
 
 
 class Scorer:
-    """A model that scores recordings: what every recogniser, of files or streams, computes before decoding."""
+    """A model that scores recordings: what every recogniser, of files or streams, computes before decoding.
 
-    def __init__(self, file: ModelFile, device: str = "auto", precision: str = "float32"):
+    `device` and `precision` are those of `asr.recognition.config.RunConfig`. Raises `ModelFileError` when the file
+    cannot be used, `ConfigError` for a device or precision that is not to be had.
+    """
+
+    def __init__(self, file: ModelFile, device: Device = "auto", precision: Precision = "auto"):
         self.file = file
-        self.device = choose_device(device)
-        self._dtype, _ = choose_precision(precision, self.device)
-        self._model = load_network(file).to(self.device)
+        self._engine = make_engine(file, device, precision)
         self._log_mel = LogMel(file.features)
 
     @property
@@ -39,26 +36,25 @@ class Scorer:
 
     @property
     def parallel_calls(self) -> int:
-        """Calls of `log_probabilities` that are worth running at once: one per core, or one on a GPU."""
-        return core_count() if self.device.type == "cpu" else 1
+        """Calls of `log_probabilities` that are worth making at once: one per core, or one on a GPU."""
+        return self._engine.parallel_calls
 
-    def log_mel(self, samples: np.ndarray) -> torch.Tensor:
-        """The model's features: `(samples,)` -> `(frames, mels)`."""
-        with one_thread():
-            return self._log_mel(torch.as_tensor(samples, dtype=torch.float32))
+    @property
+    def batches(self) -> bool:
+        """Whether several recordings in one call of `log_probabilities` take less time than one by one."""
+        return self._engine.batches
+
+    def log_mel(self, samples: np.ndarray) -> np.ndarray:
+        """The model's features: `(samples,)` -> `(frames, mels)` float32."""
+        return self._log_mel(torch.as_tensor(samples, dtype=torch.float32)).numpy()
 
     def emissions(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Log-probabilities of several recordings at once: `(samples,)` each -> `(output frames, tokens + phones)`."""
-        return self.log_probabilities([self.log_mel(samples).numpy() for samples in recordings])
+        """Log-probabilities of several recordings: `(samples,)` each -> `(output frames, tokens + phones)`."""
+        return self.log_probabilities([self.log_mel(samples) for samples in recordings])
 
-    @torch.inference_mode()
     def log_probabilities(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The network's output for several recordings at once: `(frames, mels)` each -> as `emissions`."""
-        padded, lengths = pad(features, self.file.features.hop_seconds)
-        with one_thread(), torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            log_probabilities, lengths = self._model(padded.to(self.device), lengths.to(self.device))
-        rows = zip(log_probabilities.cpu().numpy(), lengths.tolist(), strict=True)
-        return [row[:length] for row, length in rows]
+        """The network's output for several recordings: `(frames, mels)` each -> as `emissions`."""
+        return self._engine(features)
 
     def to_transcript(self, found: Decoding, samples: int) -> Transcript:
         """The transcript of a recording of so many samples: frames become seconds."""

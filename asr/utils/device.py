@@ -2,10 +2,8 @@
 
 import contextlib
 import ctypes
-import os
 import resource
 import sys
-from collections.abc import Iterator
 
 import torch
 
@@ -36,24 +34,6 @@ def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype, str]
             return torch.bfloat16, "this processor multiplies bfloat16 in AVX-512 registers"
         return torch.float32, "this processor has no bfloat16 products, without which bfloat16 is slower"
     return torch.float32, f"bfloat16 on {device.type} has not been shown to help"
-
-
-def core_count() -> int:
-    """Processor cores that this process may use: a container or `taskset` may leave it fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute in the calling thread alone. PyTorch's threads spin while they wait for one another, which on a busy
-    machine takes many times the processor time of the work itself; independent computations in threads of their own
-    do not wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def keep_memory() -> None:

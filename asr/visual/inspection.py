@@ -76,7 +76,7 @@ def look_inside(recognizer: Recognizer, sound: Path, model: str, config: Inspect
         duration=duration,
         sample_rate=recognizer.sample_rate,
         samples=samples,
-        log_mel=recognizer.log_mel(samples).numpy(),
+        log_mel=recognizer.log_mel(samples),
         layers=hidden_states(recognizer, samples),
         encoder=recognizer.file.architecture.encoder,
         log_probabilities=log_probabilities,
@@ -92,11 +92,11 @@ def look_inside(recognizer: Recognizer, sound: Path, model: str, config: Inspect
 @torch.inference_mode()
 def hidden_states(recognizer: Recognizer, samples: np.ndarray) -> list[np.ndarray]:
     """`(output frames, size)` of each layer of the encoder, the first one first."""
-    features, lengths = pad([recognizer.log_mel(samples).numpy()], recognizer.file.features.hop_seconds)
-    features, lengths = features.to(recognizer.device), lengths.to(recognizer.device)
-    network = load_network(recognizer.file).to(recognizer.device)
+    padded = pad([recognizer.log_mel(samples)], recognizer.file.features.hop_seconds)
+    features, lengths = map(torch.from_numpy, padded)
+    network = load_network(recognizer.file)
     frames = int(network.output_lengths(lengths)[0])
-    return [layer[0, :frames].float().cpu().numpy() for layer in network.layer_outputs(features, lengths)]
+    return [layer[0, :frames].numpy() for layer in network.layer_outputs(features, lengths)]
 
 
 def listen(recognizer: Recognizer, samples: np.ndarray, steps: int) -> tuple[Transcript, list[Partial]]:
