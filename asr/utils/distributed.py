@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import torch
-import torch.distributed
-
 from asr.errors import AsrError
 
 PATIENCE = timedelta(hours=2)  # how long processes wait for one that does something alone, such as making features
@@ -36,6 +33,8 @@ class Group:
         """The sums of each value over all processes."""
         if self.size == 1:
             return values
+        import torch.distributed
+
         total = torch.tensor(values, dtype=torch.float64)
         if torch.distributed.get_backend() == "nccl":
             total = total.cuda()
@@ -46,6 +45,8 @@ class Group:
         """What each process passed, in the order of their ranks; every process gets all of it."""
         if self.size == 1:
             return [value]
+        import torch.distributed
+
         values: list[Any] = [None] * self.size
         torch.distributed.all_gather_object(values, value)
         return values
@@ -57,6 +58,8 @@ class Group:
     def wait(self) -> None:
         """Until all processes are here."""
         if self.size > 1:
+            import torch.distributed
+
             torch.distributed.barrier()
 
 
@@ -78,6 +81,8 @@ def joined(device: str) -> Iterator[Group]:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield ALONE
         return
+    import torch.distributed
+
     group = Group(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     cuda = device in ("auto", "cuda") and torch.cuda.is_available()
     if cuda:
@@ -98,5 +103,7 @@ def joined(device: str) -> Iterator[Group]:
 
 
 def _is_lost_connection(error: RuntimeError) -> bool:
+    import torch.distributed
+
     kinds = (torch.distributed.DistBackendError, torch.distributed.DistNetworkError)
     return isinstance(error, kinds) or any(sign in str(error) for sign in ("gloo", "Connection", "NCCL"))
