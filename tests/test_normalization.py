@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -28,7 +27,7 @@ def speech() -> np.ndarray:
 
 
 def features(samples: np.ndarray, normalization: str = "utterance") -> np.ndarray:
-    return LogMel(FeatureConfig(normalization=normalization))(torch.from_numpy(samples)).numpy()
+    return LogMel(FeatureConfig(normalization=normalization))(samples)
 
 
 SPEECH = speech()
@@ -86,7 +85,7 @@ def test_steady_noise_has_zero_mean_and_unit_variance():
 
 
 def test_running_normalisation_never_looks_ahead():
-    energies = LogMel(FeatureConfig(normalization="none"))(torch.from_numpy(SPEECH)).numpy()
+    energies = LogMel(FeatureConfig(normalization="none"))(SPEECH)
     whole = normalize_bands(energies, "running", 0.01)
     for frames in (1, 2, 40, 300):
         np.testing.assert_allclose(normalize_bands(energies[:frames], "running", 0.01), whole[:frames], atol=1e-5)

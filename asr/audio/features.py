@@ -1,8 +1,6 @@
 """Samples -> log-mel features."""
 
-import torch
-from torch import Tensor, nn
-from torchaudio.transforms import MelScale, Spectrogram
+import numpy as np
 
 from asr.audio.config import FeatureConfig
 from asr.audio.normalization import normalize_bands
@@ -10,9 +8,11 @@ from asr.audio.normalization import normalize_bands
 # Energies below this, of samples in -1..1, are silence (about -100 dB): the logarithm must stay finite.
 LOG_FLOOR = 1e-10
 
+BLOCK = 256  # frames whose spectra are computed together
 
-class LogMel(nn.Module):
-    """Natural-log mel energies, normalised band by band: `(samples,)` -> `(frames, mels)`, float32.
+
+class LogMel:
+    """Natural-log mel energies, normalised band by band: samples `(samples,)` -> features `(frames, mels)`, float32.
 
     There are `1 + samples // hop` frames, frame t centred on sample `t * hop`; silence surrounds the recording, so
     that any length, even none, has features. Mel scale of O'Shaughnessy (HTK's formula), triangular bands of
@@ -20,24 +20,46 @@ class LogMel(nn.Module):
     """
 
     def __init__(self, config: FeatureConfig):
-        super().__init__()
         self.config = config
         self.hop = round(config.hop_seconds * config.sample_rate)
-        window = round(config.window_seconds * config.sample_rate)
-        size = 2 ** (window - 1).bit_length()
-        self._spectrum = Spectrogram(size, window, self.hop, center=True, pad_mode="constant", power=None)
-        self._mel = MelScale(config.mels, config.sample_rate, config.lowest_hertz, n_stft=size // 2 + 1)
+        self.window = round(config.window_seconds * config.sample_rate)
+        self.size = 2 ** (self.window - 1).bit_length()  # of the Fourier transform
+        self._taper = np.zeros(self.size, np.float32)
+        start = (self.size - self.window) // 2
+        self._taper[start : start + self.window] = hann(self.window)
+        self._filters = mel_filters(self.size, config)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        log_energies = self.log_energies(samples).numpy()
-        return torch.from_numpy(normalize_bands(log_energies, self.config.normalization, self.config.hop_seconds))
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        energies = self.log_energies(np.asarray(samples, np.float32))
+        return normalize_bands(energies, self.config.normalization, self.config.hop_seconds)
 
-    def log_energies(self, samples: Tensor) -> Tensor:
-        """Log-mel before normalisation: `(samples,)` -> `(frames, mels)`."""
-        if len(samples) == 0:
-            # The Fourier transform refuses an empty signal; one sample of silence makes the one frame promised.
-            samples = samples.new_zeros(1)
-        spectrum = self._spectrum(samples)
-        # Not by way of the magnitude, whose square root takes as long as all the rest.
-        power = spectrum.real.square() + spectrum.imag.square()
-        return self._mel(power).clamp_min(LOG_FLOOR).log().T.contiguous()
+    def log_energies(self, samples: np.ndarray) -> np.ndarray:
+        """Log-mel before normalisation: `(samples,)` float32 -> `(frames, mels)`."""
+        padded = np.pad(samples, self.size // 2)
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self.size)[:: self.hop]
+        # Some seconds at a time, so that what lies between stays in the processor's caches.
+        blocks = [frames[start : start + BLOCK] for start in range(0, len(frames), BLOCK)]
+        return np.concatenate([self._block(block) for block in blocks])
+
+    def _block(self, frames: np.ndarray) -> np.ndarray:
+        spectrum = np.fft.rfft(frames * self._taper)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        return np.log(np.maximum(power @ self._filters, LOG_FLOOR))
+
+
+def hann(length: int) -> np.ndarray:
+    """The periodic Hann window `(length,)`, in float32 arithmetic throughout, as PyTorch's is."""
+    half = np.float32(0.5)
+    return half - half * np.cos(np.arange(length, dtype=np.float32) * np.float32(2 * np.pi / length))
+
+
+def mel_filters(size: int, config: FeatureConfig) -> np.ndarray:
+    """Triangles of peak 1 at equal distances on the mel scale: `(size // 2 + 1, mels)`."""
+    hertz = np.linspace(0, config.sample_rate // 2, size // 2 + 1, dtype=np.float32)
+    lowest, highest = (2595.0 * np.log10(1.0 + edge / 700.0) for edge in (config.lowest_hertz, config.sample_rate / 2))
+    mels = np.linspace(lowest, highest, config.mels + 2, dtype=np.float32)
+    edges = np.float32(700.0) * (np.float32(10.0) ** (mels / np.float32(2595.0)) - np.float32(1.0))
+    widths = np.diff(edges)
+    distances = edges[np.newaxis] - hertz[:, np.newaxis]
+    rising, falling = -distances[:, :-2] / widths[:-1], distances[:, 2:] / widths[1:]
+    return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)

@@ -16,7 +16,7 @@ import torch
 
 from asr.audio.augment import Changes, WaveformAugmenter, draw_changes
 from asr.audio.config import AugmentConfig, FeatureConfig
-from asr.audio.features import LogMel
+from asr.audio.torch_features import TorchLogMel
 from asr.data.manifest import Utterance, load_utterance
 from asr.utils.config_io import to_values
 from asr.utils.files import identity, replacing
@@ -52,7 +52,7 @@ class CorpusFeatures:
     ):
         self.config, self.versions = config, min(augment.copies, most_versions or augment.copies) if augment else 1
         self._utterances, self._augment, self._seed = utterances, augment, seed
-        self._log_mel = LogMel(config)
+        self._log_mel = TorchLogMel(config)
         self._augmenter = WaveformAugmenter(augment, config.sample_rate) if augment else None
         self._durations: dict[int, list[float]] = {}
         self._path: Path | None = None
@@ -114,7 +114,7 @@ class CorpusFeatures:
         if self._augmenter:
             random = self._random(version, index)
             samples = self._augmenter(samples, draw_changes(self._augment, random), random)
-        return self._log_mel(torch.from_numpy(samples)).numpy().astype(np.float16)
+        return self._log_mel(samples).astype(np.float16)
 
     def _changes(self, version: int, index: int) -> Changes:
         return draw_changes(self._augment, self._random(version, index)) if self._augment else Changes()

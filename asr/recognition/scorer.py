@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from asr.audio.features import LogMel
 from asr.decoding.decoder import Decoding
@@ -46,7 +45,7 @@ class Scorer:
 
     def log_mel(self, samples: np.ndarray) -> np.ndarray:
         """The model's features: `(samples,)` -> `(frames, mels)` float32."""
-        return self._log_mel(torch.as_tensor(samples, dtype=torch.float32)).numpy()
+        return self._log_mel(samples)
 
     def emissions(self, recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Log-probabilities of several recordings: `(samples,)` each -> `(output frames, tokens + phones)`."""

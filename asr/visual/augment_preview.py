@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import matplotlib.image
 import numpy as np
-import torch
 
 from asr.audio.augment import WaveformAugmenter, draw_changes
 from asr.audio.features import LogMel
@@ -104,7 +103,7 @@ class _Performer:
         self, path: Path, changes: str, samples: np.ndarray, random: np.random.Generator | None = None
     ) -> Example:
         write_atomically(path, wav(samples, self._recipe.features.sample_rate))
-        log_mel = self._log_mel(torch.from_numpy(samples)).numpy()
+        log_mel = self._log_mel(samples)
         masked = None
         if random is not None:
             hop = self._recipe.features.hop_seconds

@@ -61,7 +61,7 @@ def batches(recipe: Recipe, corpus, steps: int) -> Iterator[tuple[Tensor, Tensor
 
     log_mel = LogMel(recipe.features)
     sounds = (load_utterance(utterance, recipe.features.sample_rate) for utterance in corpus.utterances)
-    features = [log_mel(torch.from_numpy(sound.samples)).numpy() for sound in sounds]
+    features = [log_mel(sound.samples) for sound in sounds]
     epoch = 1  # the first one, 0, goes from short to long
     while True:
         for indices in plan_epoch(corpus.durations, recipe.training.batch_seconds, recipe.training.seed, epoch):

@@ -92,7 +92,7 @@ def measure_partial(model: Path, test: Path, looks: Sequence[float], utterances:
     references, whole, settled, changes = [], [], [], 0
     example = max(range(len(sounds)), key=lambda index: (len(sounds[index].text) <= 60, len(sounds[index].samples)))
     for index, sound in enumerate(sounds):
-        emissions, heard = hear_in_parts(network, recognizer.log_mel(sound.samples))
+        emissions, heard = hear_in_parts(network, torch.from_numpy(recognizer.log_mel(sound.samples)))
         texts = [decoding.text for decoding in decode(emissions)]
         references.append(sound.text)
         whole.append(texts[-1])

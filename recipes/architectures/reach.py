@@ -39,7 +39,7 @@ def measure_reach(model: Path, test: Path, seconds: float, clips: int) -> Reach:
     heard = np.concatenate([sound.samples for sound in load_sounds(test, file.features.sample_rate, file.text)])
     log_mel = LogMel(file.features)
     starts = range(0, max(1, len(heard) - samples), max(1, len(heard) // clips))
-    features = torch.stack([log_mel(torch.from_numpy(heard[start : start + samples])) for start in starts])
+    features = torch.stack([torch.from_numpy(log_mel(heard[start : start + samples])) for start in starts])
     place = features.shape[1] // file.architecture.subsampling // 2
     curves = [sensitivity(each, features, place) for each in (untrained, load_network(file))]
     later = range(place, place - len(curves[0]), -1)
