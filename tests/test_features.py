@@ -45,10 +45,10 @@ def test_agrees_with_librosa(config, kind):
 
 
 def assert_same_features(config, samples):
-    """The stated tolerance of training's features against recognition's, in deviations: 1e-4, but for a value in ten
+    """The stated tolerance of training's features against recognition's, in deviations: 1e-4, but for a value in a
     thousand, where float32 spectra differ 70 dB below the loudest sound."""
     differences = np.abs(LogMel(config)(samples) - TorchLogMel(config)(samples))
-    assert np.mean(differences > 1e-4) <= 1e-4 and differences.max() < 5e-4
+    assert np.mean(differences > 1e-4) <= 1e-3 and differences.max() < 1e-3
 
 
 @pytest.mark.parametrize("config", CONFIGS)
