@@ -293,7 +293,7 @@ def _parts(
         start = max(0, round((offset - begin) * info.sample_rate))
         stop = info.frames if duration is None else min(info.frames, round((end - begin) * info.sample_rate))
         if start < stop:
-            yield track, _mono(_checked(track, start, stop), info, notes)
+            yield track, mix(_checked(track, start, stop), info, notes)
         begin += info.duration
 
 
@@ -319,9 +319,9 @@ def _checked(track: Track, start: int, stop: int) -> Iterator[np.ndarray]:
         raise AudioError(f"{name}: cut short, {done} of {wanted} samples could be read; copy it again")
 
 
-def _mono(pieces: Iterator[np.ndarray], info: AudioInfo, notes: list[str]) -> Iterator[np.ndarray]:
+def mix(pieces: Iterable[np.ndarray], info: AudioInfo, notes: list[str]) -> Iterator[np.ndarray]:
     """`(samples, channels)` -> `(samples,)`: the mean of the channels, or the loudest one from the first piece on in
-    which they cancel each other, as when one of them has inverted polarity."""
+    which they cancel each other, as when one of them has inverted polarity; `notes` then says so."""
     chosen = None
     for piece in pieces:
         if chosen is None and info.channels > 1:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
+from numpy.typing import ArrayLike
 
+from asr.audio.arrays import to_mono
 from asr.audio.io import AudioPieces, read_audio
 from asr.decoding.config import DecoderConfig, load_decoder
 from asr.decoding.decoder import make_decoder
@@ -56,23 +57,25 @@ class Recognizer(Scorer):
         """
         return cls(load_model(path), device, decoder or load_decoder(Path(path)), precision)
 
-    def transcribe(self, source: str | os.PathLike | BinaryIO | np.ndarray) -> Transcript:
-        """The words of a sound file, an open binary stream, or samples `(samples,)` at `sample_rate`, of any length.
+    def transcribe(self, source: str | os.PathLike | BinaryIO | ArrayLike) -> Transcript:
+        """The words of a sound file, an open binary stream, or samples at `sample_rate`, of any length.
 
-        Raises `asr.errors.AudioError` naming the file when it cannot be read.
+        Samples may be an array, a tensor or a list: `(samples,)`, `(samples, channels)` or `(channels, samples)`, see
+        `asr.audio.arrays.to_mono`. Raises `asr.errors.AudioError` when they, or the file, cannot be used.
         """
-        if isinstance(source, np.ndarray):
-            audio = AudioPieces(len(source) / self.sample_rate, (), iter([source.astype(np.float32, copy=False)]))
-            sources = [("", lambda: contextlib.nullcontext(audio))]
-        else:
+        if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
             sources = [("", lambda: read_audio(source, self.sample_rate))]
+        else:
+            samples, notes = to_mono(source, self.sample_rate)
+            audio = AudioPieces(len(samples) / self.sample_rate, notes, iter([samples]))
+            sources = [("", lambda: contextlib.nullcontext(audio))]
         ((_, result),) = recognize(self, self.decoder, sources, BATCH_SECONDS)
         if isinstance(result, AudioError):
             raise result
         return result
 
-    def recognize(self, recordings: Sequence[np.ndarray]) -> list[Transcript]:
-        """Transcripts of several recordings at once, each samples `(samples,)` float32 at `sample_rate`."""
-        emissions = self.emissions(recordings)
-        decodings = self.decoder.decode_batch(emissions)
-        return [self.to_transcript(found, len(samples)) for found, samples in zip(decodings, recordings, strict=True)]
+    def recognize(self, recordings: Sequence[ArrayLike]) -> list[Transcript]:
+        """Transcripts of several recordings at once, each samples at `sample_rate` as `transcribe` takes them."""
+        monos = [to_mono(samples, self.sample_rate)[0] for samples in recordings]
+        decodings = self.decoder.decode_batch(self.emissions(monos))
+        return [self.to_transcript(found, len(samples)) for found, samples in zip(decodings, monos, strict=True)]
