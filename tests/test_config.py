@@ -96,7 +96,7 @@ WRONG = {
     "unknown section": ("[modell]\nwidth = 3", "unknown key 'modell'; did you mean 'model'?"),
     "unknown key, with what there is": (
         "zzz = 1",
-        "'zzz'; allowed: output, base, data, text, features, augment",
+        "'zzz'; allowed: output, data, text, features, augment, model",
     ),
     "text for a number": ('[model]\nwidth = "3"', "model.width: Expected `int`, got `str`"),
     "a truth for a number": ("[model]\nwidth = true", "model.width: Expected `int`, got `bool`"),

@@ -104,5 +104,5 @@ def test_a_phone_layer_needs_a_lexicon_and_a_lexicon_a_phone_layer(recipe):
 
 
 def test_a_phone_layer_is_one_of_the_layers():
-    with pytest.raises(ValueError, match="phone_layer: must be at most 2"):
+    with pytest.raises(ValueError, match="phone_layer: must be at most layers"):
         ModelConfig(layers=2, phone_layer=3)
