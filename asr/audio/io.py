@@ -38,6 +38,7 @@ LOWEST_RATE, HIGHEST_RATE = 2000, 1_000_000
 MOST_SAMPLES_PER_BYTE = 1600
 
 GRACE = 4096  # samples that a header may promise and a file lack: a decoder's delay
+OVERSHOOT = 0.1  # seconds by which a part may exceed its recording: times in corpora are rounded, or in frames
 QUALITY = "HQ"  # of resampling
 PIECE_SECONDS = 10.0
 PIECE_VALUES = 1 << 22  # samples of all channels: limits pieces of many channels or a high rate
@@ -283,8 +284,7 @@ def _parts(
     joins `notes`."""
     total = _total([track.info for track in tracks])
     end = total.duration if duration is None else offset + duration
-    # Durations in manifests are rounded.
-    if offset >= total.duration or (duration and end > total.duration + 0.01):
+    if offset >= total.duration or (duration and end > total.duration + OVERSHOOT):
         last = offset + (duration or 0)
         raise AudioError(f"{total.path}: has {total.duration:.2f} s, so no part from {offset:.2f} s to {last:.2f} s")
     begin = 0.0

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from asr.audio.io import probe
+from asr.audio.io import OVERSHOOT, probe
 from asr.config import Recipe, load_recipe
 from asr.data.config import PrepareConfig, SplitConfig
 from asr.data.corpora import LAYOUTS, librispeech
@@ -33,9 +33,6 @@ from asr.text.config import TextConfig
 from asr.text.normalizer import find_tags, normalize
 from asr.text.tokenizer import count_unknown, frames_needed, name_characters
 from asr.utils.files import make_folder, write_together
-
-# Seconds by which a part may exceed its recording, which then ends it: times in corpora are rounded, or in frames.
-OVERSHOOT = 0.1
 
 
 @dataclass(frozen=True)

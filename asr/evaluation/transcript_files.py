@@ -215,8 +215,8 @@ def _match(references: Entries, hypotheses: Entries) -> tuple[dict[str, Entry], 
     for id, entry in references.items():
         if id in by_segment:
             pairs = _divide(name(id), entry.segments, hypotheses[id])
-            matched[0].update((segment_id, said) for segment_id, said, _ in pairs)
-            matched[1].update((segment_id, heard) for segment_id, _, heard in pairs if heard)
+            matched[0].update((segment_id, entry) for segment_id, entry, _ in pairs)
+            matched[1].update((segment_id, entry) for segment_id, _, entry in pairs if entry)
         else:
             matched[0][name(id)] = entry
     matched[1].update((name(id), entry) for id, entry in hypotheses.items() if id not in by_segment)

@@ -1,4 +1,4 @@
-"""Decoder weights for a model: a coarse grid over a dev set's log-probabilities, made finer around the best point."""
+"""Decoder weights for a model: a grid search over the log-probabilities of a dev set, refined around the best point."""
 
 import dataclasses
 import io
@@ -25,13 +25,13 @@ from asr.text.normalizer import normalize
 from asr.utils.files import write_atomically
 from asr.utils.progress import progress_bar
 
-TOLERANCE = 0.001  # of WER: what a smaller beam may cost
+TOLERANCE = 0.001  # WER by which a smaller beam may exceed the best
 FIRST_PRIOR_STEP, MOST_PRIOR_SCALE = 0.3, 0.9
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Weights and the dev WER that they gave."""
+    """Weights with their dev WER."""
 
     lm_weight: float
     word_bonus: float
@@ -41,18 +41,18 @@ class Trial:
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """Lower is better: the WER, then the weights that change least."""
+        """Lower is better: the WER, then smaller weights."""
         return self.wer, self.lm_weight, abs(self.word_bonus), self.prior_scale
 
     @property
     def weights(self) -> dict[str, Any]:
-        """The options of the search that were tried."""
+        """The options of beam search that were tried."""
         return {key: value for key, value in dataclasses.asdict(self).items() if key != "wer"}
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was tried and chosen, and where it was written."""
+    """What was tried, chosen and written."""
 
     chosen: Trial
     greedy: float  # WER
@@ -74,16 +74,17 @@ class Tuning:
                 f"chosen       lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g}, "
                 f"prior_scale {best.prior_scale:g}, beam {best.beam}: {percent(best.wer)}",
                 f"written      {self.path} (transcribe and evaluate take their defaults from it), {self.picture}",
-                "NOTE         these weights were chosen on this set: measure WER on another one",
+                "NOTE         the weights are chosen on this set: measure WER on another one",
             ]
         )
 
 
 def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     """Choose language model weight, word bonus, prior scale and beam by WER on a dev manifest and write them to
-    `decoder.toml` beside the model file, with `decoder.png`, the WER surface, and `decoder.json`, all that was tried.
+    `decoder.toml` beside the model file, with `decoder.png` (the WER surface) and `decoder.json` (all trials).
 
-    Raises `ConfigError` without anything to weigh, `ManifestError` when an utterance cannot be read.
+    Raises `ConfigError` for greedy decoding, `ManifestError` for a set without words, `AudioError` naming a recording
+    that cannot be read.
     """
     recognizer = Recognizer.load(model, config.run.device, config.search, config.run.precision)
     if config.search.is_greedy:
@@ -91,7 +92,7 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     utterances = read_manifest(manifest)
     references = [normalize(utterance.text, recognizer.file.text) for utterance in utterances]
     if not any(references):
-        raise ManifestError(f"{manifest}: no words to judge by")
+        raise ManifestError(f"{manifest}: no words in its references")
     emissions = utterance_emissions(recognizer, utterances, config.run.batch_seconds)
     bench = Bench(recognizer, emissions, references)
     trials = _search_weights(bench, config)
@@ -116,7 +117,7 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
 
 
 class Bench:
-    """Log-probabilities and references, ready to try weights on."""
+    """Log-probabilities and references of the dev set, on which weights are tried."""
 
     def __init__(self, recognizer: Recognizer, emissions: Sequence[np.ndarray], references: Sequence[str]):
         self.has_priors = bool(recognizer.file.priors)
@@ -129,7 +130,7 @@ class Bench:
         return dataclasses.replace(trial, wer=self._wer(trial))
 
     def greedy_wer(self) -> float:
-        """WER of greedy decoding, for comparison."""
+        """The WER of greedy decoding, for comparison."""
         decodings = GreedyDecoder(self._file.tokenizer).decode_batch(self._emissions)
         return self._score([decoding.text for decoding in decodings])
 
@@ -145,8 +146,8 @@ class Bench:
 
 
 def _search_weights(bench: Bench, config: TuneConfig) -> list[Trial]:
-    """Every trial of a coarse grid of weights, then of smaller ones around the best point so far, each after a look at
-    how much the priors should count there."""
+    """All trials: a coarse grid of weights, then smaller ones around the best point so far. Before each smaller grid a
+    lower and a higher prior scale are tried."""
     search, has_lm = config.search.beam, config.search.lm != "none"
     weights = np.linspace(0, config.most_lm_weight, config.grid) if has_lm else np.zeros(1)
     bonuses = np.linspace(-config.most_word_bonus, config.most_word_bonus, config.grid)
@@ -207,8 +208,8 @@ def _write(tuning: Tuning, search: DecoderConfig) -> None:
 
 
 def draw_surface(trials: Sequence[Trial], chosen: Trial) -> bytes:
-    """The dev WER over language model weight and word bonus, for the best prior scale at each point, as a PNG: every
-    point is a trial, colours between them are interpolated."""
+    """The dev WER over language model weight and word bonus, with the best prior scale at each point, as a PNG. Points
+    are trials; colours between them are interpolated."""
     from matplotlib.figure import Figure
 
     ordered = sorted(trials, key=lambda trial: trial.wer, reverse=True)
@@ -218,7 +219,7 @@ def draw_surface(trials: Sequence[Trial], chosen: Trial) -> bytes:
     axes = figure.subplots()
     x, y = [trial.lm_weight for trial in trials], [trial.word_bonus for trial in trials]
     wers = 100 * np.array([trial.wer for trial in trials])
-    # Far from the best the WER is many times higher and would take all the colours.
+    # Colours cover the WERs near the best; far from it they are many times higher.
     levels = np.linspace(wers.min(), min(wers.max(), wers.min() + 20) + 1e-6, 21)
     if len(set(x)) > 2 and len(set(y)) > 2:
         shades = axes.tricontourf(x, y, wers, levels=levels, cmap="viridis_r", extend="max")
