@@ -50,8 +50,8 @@ class SplitConfig:
 class PrepareConfig:
     """How a corpus becomes manifests."""
 
-    #: Recipe whose alphabet, replacements, features and subsampling the utterances are checked against.
-    #: Default: the default recipe, with any alphabet.
+    #: Recipe to check utterances against: its alphabet, replacements, features and subsampling. Without one, any
+    #: character is allowed.
     recipe: Path | None = None
     #: Longest utterance in seconds; longer ones are rejected.
     max_seconds: PositiveReal = 35.0

@@ -304,7 +304,7 @@ def _cells(column: Column) -> list[tuple[str, str]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(report, dict) or not {"model", "decoder", "normalizer", "utterances"} <= report.keys():
             raise ValueError("fields are missing")
     except OSError as error:
