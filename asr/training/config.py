@@ -18,7 +18,7 @@ class TrainingConfig:
     #: Seconds of audio per update, padding included, over all processes. None: 1/64 of the data, from 4 to 120.
     batch_seconds: PositiveReal | None = None
     #: Fewest updates of the weights when `epochs` is None.
-    updates: Positive = 3000
+    updates: Positive = 2500
     #: Parts that each batch is computed in: less memory for the same result.
     accumulate: Positive = 1
     #: Model file to start from: its weights are copied where name and shape agree, those of the output layer by token.
