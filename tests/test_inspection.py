@@ -17,7 +17,7 @@ from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript, Word
 from asr.visual.config import InspectConfig
 from asr.visual.figure import CHANGED, draw_page, draw_picture, similar_order
-from asr.visual.inspection import Partial, kept_words, listen, look_inside
+from asr.visual.inspection import Partial, kept_words, look_inside, partial_hypotheses
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,12 @@ def test_what_is_shown_is_what_the_recogniser_does(recognizer, sound):
 
 def test_partial_hypotheses_are_those_of_the_cut_recording(recognizer, sound):
     samples = load_audio(sound).samples
-    final, partials = listen(recognizer, samples, 4)
-    assert [partial.heard for partial in partials] == [0.375, 0.75, 1.125, 1.5]
+    final, partials = partial_hypotheses(recognizer, samples, 4)
+    assert [partial.seconds for partial in partials] == [0.375, 0.75, 1.125, 1.5]
     for partial in partials:
-        alone = recognizer.transcribe(samples[: round(partial.heard * 16000)])
+        alone = recognizer.transcribe(samples[: round(partial.seconds * 16000)])
         assert [word.text for word in partial.words] == alone.text.split()
-        assert all(word.end <= partial.heard for word in partial.words)
+        assert all(word.end <= partial.seconds for word in partial.words)
     assert final.text.split() == [word.text for word in partials[-1].words] and all(partials[-1].kept)
 
 

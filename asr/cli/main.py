@@ -22,7 +22,7 @@ from asr.pretrained import ENGLISH
 from asr.recognition.config import AlignConfig, ListenConfig, TranscribeConfig
 from asr.utils.config_io import validate
 from asr.utils.messages import tell
-from asr.visual.config import AuditionConfig, InspectConfig
+from asr.visual.config import AugmentPreviewConfig, InspectConfig
 
 Options = arg(name="")
 ModelPath = Annotated[Path, arg(aliases=["-m"], metavar="MODEL")]
@@ -78,7 +78,7 @@ def augment(
     recipe: Annotated[Path, tyro.conf.Positional, arg(metavar="RECIPE.toml")],
     sounds: Annotated[tuple[str, ...], tyro.conf.Positional, arg(metavar="SOUND")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")],
-    options: Annotated[AuditionConfig, Options],
+    options: Annotated[AugmentPreviewConfig, Options],
 ) -> int:
     """What a recipe's augmentation does to recordings, to be heard and seen before training.
 
@@ -87,9 +87,9 @@ def augment(
         sounds: Sound files, folders (walked), or globs.
         output: Folder for the examples as .wav files and index.html, which plays and shows them.
     """
-    from asr.visual.augment_preview import audition
+    from asr.visual.augment_preview import preview_augmentation
 
-    shown = audition(load_recipe(recipe), sounds, output, validate(options, "options"))
+    shown = preview_augmentation(load_recipe(recipe), sounds, output, validate(options, "options"))
     for example in shown.examples:
         print(f"{one_line(str(example.path))}: {example.changes}")
     print(f"page  {one_line(str(shown.page))}")
@@ -392,7 +392,7 @@ def run(arguments: list[str]) -> int:
     commands = {
         "prepare": prepare,
         "train": with_options(train, recipe),
-        "augment": with_options(augment, AuditionConfig(augment=recipe.augment)),
+        "augment": with_options(augment, AugmentPreviewConfig(augment=recipe.augment)),
         "transcribe": with_options(transcribe, TranscribeConfig(search=search)),
         "listen": with_options(listen, ListenConfig(search=search)),
         "align": align,

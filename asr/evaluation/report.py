@@ -1,8 +1,6 @@
 """The evaluation as files: JSON for programs, Markdown for repositories, one self-contained HTML page for readers."""
 
-import base64
 import dataclasses
-import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import msgspec
 import numpy as np
 
@@ -22,7 +19,7 @@ from asr.evaluation.terminal import MARKS, costs_text, percent
 from asr.text.tokenizer import BLANK
 from asr.transcript import Word
 from asr.utils.files import write_atomically
-from asr.utils.html import render
+from asr.utils.html import render, spectrogram_png
 from asr.utils.messages import time_text
 
 WORST = 20  # utterances shown with their errors
@@ -211,7 +208,7 @@ def draw(emission: Emission) -> dict[str, Any]:
         "width": seconds * scale,
         "seconds": seconds,
         "scale": scale,
-        "image": _png(emission.log_mel),
+        "image": spectrogram_png(emission.log_mel),
         "image_width": len(emission.log_mel) * emission.hop_seconds * scale,
         "mels": emission.log_mel.shape[1],
         "blank": list(_points(probabilities[:, BLANK], 0, len(probabilities), emission.frame_seconds * scale)),
@@ -251,14 +248,6 @@ def _runs(mask: np.ndarray) -> Iterable[tuple[int, int]]:
     """(start, stop) of each stretch of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
     return zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-
-
-def _png(log_mel: np.ndarray) -> str:
-    """A log-mel spectrogram `(frames, mels)` as base64 PNG, low frequencies at the bottom."""
-    low, high = np.percentile(log_mel, [1, 99])  # clicks and digital silence would reduce the contrast
-    stream = io.BytesIO()
-    matplotlib.image.imsave(stream, log_mel.T, vmin=low, vmax=high, cmap="magma", origin="lower", format="png")
-    return base64.b64encode(stream.getvalue()).decode()
 
 
 def _parts(words: ErrorCounts) -> list[dict[str, Any]]:

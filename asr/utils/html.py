@@ -1,10 +1,13 @@
 """What the pages with sounds and pictures share."""
 
-from collections.abc import Callable, Mapping
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -25,3 +28,16 @@ def readable(text: str) -> str:
     """Text without what a page or picture cannot have: control characters, and bytes of a file's name that are not
     UTF-8."""
     return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def spectrogram_png(log_mel: np.ndarray, limits: Sequence[float] | None = None) -> str:
+    """A log-mel spectrogram `(frames, mels)` as base64 PNG, low frequencies at the bottom.
+
+    Colours span `limits`, by default the 1st to the 99th percentile: clicks and digital silence leave contrast.
+    """
+    import matplotlib.image
+
+    low, high = np.percentile(log_mel, [1, 99]) if limits is None else limits
+    stream = io.BytesIO()
+    matplotlib.image.imsave(stream, log_mel.T, vmin=low, vmax=high, cmap="magma", origin="lower", format="png")
+    return base64.b64encode(stream.getvalue()).decode()

@@ -1,1 +1,1 @@
-"""Pictures of what the network and the augmentation do."""
+"""Pictures of the network at work and of augmentation."""

@@ -1,8 +1,6 @@
-"""Augmentation for a person: examples of what a recipe does to recordings, to hear and to see before training."""
+"""A preview of augmentation: recordings as a recipe changes them, to listen to and look at before training."""
 
-import base64
 import dataclasses
-import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import matplotlib.image
 import numpy as np
 
 from asr.audio.augment import WaveformAugmenter, draw_changes
@@ -22,77 +19,77 @@ from asr.errors import AsrError, AudioError
 from asr.output.formats import output_names
 from asr.recognition.batch import expand_inputs
 from asr.utils.files import write_atomically
-from asr.utils.html import readable, render
-from asr.visual.config import AuditionConfig
+from asr.utils.html import readable, render, spectrogram_png
+from asr.visual.config import AugmentPreviewConfig
 
-PAGE_WIDTH = 800  # pixels of a picture that fits the page beside its player
-LEAST_SCALE, MOST_SCALE = 60.0, 300.0  # pixels a second
+PICTURE_WIDTH = 800  # pixels, beside the player
+LEAST_SCALE, MOST_SCALE = 60.0, 300.0  # pixels per second
 
 
 @dataclass(frozen=True)
 class Example:
-    """A recording as it is, or after one draw of changes."""
+    """A recording as it is, or after one random draw of changes."""
 
-    path: Path  # the sound, written
-    changes: str  # for a person
+    path: Path  # of the sound file
+    changes: str  # a description
     samples: np.ndarray  # (samples,)
-    log_mel: np.ndarray  # (frames, mels), as the network hears the sound
+    log_mel: np.ndarray  # (frames, mels) of these samples
     masked: np.ndarray | None  # (frames, mels), stretched and masked as in one epoch; None for the recording itself
 
 
 @dataclass(frozen=True)
-class Audition:
-    """What was written, and the inputs that could not be read."""
+class AugmentPreview:
+    """The files written, and why inputs could not be read."""
 
     page: Path
     examples: list[Example]
     failures: list[str]
 
 
-def audition(recipe: Recipe, inputs: Sequence[str], folder: Path, config: AuditionConfig) -> Audition:
-    """Write the sound files that `inputs` name as they are (`original/`) and as training may hear them (`example-1/`
-    and so on), and `index.html`, which plays and shows them. All of `config.augment` takes the recipe's place.
+def preview_augmentation(
+    recipe: Recipe, inputs: Sequence[str], folder: Path, config: AugmentPreviewConfig
+) -> AugmentPreview:
+    """Write the sound files that `inputs` name unchanged (`original/`) and augmented (`example-1/` and so on), and
+    `index.html`, which plays and shows them. `config.augment` replaces the recipe's section.
 
-    Raises `AsrError` when no input can be read or one would be overwritten, and what `WaveformAugmenter` raises.
+    Raises `AsrError` when no input can be read or one would be overwritten, and whatever `WaveformAugmenter` raises.
     """
     augmenter = WaveformAugmenter(config.augment, recipe.features.sample_rate)
-    performer = _Performer(dataclasses.replace(recipe, augment=config.augment), augmenter, Path(folder))
+    examples_of = _ExampleWriter(dataclasses.replace(recipe, augment=config.augment), augmenter, Path(folder))
     names, missing = expand_inputs(inputs)
     failures = [failure.reason for failure in missing]
     shown: list[tuple[str, list[Example]]] = []
     for number, (name, path) in enumerate(zip(names, output_names(names, "wav"), strict=True)):
         try:
             generators = [np.random.default_rng((config.seed, number, each)) for each in range(config.examples)]
-            shown.append((name, performer.perform(name, path, generators)))
+            shown.append((name, examples_of(name, path, generators)))
         except AudioError as error:
             failures.append(str(error))
     if not shown:
         raise AsrError(failures[0] if failures else "no SOUND: name sound files, folders or globs")
     drawn = [draw(name, examples, recipe.features.sample_rate, Path(folder)) for name, examples in shown]
-    page = write_atomically(Path(folder) / "index.html", render("audition.html.j2", sounds=drawn))
-    return Audition(page, [example for _, examples in shown for example in examples], failures)
+    page = write_atomically(Path(folder) / "index.html", render("augment_preview.html.j2", sounds=drawn))
+    return AugmentPreview(page, [example for _, examples in shown for example in examples], failures)
 
 
-class _Performer:
-    """One recording after the other -> its examples."""
+class _ExampleWriter:
+    """Recordings -> their examples, written as sound files."""
 
     def __init__(self, recipe: Recipe, augmenter: WaveformAugmenter, folder: Path):
         self._recipe, self._augmenter, self._folder = recipe, augmenter, folder
         self._log_mel = LogMel(recipe.features)
 
-    def perform(self, name: str, path: Path, generators: Sequence[np.random.Generator]) -> list[Example]:
-        """The recording itself and an example for each generator, their sounds written."""
+    def __call__(self, name: str, path: Path, generators: Sequence[np.random.Generator]) -> list[Example]:
+        """Write the recording itself and an example per generator."""
         rate, most = self._recipe.features.sample_rate, self._recipe.data.max_seconds
         audio = load_audio(name, rate)
         if audio.duration > most:
-            raise AudioError(
-                f"{name}: {audio.duration:.0f} s, more than data.max_seconds ({most:g}); cut it into parts"
-            )
+            raise AudioError(f"{name}: {audio.duration:.0f} s, more than data.max_seconds ({most:g}); split it")
         kinds = ["original", *(f"example-{number}" for number in range(1, len(generators) + 1))]
         targets = [self._folder / kind / path for kind in kinds]
         if any(target.exists() and target.samefile(name) for target in targets):
             raise AsrError(f"{name}: would be overwritten by its own example; choose another folder with -o")
-        examples = [self._example(targets[0], "as it is", audio.samples)]
+        examples = [self._example(targets[0], "unchanged", audio.samples)]
         for target, random in zip(targets[1:], generators, strict=True):
             changes = draw_changes(self._recipe.augment, random)
             samples = self._augmenter(audio.samples, changes, random)
@@ -112,11 +109,11 @@ class _Performer:
 
 
 def draw(name: str, examples: Sequence[Example], sample_rate: int, folder: Path) -> dict[str, Any]:
-    """One recording's examples in numbers for the template, all on the same scales."""
+    """The template's values for one recording and its examples, all on the same scales."""
     longest = max(len(example.samples) for example in examples) / sample_rate
-    scale = min(max(PAGE_WIDTH / longest, LEAST_SCALE), MOST_SCALE)
+    scale = min(max(PICTURE_WIDTH / longest, LEAST_SCALE), MOST_SCALE)
     peak = max(1e-3, *(float(np.abs(example.samples).max()) for example in examples))
-    limits = np.percentile(examples[0].log_mel, [1, 99])  # a click or digital silence must not eat the contrast
+    limits = np.percentile(examples[0].log_mel, [1, 99])  # so that clicks and digital silence leave contrast
     return {
         "name": readable(name),
         "width": longest * scale,
@@ -130,7 +127,9 @@ def draw(name: str, examples: Sequence[Example], sample_rate: int, folder: Path)
                 "seconds": len(example.samples) / sample_rate,
                 "width": len(example.samples) / sample_rate * scale,
                 "waveform": list(_envelope(example.samples / peak, scale / sample_rate)),
-                "images": [_png(image, limits) for image in (example.log_mel, example.masked) if image is not None],
+                "images": [
+                    spectrogram_png(image, limits) for image in (example.log_mel, example.masked) if image is not None
+                ],
             }
             for example in examples
         ],
@@ -138,17 +137,9 @@ def draw(name: str, examples: Sequence[Example], sample_rate: int, folder: Path)
 
 
 def _envelope(samples: np.ndarray, scale: float) -> Iterator[tuple[float, float]]:
-    """Corners (x in pixels, amplitude) of the area between the lowest and highest samples of each pixel."""
+    """Corners (x in pixels, amplitude) of the area between the lowest and highest sample per pixel."""
     step = max(1, int(1 / scale))
     starts = np.arange(0, len(samples), step)
     highest, lowest = np.maximum.reduceat(samples, starts), np.minimum.reduceat(samples, starts)
     yield from zip((starts * scale).tolist(), highest.tolist(), strict=True)
     yield from zip((starts[::-1] * scale).tolist(), lowest[::-1].tolist(), strict=True)
-
-
-def _png(log_mel: np.ndarray, limits: np.ndarray) -> str:
-    """`(frames, mels)` as base64 PNG, low frequencies at the bottom."""
-    stream = io.BytesIO()
-    low, high = limits
-    matplotlib.image.imsave(stream, log_mel.T, vmin=low, vmax=high, cmap="magma", origin="lower", format="png")
-    return base64.b64encode(stream.getvalue()).decode()

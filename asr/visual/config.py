@@ -11,23 +11,22 @@ from asr.utils.config_io import FLAT, NotNegative, Positive
 
 
 @dataclass(frozen=True)
-class AuditionConfig:
-    """Hearing and seeing what a recipe's augmentation does."""
+class AugmentPreviewConfig:
+    """A preview of a recipe's augmentation."""
 
-    #: Examples of each recording.
+    #: Examples per recording.
     examples: Positive = 4
-    #: Another seed draws other examples.
+    #: Seed of the random changes.
     seed: NotNegative = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
 @dataclass(frozen=True)
 class InspectConfig:
-    """One recognition from the inside."""
+    """A picture of one recognition."""
 
-    #: Seconds, at most 60. Of a longer recording only the beginning is shown: wider pictures cannot be read.
+    #: Seconds to show from the beginning of the recording, at most 60.
     seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 20.0
-    #: Partial hypotheses: what is said when the first of so many equal parts have been heard, then the first two,
-    #: and so on.
+    #: Number of partial hypotheses: the recording is cut after 1/N, 2/N, ... of its length and recognised each time.
     partials: Positive = 20
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)

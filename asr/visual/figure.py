@@ -1,4 +1,4 @@
-"""An inspection drawn: one picture, all rows of it on one time axis, and the page around it."""
+"""The picture of an inspection, all rows on one time axis, and the page around it."""
 
 import base64
 import io
@@ -24,20 +24,27 @@ from asr.visual.inspection import Inspection, look_inside
 
 INCHES_PER_SECOND = 1.4
 LEAST_INCHES = 10.0  # of the time axis
-LEFT, RIGHT = 1.6, 0.3  # inches beside it
-# Inches: the height of each row.
+LEFT, RIGHT = 1.6, 0.3  # margins in inches
+# Row heights in inches.
 WAVEFORM, LOG_MEL, LAYER, POSTERIORS, PATH, WORDS, PARTIAL = 0.7, 1.3, 1.5, 1.4, 0.3, 0.4, 0.19
 GAP = 0.12
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # Okabe & Ito 2008: for all eyes
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#e69f00",
+)  # Okabe & Ito 2008
 CHANGED = "#d1495b"
 INK, SOFT = "#1d2127", "#5b6370"
-LEAST_PROBABILITY = 0.02  # posteriors below it are not drawn
-# Matplotlib draws Latin, Greek and Cyrillic by itself; for other scripts one of these must be installed.
+LEAST_PROBABILITY = 0.02  # of a posterior that is drawn
+# Matplotlib's own font covers Latin, Greek and Cyrillic; other scripts need one of these.
 FALLBACK_FONTS = ("Noto Sans CJK SC", "WenQuanYi Zen Hei", "Arial Unicode MS")
 
 
 def inspect_sound(sound: Path, model: Path, output: Path, config: InspectConfig) -> Inspection:
-    """Recognise a sound file and show how, as one picture (`output` ends in .png) or a page with it (.html).
+    """Recognise a sound file and draw how, as a picture (`output` ends in .png) or a page with it (.html).
 
     Raises `ConfigError` for another suffix, and an `AsrError` when the sound or the model cannot be read.
     """
@@ -50,7 +57,7 @@ def inspect_sound(sound: Path, model: Path, output: Path, config: InspectConfig)
 
 
 def draw_page(inspection: Inspection) -> str:
-    """The picture in a page of its own, with a player whose position moves along the picture."""
+    """A page with the picture and a player whose position moves along it."""
     svg = draw_picture(inspection, "svg").decode()
     width = LEFT + _inches(inspection) + RIGHT
     return render(
@@ -68,9 +75,9 @@ def draw_page(inspection: Inspection) -> str:
 def draw_picture(inspection: Inspection, format: str) -> bytes:
     """The picture as 'png' or 'svg'."""
     settings = {
-        "text.parse_math": False,  # a $ in a transcript is a dollar
-        "svg.fonttype": "none",  # the browser has fonts for more scripts than Matplotlib
-        "svg.hashsalt": "asr",  # the same inspection, the same bytes
+        "text.parse_math": False,  # a $ in a transcript is no formula
+        "svg.fonttype": "none",  # browsers have fonts for more scripts than Matplotlib
+        "svg.hashsalt": "asr",  # reproducible output
         "font.family": ["DejaVu Sans", *_installed(FALLBACK_FONTS)],
         "font.size": 8,
         "text.color": INK,
@@ -78,9 +85,8 @@ def draw_picture(inspection: Inspection, format: str) -> bytes:
         "axes.linewidth": 0.5,
     }
     with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="Glyph"
-        )  # no font for it: a box in the .png, the browser's business else
+        # A character without a font is a box in the .png; in the .html the browser has its own fonts.
+        warnings.filterwarnings("ignore", message="Glyph")
         stream = io.BytesIO()
         _figure(inspection).savefig(stream, format=format, dpi=110, metadata={"Date": None} if format == "svg" else {})
     return stream.getvalue()
@@ -126,13 +132,13 @@ def _draw_waveform(axes: Axes, inspection: Inspection) -> None:
 def _draw_log_mel(axes: Axes, inspection: Inspection) -> None:
     low, high = np.percentile(inspection.log_mel, [1, 99])
     _image(axes, inspection.log_mel, inspection.hop_seconds, cmap="magma", vmin=low, vmax=high)
-    _label(axes, "log-mel", f"{inspection.log_mel.shape[1]} bands, low at the\nbottom; bright is loud")
+    _label(axes, "log-mel", f"{inspection.log_mel.shape[1]} bands, low at the\nbottom; bright: loud")
 
 
 def _layer_drawer(index: int):
     def draw(axes: Axes, inspection: Inspection) -> None:
         states = inspection.layers[index]
-        # What a unit always says tells nothing of the recording, but would take all the colours.
+        # Standardised per unit: constant offsets would use up the colour scale.
         changes = (states - states.mean(axis=0)) / (states.std(axis=0) + 1e-6)
         halves = np.split(changes, 2, axis=1) if inspection.encoder == "bilstm" else [changes]
         # The upper half of the picture reads with time, the lower one against it.
@@ -148,8 +154,8 @@ def _layer_drawer(index: int):
 
 
 def similar_order(states: np.ndarray) -> np.ndarray:
-    """An order of the units of `(frames, units)`, each of mean 0, in which those that rise and fall together are
-    neighbours: by the angle between their first two principal components."""
+    """An order of the units of `(frames, units)`, each of mean 0, that puts correlated ones side by side: by the angle
+    of their loadings on the first two principal components."""
     _, _, components = np.linalg.svd(states, full_matrices=False)
     if len(components) < 2:
         return np.arange(states.shape[1])
@@ -194,17 +200,17 @@ def _draw_words(axes: Axes, inspection: Inspection) -> None:
 def _draw_partials(axes: Axes, inspection: Inspection) -> None:
     for row, partial in enumerate(inspection.partials):
         axes.axhspan(row - 0.5, row + 0.5, color="#f4f5f7" if row % 2 else "white", linewidth=0)
-        axes.plot([partial.heard] * 2, [row - 0.5, row + 0.5], color=SOFT, linewidth=1)
+        axes.plot([partial.seconds] * 2, [row - 0.5, row + 0.5], color=SOFT, linewidth=1)
         colours = [INK if kept else CHANGED for kept in partial.kept]
         _write_words(axes, partial.words, row, 8, colours, inspection)
     axes.set_ylim(len(inspection.partials) - 0.5, -0.5)
     axes.set_yticks(
-        range(len(inspection.partials)), [f"{partial.heard:.2f} s" for partial in inspection.partials], fontsize=6
+        range(len(inspection.partials)), [f"{partial.seconds:.2f} s" for partial in inspection.partials], fontsize=6
     )
     _label(
         axes,
         "partial\nhypotheses",
-        "what it says when\nit has heard only\nthis much; red is\nwhat later changes",
+        "if the recording\nended here; red:\nwords that later\nchange",
         left=0.5,
     )
 
@@ -212,8 +218,8 @@ def _draw_partials(axes: Axes, inspection: Inspection) -> None:
 def _write_words(
     axes: Axes, words: Sequence[Word], level: float, size: float, colours: Sequence[str], inspection: Inspection
 ) -> None:
-    """Words at their times, smaller where the next one is near."""
-    points = 72 * _inches(inspection) / inspection.axis_seconds  # for each second
+    """Words at their times, in smaller type where space is short."""
+    points = 72 * _inches(inspection) / inspection.axis_seconds  # per second
     starts = [word.start for word in words]
     for word, start, following, colour in zip(
         words, starts, [*starts, inspection.axis_seconds][1:], colours, strict=True
@@ -240,7 +246,7 @@ def _image(axes: Axes, values: np.ndarray, step: float, **colours) -> None:
 
 
 def _label(axes: Axes, title: str, note: str = "", left: float = 0.1) -> None:
-    """The row's name and what it shows, to its left; `left` inches are kept for the axis."""
+    """The row's title and note in the left margin, `left` inches from the axis."""
     title_lines, note_lines = title.count("\n") + 1, note.count("\n") + 1 if note else 0
     for text, style in (
         (title + "\n" * note_lines, {"weight": "bold"}),

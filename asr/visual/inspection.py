@@ -1,4 +1,4 @@
-"""One recognition from the inside: what the network does with a recording, layer by layer, and as time goes by."""
+"""What a picture of one recognition shows: features, layer outputs, token probabilities and partial hypotheses."""
 
 import difflib
 from collections.abc import Sequence
@@ -19,25 +19,25 @@ from asr.visual.config import InspectConfig
 
 @dataclass(frozen=True)
 class Partial:
-    """What the decoder says when only the beginning has been heard."""
+    """The hypothesis for the beginning of a recording."""
 
-    heard: float  # seconds
+    seconds: float  # of the beginning
     words: tuple[Word, ...]
-    kept: tuple[bool, ...]  # for each word, whether the whole recording's hypothesis has it too
+    kept: tuple[bool, ...]  # per word: whether the hypothesis for the whole recording has it too
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one recording, or its beginning, does in a network."""
+    """One recording, or its beginning, in a network."""
 
     name: str  # of the sound file
     model: str  # name of the model file
     duration: float  # seconds of the whole recording
     sample_rate: int  # hertz
     samples: np.ndarray  # (samples,), of the part that is shown
-    log_mel: np.ndarray  # (frames, mels), as the network hears it
-    layers: list[np.ndarray]  # (output frames, size) of each layer of the encoder
-    encoder: str  # the encoder's family
+    log_mel: np.ndarray  # (frames, mels)
+    layers: list[np.ndarray]  # outputs of each encoder layer, (output frames, size)
+    encoder: str  # its family
     log_probabilities: np.ndarray  # (output frames, tokens), natural logarithm
     path: Tokens  # greedy
     pieces: Sequence[str]  # text of each token
@@ -48,7 +48,7 @@ class Inspection:
 
     @property
     def shown(self) -> float:
-        """Seconds that are shown."""
+        """Seconds shown."""
         return len(self.samples) / self.sample_rate
 
     @property
@@ -58,18 +58,18 @@ class Inspection:
 
     @property
     def title(self) -> str:
-        """What is shown, in one line."""
+        """The title line."""
         part = f"the first {self.shown:.1f} s of {self.duration:.1f} s" if self.shown < self.duration - 0.05 else ""
         return f"{self.name}: {part or f'{self.shown:.2f} s'}, by {self.model}"
 
 
 def look_inside(recognizer: Recognizer, sound: Path, model: str, config: InspectConfig) -> Inspection:
-    """Everything that is shown of a recording's first seconds."""
+    """Recognise the first seconds of a recording and collect everything that is shown of it."""
     duration = probe(sound).duration
     samples = load_audio(sound, recognizer.sample_rate, 0.0, min(duration, config.seconds)).samples
     log_probabilities = recognizer.file.of_tokens(recognizer.emissions([samples])[0])
     lengths = np.array([len(log_probabilities)])
-    transcript, partials = listen(recognizer, samples, config.partials)
+    transcript, partials = partial_hypotheses(recognizer, samples, config.partials)
     return Inspection(
         name=sound.name,
         model=model,
@@ -91,7 +91,7 @@ def look_inside(recognizer: Recognizer, sound: Path, model: str, config: Inspect
 
 @torch.inference_mode()
 def hidden_states(recognizer: Recognizer, samples: np.ndarray) -> list[np.ndarray]:
-    """`(output frames, size)` of each layer of the encoder, the first one first."""
+    """Outputs `(output frames, size)` of each encoder layer, the first layer first."""
     padded = pad([recognizer.log_mel(samples)], recognizer.file.features.hop_seconds)
     features, lengths = map(torch.from_numpy, padded)
     network = load_network(recognizer.file)
@@ -99,24 +99,24 @@ def hidden_states(recognizer: Recognizer, samples: np.ndarray) -> list[np.ndarra
     return [layer[0, :frames].numpy() for layer in network.layer_outputs(features, lengths)]
 
 
-def listen(recognizer: Recognizer, samples: np.ndarray, steps: int) -> tuple[Transcript, list[Partial]]:
-    """The transcript, and what the decoder says after each of `steps` equal parts of time.
+def partial_hypotheses(recognizer: Recognizer, samples: np.ndarray, steps: int) -> tuple[Transcript, list[Partial]]:
+    """The transcript, and the hypotheses for the first 1/steps, 2/steps, ... of the recording.
 
-    Each time the recording is cut off and recognised afresh: a network that looks ahead, and features that are
-    normalised over the whole, change all they said before.
+    Each beginning is recognised by itself: later sound changes earlier output, through a bidirectional network and
+    through features that are normalised over the whole.
     """
-    heard = [round(len(samples) * step / steps) for step in range(1, steps + 1)]
-    transcripts = recognizer.recognize([samples[:count] for count in heard])
+    lengths = [round(len(samples) * step / steps) for step in range(1, steps + 1)]
+    transcripts = recognizer.recognize([samples[:count] for count in lengths])
     final = transcripts[-1]
     partials = [
         Partial(count / recognizer.sample_rate, found.words, kept_words(found.words, final.words))
-        for count, found in zip(heard, transcripts, strict=True)
+        for count, found in zip(lengths, transcripts, strict=True)
     ]
     return final, partials
 
 
 def kept_words(words: Sequence[Word], final: Sequence[Word]) -> tuple[bool, ...]:
-    """For each word of a partial hypothesis whether the final one has it, in the same order."""
+    """Per word of a partial hypothesis, whether it belongs to the longest common subsequence with the final one."""
     matcher = difflib.SequenceMatcher(
         None, [word.text for word in words], [word.text for word in final], autojunk=False
     )
