@@ -9,14 +9,14 @@ ASR := $(VENV)/bin/asr
 PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --python $(VENV)/bin/python,$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check)
 ENGLISH_DEV := $(wildcard data/english/*-dev/*-dev.jsonl)
 
-.PHONY: setup train transcribe evaluate test lint bench architectures
+.PHONY: setup train transcribe evaluate test test-quick lint docs examples bench architectures
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (about 5 GB with PyTorch's GPU libraries; minutes, once)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) --constraint constraints.txt --editable '.[test]'
+	@$(PIP) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 train: setup data/digits/corpus/test.jsonl
@@ -35,8 +35,23 @@ evaluate: setup
 test: setup
 	@$(VENV)/bin/python -m pytest
 
+# The tests that start no processes and train nothing: under a minute.
+test-quick: setup
+	@$(VENV)/bin/python -m pytest -m "not slow"
+
 lint: setup
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/codespell
+	@$(VENV)/bin/mypy
+
+# The documentation as a website in site/; `.venv/bin/mkdocs serve` shows it while you edit.
+docs: setup
+	@$(VENV)/bin/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+# The outputs of the commands that README.md and docs/ show, and their pictures, made again.
+examples: setup
+	@$(VENV)/bin/python docs/examples.py
 
 architectures: setup data/digits/corpus/test.jsonl
 	@$(VENV)/bin/python recipes/architectures/study.py

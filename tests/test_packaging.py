@@ -1,0 +1,75 @@
+"""What is published: the wheel, built from a clean checkout, works in an environment of its own."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import asr as package
+
+ROOT = Path(__file__).parent.parent
+RECORDING = ROOT / "tests" / "data" / "1088-134315-0013.opus"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory) -> Path:
+    """A folder with the source distribution and the wheel that is built from it."""
+    pytest.importorskip("build")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("needs git, to tell the project's files from others")
+    checkout, output = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, checkout / name)
+    line = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(output), str(checkout)]
+    built = subprocess.run(line, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return output
+
+
+def test_the_wheel_has_the_package_and_nothing_else(distributions):
+    (wheel,) = distributions.glob("*.whl")
+    assert wheel.name.startswith(f"small_asr-{package.__version__}-")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    tracked = subprocess.run(["git", "ls-files", "asr"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert {name for name in names if name.startswith("asr/")} == {name for name in tracked if (ROOT / name).exists()}
+    others = {Path(name).name for name in names if not name.startswith("asr/")}
+    assert {"LICENSE", "NOTICE", "METADATA", "entry_points.txt"} <= others
+    (source,) = distributions.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        assert f"small_asr-{package.__version__}/README.md" in archive.getnames()
+
+
+def test_the_installed_wheel_transcribes(distributions, tmp_path):
+    """The dependencies, 5 GB, are those of this environment; the package, its data and its command are the wheel's."""
+    environment = tmp_path / "environment"
+    venv.create(environment)
+    (wheel,) = distributions.glob("*.whl")
+    python = environment / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(f"{Path(importlib.util.find_spec('torch').origin).parents[1]}\n")
+
+    variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "NUMBA_CACHE_DIR")}
+
+    def run(*line: str) -> str:
+        done = subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = run(str(python), "-c", "import asr; print(asr.__file__)")
+    assert Path(where.strip()).is_relative_to(environment)
+    words = run(str(environment / "bin" / "asr"), "transcribe", str(RECORDING)).split()
+    assert {"vulgar", "attempt", "money"} <= set(words)
