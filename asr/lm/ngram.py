@@ -11,7 +11,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 from asr.errors import LanguageModelError
 from asr.lm.query import find
 from asr.lm.trie import BEGIN, END, UNKNOWN, ByOrder, NgramArrays, Trie, freeze, link
+from asr.utils.cache_folder import user_cache
 from asr.utils.files import replacing
 from asr.utils.progress import progress_bar
 
@@ -275,8 +276,9 @@ def compiled_path(arpa: Path) -> Path:
     return arpa.with_name(arpa.name + SUFFIX)
 
 
-def _cache_paths(path: Path) -> list[Path]:
-    """Where the compiled form of an ARPA file may be: beside it, and in the user's cache folder."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "asr", "lm")
-    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
-    return [compiled_path(path), folder / f"{path.stem}-{name}{SUFFIX}"]
+def _cache_paths(path: Path) -> Iterator[Path]:
+    """Where the compiled form of an ARPA file may be: beside it, or in the user's cache folder."""
+    yield compiled_path(path)
+    if folder := user_cache():
+        name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+        yield folder / "lm" / f"{path.stem}-{name}{SUFFIX}"

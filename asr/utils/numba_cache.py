@@ -1,48 +1,50 @@
-"""How inner functions are compiled, and where the compiled code is kept.
+"""Compilation of inner loops by Numba, and the cache of the compiled code.
 
-Numba takes a cached function as good while its own file has not changed, even if a function that it calls, in another
-file, has. So the cache is named by the source of all files with compiled functions; an older one is removed.
+Numba considers a cached function valid while its own file is unchanged, even if a function that it calls in another
+file has changed. So the cache folder is named by a hash of all sources with compiled functions; older ones are removed.
 """
 
 import functools
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numba
 
+from asr.utils.cache_folder import is_writable, user_cache
+
 PACKAGE = Path(__file__).parent.parent
 
 
 def compiled(function: Callable | None = None, **options):
-    """Compile a function over arrays by numba at its first call, without Python's lock, and keep the result on disk."""
+    """Compile a function over arrays at its first call, without the GIL, and cache the result if there is a folder."""
     if function is None:
         return functools.partial(compiled, **options)
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(cache_folder())
+    folder = cache_folder()
+    if folder is None:
+        return numba.njit(nogil=True, **options)(function)
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
     try:
         return numba.njit(nogil=True, cache=True, **options)(function)
     finally:
         numba.config.CACHE_DIR = before
 
 
-#: For functions that make no arrays: also without the reference counts that numba otherwise keeps, two atomic
-#: instructions for each array at each call, which took most of the search's time.
+#: For functions that create no arrays: without Numba's reference counts, whose two atomic instructions per array and
+#: call took most of the search's time.
 kernel = compiled(_nrt=False)
 
 
 @functools.cache
-def cache_folder() -> Path:
-    """The folder of compiled functions: below NUMBA_CACHE_DIR if that is set, else in the package, else in the user's
-    cache folder when the package's is not writable."""
-    own = PACKAGE / "__pycache__"
-    if numba.config.CACHE_DIR:
-        parent = Path(numba.config.CACHE_DIR)
-    elif os.access(own if own.exists() else PACKAGE, os.W_OK):
-        parent = own
-    else:
-        parent = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "asr"
+def cache_folder() -> Path | None:
+    """The folder of compiled functions: below NUMBA_CACHE_DIR, in the package, or in the user's cache folder, whichever
+    is writable first. None where nothing is."""
+    named = numba.config.CACHE_DIR
+    parents = [Path(named)] if named else []
+    parent = next(filter(is_writable, [*parents, PACKAGE / "__pycache__"]), None) or user_cache()
+    if parent is None:
+        return None
     folder = parent / f"compiled-{_digest()}"
     for older in set(parent.glob("compiled-*")) - {folder}:
         shutil.rmtree(older, ignore_errors=True)
@@ -53,6 +55,6 @@ def _digest() -> str:
     digest = hashlib.blake2b(digest_size=8)
     for source in sorted(PACKAGE.rglob("*.py")):
         content = source.read_bytes()
-        if b"numba_cache" in content:  # the others hold no compiled functions
+        if b"numba_cache" in content:  # the others contain no compiled functions
             digest.update(content)
     return digest.hexdigest()
