@@ -12,10 +12,11 @@ IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# Quotation marks, primes, accents and letters that are used as the apostrophe.
-APOSTROPHES = "\u2018\u2019\u201b\u02bb\u02bc\u2032\uff07\u0060\u00b4\u055a\ua78c"
-# Python lowers the dotted capital I of Turkish to an i with a second dot, a combining mark.
-FOLDED = str.maketrans({**dict.fromkeys(APOSTROPHES, "'"), "\u0130": "i"})
+# Quotation marks, primes, accents and letters that are used as the apostrophe, some of them in Greek, Hebrew, Armenian.
+APOSTROPHES = "\u2018\u2019\u201b\u02b9\u02bb\u02bc\u2032\uff07\uff40\u0060\u00b4\u1fbd\u1fbf\u05f3\u055a\ua78c"
+FOLDED = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
+# Lower case makes of Turkish's dotted capital I an i with a second dot, a combining mark.
+DOTTED_I = re.compile("i\u0307+")
 # `<s>`, `</s>`, `<unk>`, `[noise]`: a tag in brackets, with a letter in it.
 TAG = re.compile(r"<[^<>\s]*[^\W\d_][^<>\s]*>|\[[^\[\]\s]*[^\W\d_][^\[\]\s]*\]")
 
@@ -52,7 +53,7 @@ def basic(text: str) -> str:
         elif kind != "Me" and kept and kept[-1] not in " '":
             # Other marks have lost their base, a symbol: a keycap or an emoji's accent is no word.
             kept.append(character)
-    return nfc("".join(kept))
+    return nfc(DOTTED_I.sub("i", "".join(kept)))
 
 
 NORMALIZERS: dict[str, Callable[[str], str]] = {"nfc": nfc, "basic": basic}
