@@ -128,7 +128,7 @@ class LstmAlone:
         """Output frames of each utterance, and of the batch with its padding."""
         hop = self.recipe.features.hop_seconds
         frames = [torch.empty(1 + int(self.durations[index] / hop), 0) for index in batch]
-        padded, lengths = pad(frames, hop)
+        padded, lengths = map(torch.from_numpy, pad(frames, hop))
         return self.model.output_lengths(lengths), int(self.model.output_lengths(torch.tensor(padded.shape[1])))
 
     def _pass(self, span: Span) -> None:

@@ -238,7 +238,7 @@ def results(**errors: int) -> Results:
 
 def test_the_report_names_the_winner_of_these_results():
     lstm, gru = (results(lstm=1), results(gru=1))
-    assert findings.accuracy(lstm)[0].startswith("Lowest WER: LSTM 10.00% against no memory 50.00%, more than chance")
+    assert findings.accuracy(lstm)[0].startswith("Lowest WER: LSTM 10.00% against no memory 50.00%, significant")
     assert findings.accuracy(gru)[0].startswith("Lowest WER: GRU 10.00%")
     assert findings.lstm(lstm)[0].startswith("The LSTM is best in: WER, ")
     assert findings.lstm(gru)[1].startswith("It does not win in: WER (GRU), ")
@@ -250,14 +250,14 @@ def test_a_difference_that_may_be_chance_is_called_that():
     assert low < 0 < high
     made_up = results()
     close = dataclasses.replace(made_up, accuracy=made_up.accuracy | {"lstm": one, "gru": other})
-    assert "which may be chance" in findings.versus(close, "lstm", "gru")
-    assert "no difference in any utterance" in findings.versus(results(), "lstm", "gru")
+    assert "not significant" in findings.versus(close, "lstm", "gru")
+    assert "identical in every utterance" in findings.versus(results(), "lstm", "gru")
 
 
 def test_findings_follow_from_the_figures():
     made_up = results()
     assert "LSTM 0.50 s, more than 1.0 s" in findings.memory(made_up)[0]
-    assert "stops being a number in: RNN; with clipping in: none." in findings.exploding(made_up)[0]
+    assert "becomes NaN or infinite in: RNN; with clipping in: none." in findings.exploding(made_up)[0]
     assert any("0.64 s of look-ahead" in line for line in findings.partial(made_up))
     assert findings.little(made_up)[-1] == "Which family is best depends on the amount of speech."
     best = results(transformer=1)
@@ -271,7 +271,7 @@ def test_report_is_one_page_with_plots_and_a_table_in_markdown(tmp_path):
     page = paths[2].read_text()
     assert page.count("data:image/svg+xml;base64,") == 7 and "http" not in page.split("<main>")[1]
     assert "turn &lt;b&gt;" in page and "<script" not in page
-    assert "Synthetic speech: this says nothing about human voices." in page
+    assert "Synthetic speech: no measure of human speech." in page
     assert "| BiLSTM | 20.00% |" in paths[1].read_text()
     assert json.loads(paths[0].read_text())["families"]["bilstm"]["wer_by_minutes"] == {"10": 0.5, "60": 0.2}
     assert figures(made_up)["families"]["lstm"]["step_exponent"] == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""How well a family recognises: a run trained and scored, and the WER against the length of what it hears."""
+"""Accuracy of a family: training and scoring a run, and WER by length of the recording."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,28 +19,28 @@ class Accuracy:
     high: float
     cer: float
     dev_wer: float
-    errors: list[int]  # of each utterance, in words
-    words: list[int]  # of its reference
+    errors: list[int]  # word errors per utterance
+    words: list[int]  # reference words per utterance
     speakers: list[str]
     layers: int
     width: int
     parameters: int
     megabytes: float  # of the model file
-    hours: float  # of speech to learn from
+    hours: float  # of training speech
     steps: int
     learning_rate: float
 
 
 @dataclass(frozen=True)
 class LengthCurve:
-    """WER against the length of a recording."""
+    """WER by length of the recording."""
 
     seconds: list[float]
     wer: list[float]
 
 
 def train_and_score(recipe: Recipe, test: Path) -> Accuracy:
-    """Train a recipe, or go on with it, and measure the model."""
+    """Train a recipe, or resume it, and measure the model."""
     from asr.evaluation.config import EvaluateConfig
     from asr.evaluation.evaluate_model import assess
     from asr.model.model_file import load_model
@@ -69,8 +69,8 @@ def train_and_score(recipe: Recipe, test: Path) -> Accuracy:
 
 
 def difference(one: Accuracy, other: Accuracy) -> tuple[float, float] | None:
-    """95% interval of the difference of two WERs on the same recordings, by the paired bootstrap over speakers
-    (Bisani & Ney 2004)."""
+    """95% interval of the difference of two WERs on the same recordings: paired bootstrap over speakers (Bisani & Ney
+    2004)."""
     from asr.evaluation.bootstrap import bootstrap
 
     errors = [a - b for a, b in zip(one.errors, other.errors, strict=True)]
@@ -78,7 +78,7 @@ def difference(one: Accuracy, other: Accuracy) -> tuple[float, float] | None:
 
 
 def wer_by_length(model: Path, test: Path, joins: Sequence[int]) -> LengthCurve:
-    """The same words in longer and longer recordings: what changes is the length and nothing else."""
+    """WER for the same words in longer and longer recordings: test recordings of one speaker, joined."""
     from asr.model.padding import plan_in_order
     from asr.recognition.recognizer import Recognizer
 

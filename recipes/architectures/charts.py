@@ -1,4 +1,4 @@
-"""The study's plots, each as an SVG image. One colour a family; dashed lines are families that look ahead."""
+"""The study's plots as SVG images. One colour per family; dashed lines are families that are not causal."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from parallelism import growth
 from results import Results
 
-# Okabe & Ito's colours, which people with any colour vision can tell apart.
+# Okabe & Ito 2008: distinguishable with any colour vision.
 COLOURS = {
     "none": "#7f7f7f",
     "rnn": "#d55e00",
@@ -45,7 +45,7 @@ def accuracy(results: Results) -> str:
 
 
 def parallelism(results: Results) -> str:
-    """Processor time and memory against length."""
+    """CPU time and memory by length."""
     figure, panels = _figure(3, 3.9)
     titles = ("forward, seconds", "training step, seconds", "memory of a training step, MB")
     for axes, title, field, scale in zip(panels, titles, ("forward", "step", "memory"), (1, 1, 1e-6), strict=True):
@@ -61,7 +61,7 @@ def parallelism(results: Results) -> str:
 
 
 def reach(results: Results) -> str:
-    """Gradients against distance: the recurrent networks before and after training, and all families after."""
+    """Gradient by distance: the recurrent networks before and after training, all families after."""
     figure, (left, right) = _figure(2, 4.1)
     for family in ("rnn", "gru", "lstm"):
         own = results.reach[family]
@@ -82,7 +82,7 @@ def reach(results: Results) -> str:
 
 
 def length(results: Results) -> str:
-    """WER against the length of the recording."""
+    """WER by length of the recording."""
     figure, (axes,) = _figure(1, 3.4)
     for family, own in results.length.items():
         axes.plot(own.seconds, _percent(own.wer), _line(family), color=COLOURS[family], marker="o", label=NAMES[family])
@@ -94,7 +94,7 @@ def length(results: Results) -> str:
 
 
 def exploding(results: Results) -> str:
-    """Gradient norm and loss, with clipping and without, a column a family."""
+    """Gradient norm and loss with and without clipping, a column per family."""
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     rows = figure.subplots(2, len(results.free), sharex=True, sharey="row", squeeze=False)
     for column, family in enumerate(results.free):
@@ -105,13 +105,13 @@ def exploding(results: Results) -> str:
         rows[0][column].set_title(NAMES[family])
         rows[1][column].set_xlabel("step")
     rows[0][0].set_ylabel("gradient norm before clipping")
-    rows[1][0].set_ylabel("loss, nats a token")
+    rows[1][0].set_ylabel("loss, nats per token")
     rows[0][-1].legend(fontsize=7.5)
     return _svg(figure)
 
 
 def partial(results: Results) -> str:
-    """WER against look-ahead, and how many words change after they were shown."""
+    """WER by look-ahead, and the number of words that change after they were shown."""
     figure, (left, right) = _figure(2, 3.6)
     for family, own in results.partial.items():
         left.plot(
@@ -132,19 +132,19 @@ def partial(results: Results) -> str:
     names = list(results.partial)
     right.barh(range(len(names)), [results.partial[f].taken_back for f in names], color=[COLOURS[f] for f in names])
     right.set_yticks(range(len(names)), [NAMES[family] for family in names])
-    right.set(xlabel="words shown and then changed, for each word of the final text")
+    right.set(xlabel="revised words per word of the final text")
     right.grid(axis="y", visible=False)
     return _svg(figure)
 
 
 def little(results: Results) -> str:
-    """WER against the amount of speech, and with fewer parameters."""
+    """WER by amount of speech, and with fewer parameters."""
     figure, (left, right) = _figure(2, 3.8)
     for family in results.accuracy:
         minutes, wer = zip(*results.curve(family), strict=True)
         left.plot(minutes, _percent(wer), _line(family), color=COLOURS[family], marker="o", label=NAMES[family])
     marks = [m for m in MINUTES if min(minutes) * 0.9 <= m <= max(minutes) * 1.1]
-    left.set(xscale="log", xlabel="minutes of speech to learn from", ylabel="test WER, %", ylim=(0, None))
+    left.set(xscale="log", xlabel="minutes of training speech", ylabel="test WER, %", ylim=(0, None))
     left.set_xticks(marks, [str(mark) for mark in marks])
     left.minorticks_off()
     left.legend(fontsize=8)
@@ -183,7 +183,7 @@ def _percent(rates: Sequence[float]) -> list[float]:
 
 
 def _svg(figure: Figure) -> str:
-    """The figure as a data address: in an image of its own, so that no two plots share names of their parts."""
+    """The figure as a data URL: as separate images, plots share no element ids."""
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"

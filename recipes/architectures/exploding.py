@@ -1,7 +1,7 @@
-"""What becomes of the gradient and the loss at a learning rate that is too high, with and without clipping.
+"""Gradient norm and loss at a learning rate that is too high, with and without gradient clipping.
 
-Plain gradient descent, as where the remedy comes from (Pascanu et al. 2013): AdamW, with which everything else here is
-trained, divides gradients by their usual size, which hides an explosion from the weights.
+With plain gradient descent, as in Pascanu et al. 2013: AdamW, which trains everything else here, divides gradients by
+their usual size and so hides explosions from the weights.
 """
 
 import math
@@ -18,15 +18,15 @@ from asr.config import Recipe
 
 @dataclass(frozen=True)
 class Excursion:
-    """Training at a learning rate that is too high, step by step; it ends where the loss is no number any more."""
+    """Training at a learning rate that is too high, step by step, until the loss is NaN or infinite."""
 
-    loss: list[float]  # nats for each token
+    loss: list[float]  # nats per token
     norm: list[float]  # of the gradient, before clipping
-    broken: bool  # whether it ended so
+    broken: bool  # whether the loss became NaN or infinite
 
 
 def learn_too_fast(recipe: Recipe, rate: float, steps: int, clipped: bool) -> Excursion:
-    """Gradient descent from the recipe's first weights on its training data, in the same order each time."""
+    """Gradient descent from the recipe's initial weights on its training data, always in the same order."""
     from asr.data.dataset import load_corpora
     from asr.model.acoustic_model import AcousticModel
 
@@ -38,8 +38,8 @@ def learn_too_fast(recipe: Recipe, rate: float, steps: int, clipped: bool) -> Ex
     for features, lengths, tokens in batches(recipe, corpus, steps):
         output, frames = model(features, lengths)
         sizes = torch.tensor([len(row) for row in tokens])
-        said = torch.tensor([token for row in tokens for token in row])
-        loss = ctc_loss(output.transpose(0, 1), said, frames, sizes, reduction="sum") / sizes.sum()
+        references = torch.tensor([token for row in tokens for token in row])
+        loss = ctc_loss(output.transpose(0, 1), references, frames, sizes, reduction="sum") / sizes.sum()
         optimizer.zero_grad()
         loss.backward()
         limit = recipe.training.clip_norm if clipped else math.inf
@@ -53,7 +53,7 @@ def learn_too_fast(recipe: Recipe, rate: float, steps: int, clipped: bool) -> Ex
 
 
 def batches(recipe: Recipe, corpus, steps: int) -> Iterator[tuple[Tensor, Tensor, list[list[int]]]]:
-    """So many batches: features `(batch, frames, mels)`, their lengths and the tokens of each utterance."""
+    """A number of batches: features `(batch, frames, mels)`, their lengths and the tokens of each utterance."""
     from asr.audio.features import LogMel
     from asr.data.batching import plan_epoch
     from asr.data.manifest import load_utterance
@@ -62,14 +62,12 @@ def batches(recipe: Recipe, corpus, steps: int) -> Iterator[tuple[Tensor, Tensor
     log_mel = LogMel(recipe.features)
     sounds = (load_utterance(utterance, recipe.features.sample_rate) for utterance in corpus.utterances)
     features = [log_mel(sound.samples) for sound in sounds]
-    epoch = 1  # the first one, 0, goes from short to long
+    epoch = 1  # epoch 0 is sorted by length
     while True:
         for indices in plan_epoch(corpus.durations, recipe.training.batch_seconds, recipe.training.seed, epoch):
             if not steps:
                 return
             steps -= 1
-            yield (
-                *pad([features[index] for index in indices], recipe.features.hop_seconds),
-                [corpus.tokens[index] for index in indices],
-            )
+            padded, lengths = pad([features[index] for index in indices], recipe.features.hop_seconds)
+            yield torch.from_numpy(padded), torch.from_numpy(lengths), [corpus.tokens[index] for index in indices]
         epoch += 1

@@ -1,4 +1,4 @@
-"""What the measurements say, in sentences computed from them: whoever wins another time is named another time."""
+"""The findings: sentences computed from the measurements, so that they hold for whoever wins."""
 
 import functools
 import math
@@ -24,12 +24,12 @@ NAMES = {
     "transformer": "transformer",
 }
 CAUSAL = ("none", "rnn", "gru", "lstm")
-NEAR = 0.01  # of WER: as good as hearing the whole recording
+NEAR = 0.01  # of WER: counts as equal to recognition of the whole recording
 
 
 @dataclass(frozen=True)
 class Contest:
-    """One figure of every family, and whether less of it is better."""
+    """One figure of every family, and whether lower is better."""
 
     name: str
     values: dict[str, float]
@@ -38,7 +38,7 @@ class Contest:
 
     @property
     def ranked(self) -> list[str]:
-        """Families, the best first; ties by the order of the report."""
+        """Families, best first; ties in the report's order."""
         return sorted(self.values, key=self._cost)
 
     def place(self, family: str) -> int:
@@ -50,11 +50,11 @@ class Contest:
 
 
 def contests(results: Results) -> list[Contest]:
-    """What families are compared in."""
+    """The figures by which families are compared."""
     accuracy, speed, partial = results.accuracy, results.speed, results.partial
     found = [
         Contest("WER", {f: accuracy[f].wer for f in accuracy}, percent),
-        Contest("WER of families that look only back", {f: accuracy[f].wer for f in CAUSAL}, percent),
+        Contest("WER of causal families", {f: accuracy[f].wer for f in CAUSAL}, percent),
         *(
             Contest(f"WER with {minutes:g} min of speech", {f: own[f].wer for f in own}, percent)
             for minutes, own in results.less.items()
@@ -77,7 +77,7 @@ def contests(results: Results) -> list[Contest]:
 
 
 def accuracy(results: Results) -> list[str]:
-    """WER: who is best, what memory, gates and the second direction are worth."""
+    """WER: the best family, and the gain from memory, gates and the second direction."""
     best, second = results.ranked[:2]
     return [
         f"Lowest WER: {versus(results, best, second)}.",
@@ -88,14 +88,14 @@ def accuracy(results: Results) -> list[str]:
 
 
 def versus(results: Results, one: str, other: str) -> str:
-    """Two WERs, and whether their difference could be chance."""
+    """Two WERs, and whether their difference is significant."""
     a, b = results.accuracy[one], results.accuracy[other]
     shown = f"{NAMES[one]} {percent(a.wer)} against {NAMES[other]} {percent(b.wer)}"
     interval = difference(a, b)
     if interval is None:
-        return f"{shown}, no difference in any utterance"
+        return f"{shown}, identical in every utterance"
     low, high = (100 * value for value in interval)
-    verdict = "which may be chance" if low <= 0 <= high else "more than chance"
+    verdict = "not significant" if low <= 0 <= high else "significant"
     return f"{shown}, {verdict} (95% interval of the difference {low:+.2f} to {high:+.2f} points)"
 
 
@@ -108,7 +108,7 @@ def lstm(results: Results) -> list[str]:
 
 
 def parallelism(results: Results) -> list[str]:
-    """Time against length."""
+    """Time by length."""
     speed = results.speed
     longest = max(next(iter(speed.values())).seconds)
     power = {f: growth(own.seconds, own.forward) for f, own in speed.items()}
@@ -128,13 +128,13 @@ def parallelism(results: Results) -> list[str]:
     gains = ", ".join(f"{NAMES[f]} {speed[f].batch_gain:.1f}" for f in gain)
     return [
         *sentences,
-        f"Times as fast for each of {BATCH} utterances of {BATCH_UTTERANCE_SECONDS:g} s when computed together: "
-        f"{gains}. What gains most had least to do at once.",
+        f"Speed-up per utterance of a batch of {BATCH} utterances of {BATCH_UTTERANCE_SECONDS:g} s: {gains}. The less "
+        "parallel a family is by itself, the more it gains.",
     ]
 
 
 def memory(results: Results) -> list[str]:
-    """How far back gradients reach, before and after training."""
+    """Reach of the gradients, before and after training."""
     spans = {
         family: [farthest(own.seconds, sizes) for sizes in (own.untrained, own.trained)]
         for family, own in results.reach.items()
@@ -146,47 +146,47 @@ def memory(results: Results) -> list[str]:
     ]
     farthest_back = max(plain, key=lambda family: spans[family][1][0])
     return [
-        f"Looking back, the gradient falls to 1% of its largest after (untrained, trained): {'; '.join(falls)}.",
+        f"Going back in time, the gradient falls to 1% of its maximum after (untrained, trained): {'; '.join(falls)}.",
         f"Trained, the {NAMES[farthest_back]} reaches farthest back of these.",
         f"All families, trained (back, ahead): {'; '.join(both)}.",
     ]
 
 
 def length(results: Results) -> list[str]:
-    """WER against the length of the recording."""
+    """WER by length of the recording."""
     ratios = {f: own.wer[-1] - own.wer[0] for f, own in results.length.items()}
     short, long = (np.mean([own.seconds[end] for own in results.length.values()]) for end in (0, -1))
     order = sorted(ratios, key=lambda family: ratios[family])
     return [
-        f"From {short:.1f} s to {long:.1f} s of the same words, the WER changes by (points) "
+        f"From recordings of {short:.1f} s to {long:.1f} s with the same words, WER changes by (points) "
         + ", ".join(f"{NAMES[f]} {100 * ratios[f]:+.2f}" for f in order)
         + "."
     ]
 
 
 def exploding(results: Results) -> list[str]:
-    """What clipping does at a learning rate that is too high."""
+    """The effect of clipping at a learning rate that is too high."""
     broken = [NAMES[f] for f, own in results.free.items() if own.broken]
     still = [NAMES[f] for f, own in results.clipped.items() if own.broken]
     better = [NAMES[f] for f in results.free if end_loss(results.clipped[f]) < end_loss(results.free[f])]
     steepest = max(results.free, key=lambda family: max(results.free[family].norm))
     return [
-        f"Without clipping the loss stops being a number in: {_listed(broken)}; with clipping in: {_listed(still)}.",
-        f"The largest gradient is {NAMES[steepest]}'s, of norm {max(results.free[steepest].norm):.2g}; where each is "
-        f"clipped, none is longer than {max(results.clipped[steepest].norm):.2g} before it.",
+        f"Without clipping the loss becomes NaN or infinite in: {_listed(broken)}; with clipping in: {_listed(still)}.",
+        f"The largest gradient norm is {max(results.free[steepest].norm):.2g} ({NAMES[steepest]}); in the run with "
+        f"clipping it never exceeds {max(results.clipped[steepest].norm):.2g} before clipping.",
         f"Clipping leads to a lower loss in {len(better)} of {len(results.free)} families: {_listed(better)}.",
     ]
 
 
 def end_loss(run: Excursion) -> float:
-    """Mean loss of the last fifth of a run; infinite if it broke off."""
+    """Mean loss over the last fifth of a run; infinite if the loss broke."""
     return math.inf if run.broken else float(np.mean(run.loss[-max(1, len(run.loss) // 5) :]))
 
 
 def partial(results: Results) -> list[str]:
-    """Words while they come."""
+    """Partial hypotheses."""
     back = ", ".join(f"{NAMES[f]} {own.taken_back:.2f}" for f, own in results.partial.items())
-    sentences = [f"Words shown and then changed, for each word of the final text: {back}."]
+    sentences = [f"Revised words per word of the final text: {back}."]
     for family, own in results.partial.items():
         if family in CAUSAL:
             continue
@@ -194,12 +194,11 @@ def partial(results: Results) -> list[str]:
         waits = f"{_s(enough[0])} of look-ahead" if enough else f"more than the {_s(own.looks[-1])} of look-ahead tried"
         sentences.append(
             f"{NAMES[family]}: WER {percent(own.wer[0])} without look-ahead, {percent(own.whole_wer)} with the whole "
-            f"recording; to come within a point of that takes {waits}."
+            f"recording; coming within a point of that takes {waits}."
         )
     best = min(CAUSAL, key=lambda family: results.partial[family].whole_wer)
     sentences.append(
-        f"{NAMES[best]} is the best of those that look only back: WER {percent(results.partial[best].whole_wer)}, with "
-        "no look-ahead."
+        f"{NAMES[best]} is the best causal family: WER {percent(results.partial[best].whole_wer)}, without look-ahead."
     )
     return sentences
 

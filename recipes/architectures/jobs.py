@@ -1,4 +1,4 @@
-"""Work in processes of its own, its results kept: what is done is not done again."""
+"""Jobs in separate processes whose results are kept on disk, so that a rerun only does what is missing."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ from asr.utils.progress import progress_bar
 
 @dataclass(frozen=True)
 class Job:
-    """A function of a module, what to call it with, and the file that keeps what it returns."""
+    """A function, its arguments, and the file that keeps its result."""
 
     title: str
     path: Path
@@ -30,7 +30,7 @@ class Job:
     arguments: tuple
 
     def load(self) -> Any | None:
-        """The kept result, if it came of the same arguments."""
+        """The kept result, if it is that of the same arguments."""
         if not self.path.exists():
             return None
         record = json.loads(self.path.read_text())
@@ -39,7 +39,7 @@ class Job:
         return msgspec.convert(record["result"], self.kind)
 
     def run(self) -> None:
-        """Do the work, in this process; what it prints goes to a file beside the result."""
+        """Do the work in this process; its messages go to a file beside the result."""
         make_folder(self.path.parent)
         with self.path.with_suffix(".log").open("a") as log, contextlib.redirect_stderr(log):
             result = self.work(*self.arguments)
@@ -51,11 +51,11 @@ class Job:
 
 
 def run_all(jobs: Sequence[Job], processes: int) -> list[Any]:
-    """The result of each job. Each has a fresh process: its memory is measured from there."""
+    """The result of each job. Each runs in a fresh process, so that its memory can be measured."""
     missing = [job for job in jobs if job.load() is None]
     started = time.monotonic()
     if missing:
-        # Processes are copies of one that has loaded the libraries and done nothing with them.
+        # Forked from a process that has only imported the libraries.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["asr.training.trainer", "asr.evaluation.evaluate_model"])
         pool = ProcessPoolExecutor(min(processes, len(missing)), context, max_tasks_per_child=1)
@@ -68,7 +68,7 @@ def run_all(jobs: Sequence[Job], processes: int) -> list[Any]:
                     took = clock(time.monotonic() - started)
                     print(f"{count:3d}/{len(missing)}  {took}  {futures[future].title}", file=sys.stderr, flush=True)
         except BaseException:
-            # The others keep what they have done and stop: what is wrong is told now, not when they are through.
+            # Report the error now, not when the other jobs are through; their checkpoints remain.
             for process in multiprocessing.active_children():
                 process.terminate()
             raise

@@ -1,4 +1,4 @@
-"""The report: one HTML page with plots, Markdown with the tables, `expected.json` with the figures."""
+"""The report: an HTML page with plots, Markdown with the tables, `expected.json` with the figures."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ Row = Sequence[object]
 
 @dataclass(frozen=True)
 class Table:
-    """A head and rows; the first column is text, the others are figures."""
+    """A header and rows; the first column is text, the others are figures."""
 
     head: Row
     rows: list[Row]
@@ -32,24 +32,24 @@ class Section:
     """One question of the report."""
 
     title: str
-    how: str  # it was measured
+    how: str  # the method
     found: list[str]
-    plot: str = ""  # as a data address
+    plot: str = ""  # a data URL
     table: Table | None = None
 
 
 def sections(results: Results, draw: bool = True) -> Iterator[Section]:
-    """The report's questions, in order; plots only where they are wanted."""
+    """The report's questions, in order, with plots if `draw`."""
 
     def plot(chart: Callable[[Results], str]) -> str:
         return chart(results) if draw else ""
 
     yield Section(
         "Accuracy, size and speed",
-        "Every family has about the same number of parameters and learned from the same speech for the same number of "
-        "steps, at whichever of the learning rates tried gave it the lowest dev WER. WER on unseen speakers, greedy, "
-        "no language model; bars show the 95% interval over speakers of one training run. Speeds are seconds of "
-        "audio for each second of one processor thread.",
+        "Every family has about the same number of parameters and is trained on the same speech for the same number of "
+        "steps, at the learning rate (of those tried) with the lowest dev WER. WER on unseen speakers, greedy, no "
+        "language model; bars show the 95% interval over speakers for one training run. Speeds are seconds of audio "
+        "per second on one CPU thread.",
         findings.accuracy(results),
         plot(charts.accuracy),
         families(results),
@@ -57,49 +57,48 @@ def sections(results: Results, draw: bool = True) -> Iterator[Section]:
     yield Section("Where the LSTM wins, and where it does not", "", findings.lstm(results), table=winners(results))
     yield Section(
         "Parallelism: time against length",
-        "One utterance alone, one thread, the fastest of several rounds in processor time; the network without the "
-        "CTC loss, which costs every family the same. The exponent p of time = a * length^p is fitted over the longer "
-        "half of the lengths.",
+        "One utterance, one thread, CPU time of the fastest of several rounds; the network without the CTC loss, which "
+        "costs every family the same. The exponent p of time = a * length^p is fitted over the longer half of the "
+        "lengths.",
         findings.parallelism(results),
         plot(charts.parallelism),
         lengths(results),
     )
     yield Section(
         "Memory: how far an output depends on the input",
-        "Size of the gradient of the output at the middle of a stretch of test speech with respect to the input at "
-        "each other moment, root mean square over several stretches and random directions of the output, as a share "
-        "of the largest.",
+        "Gradient of the output at the middle of an excerpt of test speech with respect to the input at every other "
+        "time: root mean square over several excerpts and random directions of the output, relative to the largest.",
         findings.memory(results),
         plot(charts.reach),
     )
     yield Section(
         "Memory: WER against length",
-        "The same test recordings one by one and joined, two, four and eight of one speaker after the other: the words "
-        "are the same, only the recordings are longer than any that was learned from.",
+        "The same test recordings one by one, and two, four and eight of one speaker joined: the same words in "
+        "recordings longer than any in training.",
         findings.length(results),
         plot(charts.length),
     )
     yield Section(
         "Exploding gradients",
-        "Plain gradient descent from the same first weights at a learning rate that is too high, with the recipe's "
-        "clipping of the norm and without any; a cross is where the loss stopped being a number. (AdamW, with "
-        "which all else here is trained, divides by the gradient's usual size: it hides explosions from the weights.)",
+        "Plain gradient descent from the same initial weights at a learning rate that is too high, with the recipe's "
+        "gradient clipping and without; a cross marks a loss that became NaN or infinite. (AdamW, which trains "
+        "everything else here, divides by the gradient's usual size and so hides explosions from the weights.)",
         findings.exploding(results),
         plot(charts.exploding),
         explosions(results),
     )
     yield Section(
-        "Words while someone speaks",
-        "Test recordings heard bit by bit. On the left each frame is settled once so much after it has been heard; a "
-        "diamond is the WER of the whole recording. On the right everything heard is recognised anew each time. No "
-        "family was trained for this: a model that looks ahead has never seen speech break off.",
+        "Live transcription",
+        "Test recordings recognised incrementally. Left: frames are final once their look-ahead has arrived; a diamond "
+        "is the WER for the whole recording. Right: everything so far is recognised again each time. No family was "
+        "trained for this: models that are not causal have never seen speech break off.",
         findings.partial(results),
         plot(charts.partial),
         example(results),
     )
     yield Section(
         "Small data, small models",
-        "As many steps over less speech; and a smaller model with all of the speech.",
+        "The same number of steps on less speech; and a smaller model on all of the speech.",
         findings.little(results),
         plot(charts.little),
         hours(results),
@@ -139,11 +138,11 @@ def families(results: Results) -> Table:
         "training, s/s",
         "recognition, s/s",
     )
-    return Table((*head, f"peak MB, learning from {longest}"), rows)
+    return Table((*head, f"peak MB, training on {longest}"), rows)
 
 
 def winners(results: Results) -> Table:
-    """Who is best in what, and the LSTM's place."""
+    """The best family by each figure, and the LSTM's rank."""
     rows = []
     for contest in contests(results):
         best = contest.ranked[0]
@@ -151,11 +150,11 @@ def winners(results: Results) -> Table:
         rows.append(
             (contest.name, f"{NAMES[best]}, {shown[0]}", shown[1], f"{contest.place('lstm')} of {len(contest.values)}")
         )
-    return Table(("figure", "best", "LSTM", "its place"), rows)
+    return Table(("figure", "best", "LSTM", "its rank"), rows)
 
 
 def lengths(results: Results) -> Table:
-    """Time of forward and step at the ends, and growth."""
+    """Time of a forward pass and a step at the shortest and longest length, and growth."""
     rows = [
         (
             NAMES[family],
@@ -187,23 +186,23 @@ def explosions(results: Results) -> Table:
         )
         for family, free, clipped in ((f, results.free[f], results.clipped[f]) for f in results.free)
     ]
-    head = ("family", "largest norm, free", "clipped", "steps until the end, free", "loss at the end, free", "clipped")
+    head = ("family", "largest norm, free", "clipped", "steps until the end, free", "final loss, free", "clipped")
     return Table(head, rows)
 
 
 def example(results: Results) -> Table:
-    """One recording bit by bit: a family that looks back, and one that looks both ways, in its two ways."""
+    """One recording incrementally: a causal family, and a bidirectional one in both modes."""
     back, both = results.partial["lstm"], results.partial["bilstm"]
     rows = [
         (f"{one.seconds:.1f} s", one.all_of_it, two.all_of_it, two.settled)
         for one, two in zip(back.example, both.example, strict=True)
     ]
-    head = (f"said: {back.reference}", "LSTM", "BiLSTM, anew each time", "BiLSTM, settled after 0.32 s")
+    head = (f"reference: {back.reference}", "LSTM", "BiLSTM, recomputed", "BiLSTM, 0.32 s of look-ahead")
     return Table(head, rows)
 
 
 def hours(results: Results) -> Table:
-    """WER for each amount of speech."""
+    """WER by amount of speech."""
     columns = [*results.less.items(), ("all", results.accuracy), *([("small", results.small)] if results.small else [])]
     head = [f"{name:g} min" if isinstance(name, float) else name for name, _ in columns]
     rows = [(NAMES[family], *(percent(own[family].wer) for _, own in columns)) for family in results.accuracy]
@@ -226,13 +225,13 @@ def write_report(folder: Path, results: Results) -> list[Path]:
 
 
 def caveats(results: Results) -> list[str]:
-    """What must be said with every figure."""
-    said = ["One training run for each figure: the intervals are over test speakers, another seed may differ too."]
+    """Limits of every figure."""
+    found = ["One training run per figure: intervals are over test speakers; another seed may differ as well."]
     if results.synthetic:
-        said.insert(0, "Synthetic speech: this says nothing about human voices.")
+        found.insert(0, "Synthetic speech: no measure of human speech.")
     if results.quick:
-        said.insert(0, "Made with --quick: too little training for any conclusion about accuracy.")
-    return said
+        found.insert(0, "Made with --quick: too little training for any conclusion about accuracy.")
+    return found
 
 
 def markdown(results: Results) -> str:
@@ -247,18 +246,18 @@ def markdown(results: Results) -> str:
 
 
 def rounded(value: Any) -> Any:
-    """The same with real numbers to four places, wherever they are in it."""
+    """The same with floats rounded to four places, at any depth."""
     if isinstance(value, dict):
         return {key: rounded(each) for key, each in value.items()}
     return round(value, 4) if isinstance(value, float) else value
 
 
 def figures(results: Results) -> dict[str, Any]:
-    """The figures that another run should come near."""
+    """The figures to compare another run with."""
     return {
         "speech": results.title,
         "command": results.command,
-        "machine": f"{results.environment['processor']}, {results.environment['cores']} cores, a thread for each run",
+        "machine": f"{results.environment['processor']}, {results.environment['cores']} cores, one thread per run",
         "dev": {"manifest": results.dev_manifest, "family": "bilstm", "wer": results.accuracy["bilstm"].dev_wer},
         "families": {
             family: {

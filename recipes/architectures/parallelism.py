@@ -1,7 +1,7 @@
-"""How time and memory grow with the length of an utterance, on one thread of the processor.
+"""How time and memory grow with the length of an utterance, on one CPU thread.
 
-A recurrent layer takes frame after frame; the others take all frames at once, which attention pays for with work that
-grows with the square of the length.
+Recurrent layers process frame after frame, the others all frames at once; the work of attention grows with the square
+of the length.
 """
 
 import math
@@ -14,21 +14,21 @@ import numpy as np
 
 from asr.config import Recipe
 
-BATCH = 8  # utterances, to see what computing them together gains
+BATCH = 8  # utterances computed together, to measure what that gains
 BATCH_UTTERANCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of processor time and bytes of one model, untrained: what it has learned makes no difference."""
+    """Seconds of CPU time and bytes of memory of an untrained model; training makes no difference to them."""
 
-    seconds: list[float]  # of audio in the utterances that were timed
-    forward: list[float]  # seconds for one of them
-    step: list[float]  # the same for learning from it
-    memory: list[float]  # bytes that learning from it took at most, beyond those of the process before
-    batch_gain: float  # times as fast for each utterance when several are computed together
-    training_rate: float  # seconds of audio learned from in a second, in batches as the recipe's
-    recognition_rate: float  # seconds of audio recognised in a second, in the same batches
+    seconds: list[float]  # of audio in the timed utterances
+    forward: list[float]  # seconds of a forward pass
+    step: list[float]  # seconds of a training step
+    memory: list[float]  # peak bytes of a training step, beyond those of the process before
+    batch_gain: float  # speed-up per utterance when several are computed together
+    training_rate: float  # seconds of audio per second of training, in batches as large as the recipe's
+    recognition_rate: float  # seconds of audio per second of recognition, in the same batches
 
 
 def measure_speed(
@@ -36,10 +36,10 @@ def measure_speed(
 ) -> Speed:
     """Time a family's model on noise."""
     bench = Bench(recipe, tokens, rounds)
-    bench.step(1, 1.0)  # what libraries allocate at first use is nobody's
+    bench.step(1, 1.0)  # libraries allocate memory at first use
     before = resident_bytes()
     forward, step, memory = [], [], []
-    for length in sorted(seconds):  # longer ones later: the peak is that of the longest so far
+    for length in sorted(seconds):  # ascending, because the peak is that of the whole process
         forward.append(bench.forward(1, length))
         step.append(bench.step(1, length))
         memory.append(peak_bytes() - before)
@@ -57,7 +57,7 @@ def measure_speed(
 
 
 class Bench:
-    """An untrained model, and how long it takes for noise of any length."""
+    """Times an untrained model on noise of any length."""
 
     def __init__(self, recipe: Recipe, tokens: int, rounds: int):
         import torch
@@ -80,8 +80,7 @@ class Bench:
             return fastest(lambda: self.model.eval()(features, lengths), self.rounds)
 
     def step(self, batch: int, seconds: float) -> float:
-        """Seconds to learn from them, in the recipe's precision. The loss is a sum: CTC's own work is the same for
-        all families."""
+        """Seconds of a training step in the recipe's precision; the loss is trivial, as CTC costs all the same."""
         import torch
 
         from asr.training.learner import denormals_flushed
@@ -106,8 +105,8 @@ class Bench:
 
 
 def fastest(work: Callable[[], object], rounds: int) -> float:
-    """Seconds of processor time of the fastest of some rounds, after one that does not count. Other programs on the
-    machine can only make it slower."""
+    """Seconds of CPU time of the fastest of several rounds, after one to warm up: other programs can only slow it
+    down."""
     times = []
     for _ in range(1 + rounds):
         start = time.process_time()
@@ -117,20 +116,22 @@ def fastest(work: Callable[[], object], rounds: int) -> float:
 
 
 def growth(seconds: Sequence[float], cost: Sequence[float]) -> float:
-    """The exponent p of cost = a * seconds ** p, by least squares of the logarithms over the longer half of the
-    lengths: 1 is in proportion, 2 with the square. Shorter ones are ruled by what any call costs."""
+    """The exponent p of cost = a * seconds ** p: 1 is linear, 2 quadratic.
+
+    By least squares of the logarithms over the longer half of the lengths; a constant cost dominates the shorter ones.
+    """
     half = min(len(seconds) // 2, len(seconds) - 2)
     slope, _ = np.polyfit(np.log(seconds[half:]), np.log(cost[half:]), 1)
     return float(slope)
 
 
 def resident_bytes() -> float:
-    """Memory of this process now."""
+    """Resident memory of this process."""
     return _status("VmRSS")
 
 
 def peak_bytes() -> float:
-    """The most memory that this process ever had."""
+    """Peak resident memory of this process."""
     return _status("VmHWM")
 
 
@@ -138,5 +139,5 @@ def _status(name: str) -> float:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
-        return math.nan  # Linux tells it there, other systems do not
+        return math.nan  # only Linux has the file
     return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(name))

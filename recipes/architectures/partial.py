@@ -1,5 +1,4 @@
-"""Words while someone still speaks: how they change as more is heard, and what waiting a little before saying them is
-worth."""
+"""Partial hypotheses: how they change as more of a recording arrives, and how much a little look-ahead helps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,37 +13,40 @@ from torch import Tensor
 
 from asr.model.acoustic_model import load_network
 
-HOP = 2  # output frames from one hearing to the next
-TOGETHER = 16  # hearings computed at once
+HOP = 2  # output frames from one beginning of the recording to the next
+TOGETHER = 16  # beginnings computed at once
 EXAMPLE_LOOK = 0.32  # seconds of look-ahead in the example
 EXAMPLE_ROWS = 8
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What could be read at one moment of the example."""
+    """The text shown at one moment of the example."""
 
     seconds: float
-    all_of_it: str  # words of everything heard so far, which later sound may change
-    settled: str  # words of the frames that have been heard with look-ahead, which stay
+    all_of_it: str  # words of everything so far, which later sound may change
+    settled: str  # words of the frames whose look-ahead has arrived, which stay
 
 
 @dataclass(frozen=True)
 class Partial:
-    """A model that hears test recordings bit by bit."""
+    """Incremental recognition of test recordings by one model."""
 
     looks: list[float]  # seconds of look-ahead
-    wer: list[float]  # when each frame is settled after so much look-ahead
-    whole_wer: float  # when each recording is heard to its end first
-    taken_back: float  # words shown and then changed, for each word of the final text
+    wer: list[float]  # with that much look-ahead per frame
+    whole_wer: float  # with the whole recording
+    taken_back: float  # revised words per word of the final text
     reference: str  # of the example
     example: list[Shown]
 
 
 @torch.inference_mode()
 def hear_in_parts(model: torch.nn.Module, features: Tensor, hop: int = HOP) -> tuple[list[np.ndarray], np.ndarray]:
-    """`(frames, mels)` heard anew each `hop` output frames from its beginning -> log-probabilities `(output frames
-    heard, tokens)` of each hearing, and how many output frames each heard; the last one heard all."""
+    """Run the model on longer and longer beginnings of `(frames, mels)`, `hop` output frames apart.
+
+    Returns log-probabilities `(output frames, tokens)` of each beginning, and its number of output frames; the last
+    beginning is the whole.
+    """
     factor = model.subsampling.factor
     total = -(-len(features) // factor)
     heard = np.unique([*range(hop, total, hop), total])
@@ -59,15 +61,15 @@ def hear_in_parts(model: torch.nn.Module, features: Tensor, hop: int = HOP) -> t
 
 
 def settle(emissions: Sequence[np.ndarray], heard: np.ndarray, look: int) -> np.ndarray:
-    """`(output frames, tokens)`: each frame as it was said when the `look` frames after it, or all there are, had
-    been heard for the first time."""
+    """Log-probabilities `(output frames, tokens)`: each frame from the first beginning that has the `look` frames after
+    it, or all there are."""
     total = int(heard[-1])
     first = np.searchsorted(heard, np.minimum(np.arange(total) + 1 + look, total))
     return np.stack([emissions[hearing][frame] for frame, hearing in enumerate(first)])
 
 
 def taken_back(texts: Sequence[str]) -> int:
-    """Words that were shown and then changed, in texts shown one after the other. A word that goes on is no change.
+    """Number of words shown and later revised, in a sequence of texts. A word that grows longer is not revised.
 
     >>> taken_back(["for", "forty", "forty two", "fourteen too"])
     2
@@ -80,7 +82,7 @@ def taken_back(texts: Sequence[str]) -> int:
 
 
 def measure_partial(model: Path, test: Path, looks: Sequence[float], utterances: int) -> Partial:
-    """Hear test recordings bit by bit; the example is the longest of those that fit on a page."""
+    """Recognise test recordings incrementally; the example is the longest that fits on a page."""
     from asr.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(model, "cpu")

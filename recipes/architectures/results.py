@@ -1,4 +1,4 @@
-"""All that the study measured, in one record; what it says of them is computed from it in `findings.py`."""
+"""Everything the study measured, in one record; `findings.py` computes its sentences from it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,19 +12,19 @@ from reach import Reach
 
 @dataclass(frozen=True)
 class Results:
-    """By family, in the order of the report."""
+    """The measurements by family, in the report's order."""
 
     title: str  # of the speech
     synthetic: bool
     quick: bool
-    command: str  # that made it
+    command: str  # that produced it
     environment: dict[str, Any]
     dev_manifest: str
     frame_seconds: float
     test_minutes: float
     accuracy: dict[str, Accuracy]  # with all of the speech
-    less: dict[float, dict[str, Accuracy]]  # with so many minutes of it
-    small: dict[str, Accuracy]  # with all of the speech and fewer parameters; may be empty
+    less: dict[float, dict[str, Accuracy]]  # by minutes of speech
+    small: dict[str, Accuracy]  # all of the speech, fewer parameters; may be empty
     length: dict[str, LengthCurve]
     speed: dict[str, Speed]
     reach: dict[str, Reach]
@@ -34,10 +34,10 @@ class Results:
 
     @property
     def ranked(self) -> list[str]:
-        """Families, the lowest WER first."""
+        """Families by WER, lowest first."""
         return sorted(self.accuracy, key=lambda family: self.accuracy[family].wer)
 
     def curve(self, family: str) -> list[tuple[float, float]]:
-        """(minutes of speech to learn from, WER), from little to much."""
+        """(minutes of training speech, WER), ascending."""
         less = [(60 * own[family].hours, own[family].wer) for own in self.less.values()]
         return [*sorted(less), (60 * self.accuracy[family].hours, self.accuracy[family].wer)]

@@ -1,4 +1,4 @@
-"""The test recordings as the questions need them: one by one, or several of one speaker heard as one."""
+"""The test recordings, one by one or several of one speaker joined."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from asr.text.normalizer import normalize
 
 @dataclass(frozen=True)
 class Sound:
-    """A recording and what is said in it, normalised."""
+    """A recording with its normalised transcript."""
 
     samples: np.ndarray  # (samples,) float32
     text: str
 
 
 def load_sounds(manifest: Path, sample_rate: int, text: TextConfig, join: int = 1) -> list[Sound]:
-    """The recordings of a manifest, each `join` that follow each other of one speaker as one."""
+    """The recordings of a manifest, every `join` successive ones of a speaker joined into one."""
     sounds = []
     for group in group_by_speaker(read_manifest(manifest), join):
         samples = np.concatenate([load_utterance(utterance, sample_rate).samples for utterance in group])
@@ -30,7 +30,7 @@ def load_sounds(manifest: Path, sample_rate: int, text: TextConfig, join: int = 
 
 
 def group_by_speaker(utterances: Sequence[Utterance], size: int) -> list[list[Utterance]]:
-    """Groups of `size` utterances of one speaker; what is left over makes smaller ones."""
+    """Groups of `size` utterances of one speaker; the last group of a speaker may be smaller."""
     by_speaker = defaultdict(list)
     for utterance in utterances:
         by_speaker[utterance.speaker].append(utterance)

@@ -1,10 +1,10 @@
-"""What recurrence buys: every encoder family on the same speech, with as many parameters and as many steps.
+"""What recurrence buys: every encoder family on the same speech, with the same numbers of parameters and steps.
 
-    python recipes/architectures/study.py            the embedded corpus, which `make architectures` makes if need be
-    python recipes/architectures/study.py --quick    the same in little, to see it work
+    python recipes/architectures/study.py            the embedded corpus, which `make architectures` prepares
+    python recipes/architectures/study.py --quick    a small version, to see it work
 
-trains all families, measures them, and writes report.html, report.md and expected.json. The same command goes on
-where a stopped one was. Everything runs on the processor, each run on one thread, so that times compare.
+trains all families, measures them, and writes report.html, report.md and expected.json. Rerun the same command to
+resume. Everything runs on the CPU, each run on one thread, so that times are comparable.
 """
 
 import os
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two runs of two threads on two cores would hinder each other
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two runs of two threads each would slow each other down
 
 import tyro
 from accuracy import Accuracy, LengthCurve, train_and_score, wer_by_length
@@ -38,28 +38,28 @@ ROOT = HERE.parent.parent
 
 @dataclass(frozen=True)
 class Options:
-    """What recurrence buys: the encoder families, measured."""
+    """What recurrence buys: a comparison of the encoder families."""
 
-    #: Recipe of the default family; the others have the same but for the encoder.
+    #: Recipe of the default family; the others differ in the encoder only.
     recipe: Path = HERE / "config.toml"
-    #: Manifests to learn from. Without them: the recipe's.
+    #: Training manifests. Empty: the recipe's.
     train: tuple[Path, ...] = ()
-    #: Manifests to judge each epoch by. Without them: the recipe's.
+    #: Dev manifests. Empty: the recipe's.
     dev: tuple[Path, ...] = ()
-    #: Manifest that the report's WER is measured on, of speakers that are in neither of the others.
+    #: Test manifest, of speakers that are in neither of the others.
     test: Path = ROOT / "data/digits/corpus/test.jsonl"
-    #: Folder for models, measurements and the report; with --quick its subfolder quick.
+    #: Folder for models, measurements and the report; --quick uses its subfolder quick.
     output: Path = ROOT / "data/architectures"
     plan: Plan = field(default_factory=Plan)
-    #: A small version, in minutes, to see that all of it works; its WERs mean nothing. It has a plan of its own.
+    #: A small version with a plan of its own, to see it work in minutes; its WERs mean nothing.
     quick: bool = False
-    #: Runs at a time, each on one thread.
+    #: Parallel runs, each on one thread.
     processes: Positive = 2
 
 
 def study(options: Options) -> list[Path]:
     """Train, measure and write the report; returns its files."""
-    from page import write_report  # here, not above: processes that only train need no plots
+    from page import write_report  # not at the top: processes that only train need no plots
 
     plan, output = (QUICK, options.output / "quick") if options.quick else (options.plan, options.output)
     recipe = load_recipe(options.recipe)
@@ -111,7 +111,7 @@ def training_job(recipes: Recipes, run: Run, test: Path) -> Job:
 
 
 def measure(recipes: Recipes, options: Options, best: dict[str, Run]) -> dict[str, dict[str, Any]]:
-    """Everything but the WER, by its name in the results and by family."""
+    """Everything but WER, by name in the results and by family."""
     jobs = {family: measuring_jobs(recipes, best[family], options.test) for family in FAMILIES}
     done = iter(run_all([job for own in jobs.values() for job in own.values()], options.processes))
     measured = {family: {name: next(done) for name in own} for family, own in jobs.items()}
@@ -119,7 +119,7 @@ def measure(recipes: Recipes, options: Options, best: dict[str, Run]) -> dict[st
 
 
 def measuring_jobs(recipes: Recipes, run: Run, test: Path) -> dict[str, Job]:
-    """What is measured of a family, beside its WER."""
+    """The measurements of a family besides its WER."""
     plan, recipe = recipes.plan, recipes.recipe(run)
     model, folder = recipe.output / "model.safetensors", recipe.output
     little = recipes.recipe(replace(run, minutes=plan.minutes[0]))
@@ -139,7 +139,7 @@ def measuring_jobs(recipes: Recipes, run: Run, test: Path) -> dict[str, Job]:
 
 
 def tell(message: str) -> None:
-    """A line for the person who watches."""
+    """Print a line to stderr."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -153,5 +153,5 @@ if __name__ == "__main__":
         tell(f"error: {error}")
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
-        tell("stopped; the same command goes on from there")
+        tell("stopped; rerun the same command to resume")
         sys.exit(130)
