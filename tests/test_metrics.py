@@ -247,6 +247,13 @@ def test_summary_golden_text():
     ]
 
 
+def test_speakers_of_the_training_set_are_a_caveat():
+    pairs = [pair("one two", "one", "1", "anna", split_by="utterance"), pair("one two", "one two", "2", "anna")]
+    assert evaluated(pairs).caveats == [
+        "1 of 2 utterances are by a speaker of the training set: this is no measure for other speakers"
+    ]
+
+
 def test_complete_only_when_every_utterance_was_scored():
     assert evaluated([pair("one", "two")]).complete
     assert not evaluated([pair("one", "two")], failures=[("x", "unreadable")]).complete

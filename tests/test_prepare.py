@@ -293,6 +293,10 @@ def test_one_speaker_is_split_by_utterance_and_it_is_named(corpus, output):
     assert "split by utterance: one speaker in all subsets" in summary.to_text()
     written = json.loads((output / "summary.json").read_text())
     assert (written["split_by_speaker"], written["split_by_utterance"]) == (False, True)
+    marked = {
+        name: [u.speaker_in_training for u in read_manifest(output / f"{name}.jsonl")] for name in summary.subsets
+    }
+    assert (any(marked["train"]), all(marked["dev"]), all(marked["test"])) == (False, True, True)
 
 
 @pytest.mark.parametrize("key", ["speaker", "speaker_id"])

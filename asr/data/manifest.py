@@ -17,6 +17,7 @@ from asr.errors import AudioError, ManifestError
 from asr.utils.files import write_atomically
 
 FIELDS = ("id", "audio_filepath", "duration", "text", "speaker", "offset")
+BY_UTTERANCE = "utterance"  # value of the key "split_by" in dev and test manifests of a corpus with one speaker
 LONGEST = 1e7  # seconds: four months. Sums of more, and their samples, overflow elsewhere.
 
 # A recording may differ from the duration in the manifest by the larger of the two: durations are rounded, and MP3
@@ -40,6 +41,11 @@ class Utterance:
     def synthetic(self) -> bool:
         """Whether it is synthetic speech, by the line's key of that name (true or false as JSON or, from CSV, text)."""
         return str(self.extra.get("synthetic") or "").lower() not in ("", "0", "false", "no")
+
+    @property
+    def speaker_in_training(self) -> bool:
+        """Whether its speaker is in the training set too: `asr prepare` has split the corpus by utterance."""
+        return self.extra.get("split_by") == BY_UTTERANCE
 
 
 def read_manifest(path: str | os.PathLike, check_audio: bool = False) -> list[Utterance]:

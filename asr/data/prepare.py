@@ -20,6 +20,7 @@ from asr.data.config import PrepareConfig, SplitConfig
 from asr.data.corpora import LAYOUTS, librispeech
 from asr.data.corpora.base import Candidate
 from asr.data.manifest import (
+    BY_UTTERANCE,
     Utterance,
     encode_manifest,
     is_duration_right,
@@ -295,8 +296,16 @@ def _is_split(split: SplitConfig) -> bool:
 
 
 def _split(utterances: list[Utterance], split: SplitConfig) -> dict[str, list[Utterance]]:
-    """Train, dev and test by speaker or, if there is only one, by utterance."""
-    return split_by_speaker(utterances, {"dev": split.dev, "test": split.test}, split.seed)
+    """Train, dev and test by speaker or, if there is only one, by utterance, which dev and test are marked with."""
+    subsets = split_by_speaker(utterances, {"dev": split.dev, "test": split.test}, split.seed)
+    if single_speaker(utterances) is None:
+        return subsets
+    return {
+        name: [
+            dataclasses.replace(u, extra={**u.extra, "split_by": BY_UTTERANCE}) if name != "train" else u for u in part
+        ]
+        for name, part in subsets.items()
+    }
 
 
 def _check_names(names: list[str], source: str, output: Path) -> None:

@@ -273,7 +273,7 @@ def _pair(id: str, reference: Entry, hypothesis: Entry) -> tuple[Utterance, Tran
     path, duration = Path(str(values.get("audio_filepath") or "")), values.get("duration")
     is_known = isinstance(duration, int | float) and not isinstance(duration, bool)
     duration = float(duration) if is_known else 0.0
-    extra = {key: values[key] for key in ("synthetic",) if key in values}
+    extra = {key: values[key] for key in ("synthetic", "split_by") if key in values}
     utterance = Utterance(id, path, duration, reference.text, values.get("speaker", ""), extra=extra)
     has_confidence = all(0 <= word.confidence <= 1 for word in hypothesis.words)
     return utterance, Transcript(hypothesis.text, hypothesis.words if has_confidence else (), duration)
