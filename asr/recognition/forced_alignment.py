@@ -22,6 +22,7 @@ from asr.recognition.word_boundaries import STEP, energies, find_boundaries, qui
 from asr.text.normalizer import normalize
 from asr.text.tokenizer import BLANK
 from asr.transcript import Transcript, Word
+from asr.utils.files import read_text
 from asr.utils.progress import progress_bar
 
 MISSING_NATS = 5.0  # for each token of a word that was not said
@@ -94,12 +95,7 @@ def align_recording(recognizer: Recognizer, sound: Path, text: Path, config: Ali
 def read_words(path: Path, recognizer: Recognizer) -> list[Spoken]:
     """The words of a text file with their tokens. What normalisation leaves nothing of, such as a dash, stays with
     the word before it, or after it at the beginning."""
-    try:
-        written = path.read_text(encoding="utf-8-sig").split()
-    except OSError as error:
-        raise TextError(f"{path}: {error.strerror}; give the path of a text file") from error
-    except UnicodeDecodeError as error:
-        raise TextError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); convert it first") from error
+    written = read_text(path, TextError, "give the path of a text file").split()
     words: list[Spoken] = []
     before = ""
     for each in written:
