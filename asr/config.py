@@ -7,13 +7,14 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from asr.audio.config import AugmentConfig, FeatureConfig
 from asr.data.config import DataConfig
 from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
 from asr.training.config import TrainingConfig
-from asr.utils.config_io import below, from_values, read_toml
+from asr.utils.config_io import MAY_CHANGE, SHOWN, below, from_values, read_toml
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Recipe:
     """A training run: data, text, features, augmentation, model and training."""
 
     #: Folder for the model file, checkpoints and logs, relative to the recipe's folder.
-    output: Path = Path("run")
+    output: Annotated[Path, MAY_CHANGE] = Path("run")
     data: DataConfig = field(default_factory=DataConfig)
     text: TextConfig = field(default_factory=TextConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -30,7 +31,7 @@ class Recipe:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     #: Model to fine-tune: 'english' or a model file. It determines [features], [model] and, if it can spell the
     #: transcripts, [text]. Empty: train from scratch.
-    base: str = ""
+    base: Annotated[str, SHOWN] = ""
 
     @property
     def frame_seconds(self) -> float:

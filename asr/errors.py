@@ -1,4 +1,4 @@
-"""The errors a user can cause and mend; the command line prints them as one line and exits with status 2."""
+"""Errors that a user can cause and fix; the command line prints them as one line and exits with status 2."""
 
 import unicodedata
 
@@ -6,9 +6,9 @@ LONGEST_MESSAGE = 2000  # characters
 
 
 class AsrError(Exception):
-    """Something the user can mend: the message says what is wrong, where, and what to do, in one line.
+    """Something the user can fix: the message says what is wrong, where, and what to do, in one line.
 
-    Messages quote files, and what a damaged one holds may be a line end, or a word of a megabyte.
+    Messages quote files, and a damaged one may contain line ends or a word of a megabyte.
     """
 
     exit_status = 2
@@ -23,6 +23,10 @@ class AsrError(Exception):
 def one_line(text: str) -> str:
     """Text with line ends and other control characters written as escapes."""
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
+
+
+class UsageError(AsrError):
+    """A command line without a command, or with one that does not exist."""
 
 
 class AudioError(AsrError):
@@ -50,7 +54,7 @@ class LanguageModelError(AsrError):
 
 
 class LexiconError(AsrError):
-    """A lexicon file that cannot be read, or that lacks pronunciations."""
+    """A lexicon file that cannot be read or that lacks pronunciations."""
 
 
 class DecoderError(AsrError):
@@ -58,14 +62,14 @@ class DecoderError(AsrError):
 
 
 class TrainingError(AsrError):
-    """Training that cannot start or go on: unusable data, a loss that is not a number, a changed recipe."""
+    """Training that cannot start or continue: unusable data, a NaN loss, a changed recipe."""
 
 
 class ScoreError(AsrError):
     """Transcripts that cannot be scored against each other, or reports that cannot be compared."""
 
 
-class Interrupted(AsrError):  # noqa: N818 (not an error of anyone)
-    """Stopped by the user (Ctrl-C or a polite kill) after saving what was done; the message says how to go on."""
+class Interrupted(AsrError):  # noqa: N818 (nothing went wrong)
+    """Stopped by the user (Ctrl-C or SIGTERM) after saving the work done; the message says how to resume."""
 
     exit_status = 130

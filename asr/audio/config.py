@@ -12,6 +12,7 @@ Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 FrameSeconds = Annotated[float, msgspec.Meta(ge=0.001, le=0.2)]  # two samples or more at the lowest sample rate
 Speed = Annotated[float, msgspec.Meta(ge=0.5, le=2)]
 Mp3Kilobits = Annotated[float, msgspec.Meta(ge=16, le=160)]  # what libsndfile can write at 16 kHz
+ON_FEATURES = "changes features when a batch is made, not the sound"  # a mark of fields, see `marked`
 OpusKilobits = Annotated[float, msgspec.Meta(ge=6, le=256)]
 
 
@@ -94,17 +95,17 @@ class AugmentConfig:
     gaps_per_second: PositiveReal = 0.3
     #: Largest relative stretch or squeeze of the mel axis: each utterance sounds like a smaller or larger speaker,
     #: which helps with unseen voices.
-    frequency_stretch: Share = 0.1
+    frequency_stretch: Annotated[Share, ON_FEATURES] = 0.1
     #: Masks along time per utterance.
-    time_masks: NotNegative = 2
+    time_masks: Annotated[NotNegative, ON_FEATURES] = 2
     #: Duration of the longest time mask in seconds.
-    time_mask_seconds: NotNegativeReal = 0.4
+    time_mask_seconds: Annotated[NotNegativeReal, ON_FEATURES] = 0.4
     #: Longest time mask as a share of the utterance, which protects short utterances.
-    time_mask_share: Share = 0.1
+    time_mask_share: Annotated[Share, ON_FEATURES] = 0.1
     #: Masks along frequency per utterance.
-    frequency_masks: NotNegative = 2
+    frequency_masks: Annotated[NotNegative, ON_FEATURES] = 2
     #: Width of the widest frequency mask in mel bands.
-    frequency_mask_mels: NotNegative = 20
+    frequency_mask_mels: Annotated[NotNegative, ON_FEATURES] = 20
 
     def __post_init__(self):
         for name, value in vars(self).items():

@@ -1,39 +1,88 @@
-"""Which subcommand a command line asks for.
+"""Subcommands in groups: the list of them, and which one a command line asks for.
 
-Only the parser of that one is made: those of all others would take longer than most of them need to answer.
+Only the parser of that one is built: those of all others would take longer than most commands need to answer.
 """
 
+import difflib
+import functools
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, make_dataclass
-from typing import Union
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import tyro
+from asr.errors import UsageError
+
+HELP = ("-h", "--help")
 
 
 @dataclass(frozen=True)
-class Subcommands:
-    """Subcommands, functions or again several, by their names; and what they are for, in a sentence."""
+class Command:
+    """A function whose parameters are the arguments of a subcommand; it returns the exit status."""
 
-    about: str
-    named: dict[str, Union[Callable[..., int], "Subcommands"]]
+    function: Callable[..., int]
+    defaults: Callable[[Sequence[str]], Any] | None = None  # of `options`, by the arguments; else the class's own
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return inspect.getdoc(self.function).partition("\n")[0]
 
     def run(self, program: str, arguments: Sequence[str]) -> int:
-        """The exit status of the one that `arguments` begin with. Without one: prints the list of them, or the error,
-        and raises `SystemExit`."""
+        """Parse the arguments and call the function. Raises `SystemExit` after `--help` and for a usage error."""
+        import tyro
+
+        function = _with_options(self.function, self.defaults(arguments)) if self.defaults else self.function
+        return tyro.cli(function, prog=program, args=arguments, use_underscores=True)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Subcommands that the help lists together."""
+
+    title: str
+    commands: "dict[str, Command | CommandLine]"
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A program, or a command with subcommands of its own."""
+
+    summary: str
+    groups: tuple[Group, ...]
+    version: str = ""
+
+    def run(self, program: str, arguments: Sequence[str]) -> int:
+        """The exit status of the subcommand that the arguments begin with. Raises `UsageError` without one."""
         name, rest = next(iter(arguments), ""), arguments[1:]
-        command = self.named.get(name)
-        if isinstance(command, Subcommands):
-            return command.run(f"{program} {name}", rest)
-        if command:
-            return tyro.cli(command, prog=f"{program} {name}", args=rest, use_underscores=True)
-        app = tyro.extras.SubcommandApp()
-        for name, command in self.named.items():
-            app.command(_outline(name, command), name=name)
-        return app.cli(prog=program, description=self.about, args=arguments, use_underscores=True)
+        if name in HELP or (self.version and name == "--version"):
+            print(self.help(program) if name in HELP else f"{program} {self.version}")
+            return 0
+        commands = dict(self._commands())
+        if name in commands:
+            return commands[name].run(f"{program} {name}", rest)
+        close = difflib.get_close_matches(name, commands, n=1)
+        wrong = f"no command '{name}'" if name else "no command given"
+        hint = f"; did you mean '{close[0]}'?" if close else f"; one of {', '.join(commands)}"
+        raise UsageError(f"{wrong}{hint} `{program} --help` describes them")
+
+    def help(self, program: str) -> str:
+        """The groups with a line per subcommand."""
+        width = max(len(name) for name, _ in self._commands())
+        version = " [--version]" if self.version else ""
+        lines = [f"usage: {program} [-h]{version} COMMAND ...", "", self.summary]
+        for group in self.groups:
+            lines += ["", group.title, *(f"  {name:<{width}}  {each.summary}" for name, each in group.commands.items())]
+        return "\n".join([*lines, "", f"`{program} COMMAND --help` describes a command's options."])
+
+    def _commands(self) -> "Iterator[tuple[str, Command | CommandLine]]":
+        return (item for group in self.groups for item in group.commands.items())
 
 
-def _outline(name: str, command: Callable[..., int] | Subcommands) -> type:
-    """A command without options: all that a list of commands shows."""
-    about = command.about if isinstance(command, Subcommands) else inspect.getdoc(command).partition("\n\n")[0]
-    return make_dataclass(name, [], namespace={"__doc__": about})
+def _with_options(function: Callable[..., int], options: Any) -> Callable[..., int]:
+    """The function with these values as the defaults of its parameter `options`."""
+    signature = inspect.signature(function)
+    default = signature.parameters["options"].replace(default=options, kind=inspect.Parameter.KEYWORD_ONLY)
+    others = [parameter for name, parameter in signature.parameters.items() if name != "options"]
+    wrapped = functools.wraps(function)(lambda *values, **named: function(*values, **named))
+    wrapped.__signature__ = signature.replace(parameters=[*others, default])
+    return wrapped

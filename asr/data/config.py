@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from asr.utils.config_io import NotNegative, Positive, PositiveReal, Share
+from asr.utils.config_io import MAY_CHANGE, SHOWN, NotNegative, Positive, PositiveReal, Share
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class SyntheticConfig:
     #: Folder with Kokoro's model.onnx, vocab.json and voices (`make -C recipes/english kokoro` fetches them).
     kokoro: Path = Path("data/english/kokoro")
     #: Training utterances.
-    train: Positive = 3000
+    train: Annotated[Positive, MAY_CHANGE] = 3000
     #: Dev utterances, by voices that are not in train.
-    dev: Positive = 200
+    dev: Annotated[Positive, MAY_CHANGE] = 200
     #: Test utterances, by voices that are in neither train nor dev.
     test: Positive = 400
     #: Share of utterances with background noise, 10 to 30 dB below the speech.
@@ -68,11 +68,11 @@ class DataConfig:
     """Training and dev data. Paths in a recipe are relative to the recipe's folder."""
 
     #: Training manifests (JSON Lines, as written by `asr prepare`).
-    train: tuple[Path, ...] = ()
+    train: Annotated[tuple[Path, ...], SHOWN] = ()
     #: Dev manifests, for early stopping and the choice of checkpoints.
-    dev: tuple[Path, ...] = ()
+    dev: Annotated[tuple[Path, ...], SHOWN] = ()
     #: Lexicon (CMUdict's format, from `asr lexicon`) with the words of all transcripts, for model.phone_layer.
     #: Of several pronunciations the first is used.
-    lexicon: Path | None = None
+    lexicon: Annotated[Path | None, MAY_CHANGE] = None
     #: Longest recording in seconds; longer ones are an error, as they need too much memory.
     max_seconds: PositiveReal = 35.0

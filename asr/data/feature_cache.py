@@ -15,23 +15,14 @@ import numpy as np
 import torch
 
 from asr.audio.augment import Changes, WaveformAugmenter, draw_changes
-from asr.audio.config import AugmentConfig, FeatureConfig
+from asr.audio.config import ON_FEATURES, AugmentConfig, FeatureConfig
 from asr.audio.torch_features import TorchLogMel
 from asr.data.manifest import Utterance, load_utterance
-from asr.utils.config_io import to_values
+from asr.utils.config_io import marked, to_values
 from asr.utils.files import identity, replacing
 from asr.utils.prefetch import prefetch_map
 from asr.utils.progress import progress_bar
 
-# Augmentation options that change features when a batch is made, not the audio.
-LATER = (
-    "frequency_stretch",
-    "time_masks",
-    "time_mask_seconds",
-    "time_mask_share",
-    "frequency_masks",
-    "frequency_mask_mels",
-)
 MADE_AHEAD = 64  # utterances whose features may be computed before they are written
 
 
@@ -152,7 +143,8 @@ class CorpusFeatures:
         sound = [[*identity(u.audio_filepath), u.offset, u.duration] for u in self._utterances]
         options = [to_values(self.config)]
         if self._augment:
-            changes = {name: value for name, value in to_values(self._augment).items() if name not in LATER}
+            later = marked(AugmentConfig, ON_FEATURES)
+            changes = {name: value for name, value in to_values(self._augment).items() if name not in later}
             noises = [identity(path) for path in self._augmenter.noise_paths]
             options += [changes, self._seed, self.versions, noises]
         return hashlib.sha256(json.dumps([sound, options], sort_keys=True).encode()).hexdigest()[:16]

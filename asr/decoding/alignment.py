@@ -1,4 +1,4 @@
-"""When tokens were said: the likeliest CTC alignment of a known token sequence (Graves et al. 2006)."""
+"""Where tokens are in a recording: the likeliest CTC alignment of a known token sequence (Graves et al. 2006)."""
 
 from dataclasses import dataclass
 
@@ -9,73 +9,102 @@ from asr.text.tokenizer import BLANK
 from asr.utils.numba_cache import compiled
 
 MOST_CELLS = 1 << 26  # of the table of steps that is kept at once: 64 MB
+STAY, SKIP, CLOSE = 0, 3, 4  # steps of a state; 1 and 2 are the states before it
+OPEN_AFTER_BLANK, OPEN_AFTER_TOKEN = 1, 2  # steps of extra speech
 
 
 @dataclass(frozen=True)
 class Slack:
     """What an alignment may leave out, where text and speech differ."""
 
-    gap: np.ndarray  # (frames,) log-probability of a frame that belongs to no word
+    silence: np.ndarray  # (frames,) log-probability of a frame between words without speech
+    extra: np.ndarray  # (frames,) log-probability of a frame of speech that the tokens lack
+    opening: float  # nats for each stretch of such speech
     skips: np.ndarray  # (labels,) nats for leaving out the word that begins with this token; 0 within a word
     following: np.ndarray  # (labels,) for the first token of a word, the first one of the next word
 
 
-def align(emission: np.ndarray, tokens: np.ndarray, slack: Slack | None = None) -> Tokens:
+def align(emission: np.ndarray, tokens: np.ndarray) -> Tokens:
     """The frames of each token: `emission` `(frames, tokens)` log-probabilities, `tokens` `(labels,)`.
 
-    Without `slack`, there must be at least `asr.text.tokenizer.frames_needed(tokens)` frames; with it, tokens of words
-    that are left out have no frames: their end is their start. Time is proportional to frames times labels, memory to
-    the square root of that: steps are recomputed block by block from scores kept at the start of each block.
+    There must be at least `asr.text.tokenizer.frames_needed(tokens)` frames.
+    """
+    nowhere, never = np.zeros(len(tokens), np.int64), np.full(len(emission), -np.inf, np.float32)
+    blank = np.ascontiguousarray(emission[:, BLANK], np.float32)
+    return align_loosely(emission, tokens, Slack(blank, never, np.inf, np.zeros(len(tokens)), nowhere))[0]
+
+
+def align_loosely(emission: np.ndarray, tokens: np.ndarray, slack: Slack) -> tuple[Tokens, np.ndarray]:
+    """The frames of each token, as of `align`, and which frames are speech that the tokens lack, `(frames,)`.
+
+    Tokens of words that are left out have no frames: their end is their start. Time is proportional to frames times
+    labels, memory to the square root of that: steps are recomputed block by block from scores kept at the start of
+    each block.
     """
     tokens = np.asarray(tokens, np.int64)
     if not len(tokens):
         nothing = np.zeros(0, np.int64)
-        return Tokens(nothing, nothing, nothing, np.zeros(0))
+        return Tokens(nothing, nothing, nothing, np.zeros(0)), np.zeros(len(emission), bool)
     emission = np.ascontiguousarray(emission, np.float32)
-    if slack is None:
-        nowhere = np.zeros(len(tokens), np.int64)
-        slack = Slack(np.ascontiguousarray(emission[:, BLANK]), np.zeros(len(tokens)), nowhere)
-    starts, ends = _viterbi(emission, tokens, slack.gap, slack.skips, slack.following, MOST_CELLS)
+    starts, ends, extra = _viterbi(
+        emission, tokens, slack.silence, slack.extra, slack.opening, slack.skips, slack.following, MOST_CELLS
+    )
     peaks = np.array(
         [emission[a:b, token].max() if b > a else -np.inf for a, b, token in zip(starts, ends, tokens, strict=True)]
     )
-    return Tokens(tokens, starts, ends, peaks)
+    return Tokens(tokens, starts, ends, peaks), extra
 
 
 @compiled
-def _viterbi(emission, tokens, gap, skips, following, most_cells):
-    """First frame and frame after the last of each token, `(2, labels)`, on the likeliest path."""
+def _viterbi(emission, tokens, silence, extra, opening, skips, following, most_cells):
+    """First frame and frame after the last of each token, `(labels,)` each, on the likeliest path, and which frames
+    are extra speech, `(frames,)`."""
     frames, states = len(emission), 2 * len(tokens) + 1
     size = min(frames, max(1, most_cells // states))
-    kept = np.full(((frames + size - 1) // size, states), -np.inf)
-    score = np.full(states, -np.inf)
+    blocks = (frames + size - 1) // size
+    kept, kept_open = np.full((blocks, states), -np.inf), np.full((blocks, len(tokens) + 1), -np.inf)
+    score, open_score = np.full(states, -np.inf), np.full(len(tokens) + 1, -np.inf)
     score[0] = 0.0
     nothing = np.zeros((0, states), np.uint8)
-    for part in range(len(kept)):
-        kept[part] = score
-        if part < len(kept) - 1:
-            _advance(score, part * size, (part + 1) * size, emission, tokens, gap, skips, following, nothing)
-    bounds = np.zeros((2, len(tokens)), np.int64)
-    back = np.zeros((size, states), np.uint8)
-    s = -1
-    for part in range(len(kept) - 1, -1, -1):
+    for part in range(blocks):
+        kept[part], kept_open[part] = score, open_score
+        if part < blocks - 1:
+            first, end = part * size, (part + 1) * size
+            _advance(
+                score, open_score, first, end, emission, tokens, silence, extra, opening, skips, following, nothing,
+                nothing,
+            )  # fmt: skip
+    starts, ends = np.zeros(len(tokens), np.int64), np.zeros(len(tokens), np.int64)
+    is_extra = np.zeros(frames, np.bool_)
+    back, open_back = np.zeros((size, states), np.uint8), np.zeros((size, len(tokens) + 1), np.uint8)
+    s, is_open = -1, False
+    for part in range(blocks - 1, -1, -1):
         first, end = part * size, min(frames, (part + 1) * size)
-        score[:] = kept[part]
-        _advance(score, first, end, emission, tokens, gap, skips, following, back)
+        score[:], open_score[:] = kept[part], kept_open[part]
+        _advance(
+            score, open_score, first, end, emission, tokens, silence, extra, opening, skips, following, back, open_back
+        )
         if s < 0:
             s = states - 1 if score[states - 1] >= score[states - 2] else states - 2
         for t in range(end - 1, first - 1, -1):
-            step = back[t - first, s]
-            while step == 3:
-                word = s >> 1
-                s = 2 * _word_before(following, word)
+            if not is_open:
                 step = back[t - first, s]
+                while step == SKIP:
+                    s = 2 * _word_before(following, s >> 1)
+                    step = back[t - first, s]
+                is_open = step == CLOSE
+            if is_open:
+                is_extra[t] = True
+                step = open_back[t - first, s >> 1]
+                is_open = step == STAY
+                s -= step == OPEN_AFTER_TOKEN
+                continue
             if s & 1:
-                bounds[0, s >> 1] = t
-                if bounds[1, s >> 1] == 0:
-                    bounds[1, s >> 1] = t + 1
+                starts[s >> 1] = t
+                if ends[s >> 1] == 0:
+                    ends[s >> 1] = t + 1
             s -= step
-    return bounds
+    return starts, ends, is_extra
 
 
 @compiled
@@ -88,31 +117,48 @@ def _word_before(following, token):
 
 
 @compiled
-def _advance(score, first, end, emission, tokens, gap, skips, following, back):
+def _advance(
+    score, open_score, first, end, emission, tokens, silence, extra, opening, skips, following, back, open_back
+):
     """The best score of each state after frames `first` to `end`, in place of those before; steps go to `back`.
 
     States alternate: blank, first token, blank, second token, ... A step says how far back the state before it was:
-    0, 1 or 2; or 3, the blank before the word that is left out here, in the same frame. Before the first frame there
-    is only a state 0, whose score is 0.
+    0, 1 or 2; or `SKIP`, the blank before the word that is left out here, or `CLOSE`, the extra speech that ends here,
+    both in the same frame. Each blank between words has a state of extra speech beside it: `open_score`. Before the
+    first frame there is only a state 0, whose score is 0.
     """
-    states = len(score)
+    states, may_open = len(score), opening < np.inf
     for t in range(first, end):
         for s in range(states - 1, -1, -1):
+            between = s % 2 == 0 and (s == states - 1 or skips[s >> 1] > 0)
+            if between and may_open:
+                place = s >> 1
+                best, step = open_score[place], STAY
+                if score[s] - opening > best:
+                    best, step = score[s] - opening, OPEN_AFTER_BLANK
+                if s and score[s - 1] - opening > best:
+                    best, step = score[s - 1] - opening, OPEN_AFTER_TOKEN
+                open_score[place] = best + extra[t]
+                if len(back):
+                    open_back[t - first, place] = step
             token = tokens[s >> 1] if s & 1 else BLANK
             best, step = score[s], 0
             if s >= 1 and score[s - 1] > best:
                 best, step = score[s - 1], 1
             if s & 1 and s >= 3 and token != tokens[(s >> 1) - 1] and score[s - 2] > best:
                 best, step = score[s - 2], 2
-            between = s % 2 == 0 and (s == states - 1 or skips[s >> 1] > 0)
-            score[s] = best + (gap[t] if between else emission[t, token])
+            score[s] = best + (silence[t] if between else emission[t, token])
             if len(back):
                 back[t - first, s] = step
-        for place in range(len(tokens)):
-            if skips[place] > 0:
-                s = 2 * following[place]
-                if score[2 * place] - skips[place] > score[s]:
-                    score[s] = score[2 * place] - skips[place]
+        for place in range(len(tokens) + 1):
+            s = 2 * place
+            if may_open and open_score[place] > score[s]:
+                score[s] = open_score[place]
+                if len(back):
+                    back[t - first, s] = CLOSE
+            if place < len(tokens) and skips[place] > 0:
+                after = 2 * following[place]
+                if score[s] - skips[place] > score[after]:
+                    score[after] = score[s] - skips[place]
                     if len(back):
-                        back[t - first, s] = 3
-    return score
+                        back[t - first, after] = SKIP

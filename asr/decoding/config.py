@@ -10,6 +10,7 @@ import msgspec
 
 from asr.utils.config_io import (
     FLAT,
+    SHOWN,
     NotNegative,
     NotNegativeReal,
     Positive,
@@ -59,11 +60,11 @@ class DecoderConfig:
     #: N-gram language model: an ARPA file of any tool (.arpa, .arpa.gz, .arpa.xz) or a compiled one (.asrlm); 'none'
     #: leaves out the one that decoder.toml names. With another one than decoder.toml's, or none, the options of its
     #: section [beam] do not hold: they were tuned with that one.
-    lm: str = "none"
+    lm: Annotated[str, SHOWN] = "none"
     #: Word list, or words and their tokens as in CMUdict: nothing else can be recognised, unless open_vocabulary.
-    lexicon: Path | None = None
+    lexicon: Annotated[Path | None, SHOWN] = None
     #: Phrases to prefer, one a line; a tab and a number behind one are its own boost.
-    hotwords: Path | None = None
+    hotwords: Annotated[Path | None, SHOWN] = None
     #: Nats that a hotword is preferred by.
     hotword_boost: PositiveReal = 5.0
     beam: Annotated[BeamConfig, FLAT] = BeamConfig()

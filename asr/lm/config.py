@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from asr.utils.config_io import NotNegative, NotNegativeReal
+from asr.utils.config_io import SHOWN, NotNegative, NotNegativeReal
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LmConfig(LmTextConfig):
     order: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
     #: Leave out n-grams that occur this often or less: a value an order from 1 on, such as 0 0 1; the last one holds
     #: for all further orders. The first must be 0, and none may be below the one before it. Empty: all are kept.
-    prune: tuple[NotNegative, ...] = ()
+    prune: Annotated[tuple[NotNegative, ...], SHOWN] = ()
     #: Words to keep, the most frequent ones; all others become <unk>. 0 keeps all.
     vocab: NotNegative = 0
     #: Nats for each word of the text. Leave out n-grams whose loss costs less relative entropy than this (Stolcke

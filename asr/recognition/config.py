@@ -28,14 +28,10 @@ class RunConfig:
 class TranscribeConfig:
     """Sound to words."""
 
-    #: One format or several. 'txt': the words. 'json': also each word's start and end in seconds and its confidence,
-    #: 0 to 1, segments, other hypotheses if there are any, the model and the decoder's settings. 'jsonl': words on
-    #: one line a recording, for many of them. 'srt', 'vtt': subtitles. 'ctm': NIST's word times. 'tsv': a table of
-    #: words. 'TextGrid': for Praat.
+    #: Output formats. 'txt': text; 'json': words with times and confidence; 'jsonl': that on one line; 'srt', 'vtt':
+    #: subtitles; 'ctm', 'tsv': a word per line; 'TextGrid': Praat.
     format: tuple[Format, ...] = ("txt",)
-    #: Leave out what is done: inputs whose files, in every format asked for, are in the output folder, written by
-    #: this command from the same sound file with the same model, language model and decoder options. None of these
-    #: files may have changed since, by size and time; the transcripts may. Needs -o.
+    #: Skip inputs whose files in the output folder were written from the same recording, model and options. Needs -o.
     resume: bool = False
     run: Annotated[RunConfig, FLAT] = field(default_factory=RunConfig)
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)
@@ -43,28 +39,30 @@ class TranscribeConfig:
 
 @dataclass(frozen=True)
 class AlignConfig:
-    """When the words of a known text were said."""
+    """Times of the words of a known text."""
 
-    #: One format or several, as of `asr transcribe`. 'TextGrid' and 'json' have words, characters and doubtful words.
+    #: Output formats, as of `asr transcribe`. 'TextGrid' and 'json' have words, characters and doubtful words.
     format: tuple[Format, ...] = ("TextGrid",)
-    #: Words less certain than this, of 0 to 1, are doubtful: the text may be another there, or the model weak.
-    doubtful: Share = 0.3
-    #: Where to compute. 'auto' takes a GPU if there is one.
+    #: Confidence, 0 to 1, below which a word is doubtful: the speech may differ from the text there.
+    doubtful: Share = 0.02
+    #: Language (en, de, fr, ...) in which to spell out numbers, for a model without digits; 'none' refuses them.
+    numbers: str = "none"
+    #: Device; 'auto' takes a GPU if there is one.
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
 @dataclass(frozen=True)
 class ListenConfig:
-    """Words while someone speaks."""
+    """Live transcription."""
 
-    #: Seconds that a network that looks both ways hears beyond a frame before what it says of it is final. More is
-    #: surer and later.
+    #: Seconds of audio that a bidirectional network gets after a frame before its output there is final. More is more
+    #: accurate and later.
     look_ahead: NotNegativeReal = 1.0
-    #: Seconds of the past that it hears again in each step.
+    #: Seconds of past audio that the network computes again in each step.
     history: PositiveReal = 8.0
-    #: Seconds between steps. Each takes a computation over history and look_ahead.
+    #: Seconds between steps. Each computes history and look_ahead.
     step: PositiveReal = 0.32
-    #: Hertz of raw samples from standard input (16-bit little-endian, one channel).
+    #: Sample rate in hertz of raw samples on standard input (16-bit little-endian, one channel).
     rate: Annotated[int, msgspec.Meta(ge=2000, le=192000)] = 16000
     run: Annotated[RunConfig, FLAT] = field(default_factory=RunConfig)
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)

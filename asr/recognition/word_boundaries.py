@@ -1,7 +1,8 @@
-"""Where words begin and end in the sound, when it is known about where each of them is.
+"""Word boundaries in the sound, given roughly where each word is.
 
-CTC does not bind a token to its sound: a network writes a word in one frame or two, near it. Between the middles of two
-words that follow one another there is their boundary: a pause if there is one, else where the sound is weakest.
+CTC does not bind a token to its sound: a network outputs a word's tokens in a few frames near it. The boundary of two
+consecutive words lies between their middles: at the longest pause if there is one, else where the sound is weakest. A
+pause is silence, or sound that the network takes for no speech, such as a breath.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ STEP = 0.01  # seconds
 LEAST_PAUSE = 3  # steps; shorter ones are closures of p, t, k as well
 SURROUNDINGS = 200  # steps on both sides, by which it is judged what is quiet
 QUIET = 0.2  # of the way from the faintest to the loudest sound there, in decibels
+SPEECHLESS = 1e-3  # probability of all tokens but blank and space; a breath has less, any sound of speech more
 
 Span = tuple[float, float]  # seconds
 
@@ -28,16 +30,24 @@ def energies(pieces: Iterable[np.ndarray], sample_rate: int) -> np.ndarray:
     return np.concatenate(found) if found else np.zeros(0)
 
 
-def find_boundaries(spans: Sequence[Span], decibels: np.ndarray) -> list[Span]:
-    """Start and end of each word in seconds, from about where it is: `spans` in order, none over another.
+def speechless_steps(speech: np.ndarray, frame_seconds: float, steps: int) -> np.ndarray:
+    """Which steps the network takes for no speech, from each output frame's probability of `speech` `(frames,)`:
+    `(steps,)`."""
+    frames = (np.arange(steps) * STEP / frame_seconds).astype(int)
+    return speech[frames.clip(0, len(speech) - 1)] < SPEECHLESS if len(speech) else np.zeros(steps, bool)
 
-    `decibels` are the recording's `energies`. Words have a length, and none is over another.
+
+def find_boundaries(spans: Sequence[Span], decibels: np.ndarray, speechless: np.ndarray) -> list[Span]:
+    """Start and end of each word in seconds, from rough ones: `spans` in order and without overlap.
+
+    `decibels` are the recording's `energies`, `speechless` `(steps,)` marks sound that is no speech. The words found
+    have a length and do not overlap.
     """
     end = len(decibels) * STEP
     middles = [(start + stop) / 2 for start, stop in spans]
     edges = [0.0, *(stop for _, stop in spans)], [*(start for start, _ in spans), end]
     pauses = [
-        _boundary(decibels, low, high, stop, start)
+        _boundary(decibels, speechless, low, high, stop, start)
         for low, high, stop, start in zip([0.0, *middles], [*middles, end], *edges, strict=True)
     ]
     return [(float(before[1]), float(after[0])) for before, after in pairwise(pauses)]
@@ -49,15 +59,15 @@ def quiet(decibels: np.ndarray) -> np.ndarray:
     return decibels < faint + QUIET * (loud - faint)
 
 
-def _boundary(decibels: np.ndarray, low: float, high: float, stop: float, start: float) -> Span:
+def _boundary(decibels: np.ndarray, speechless: np.ndarray, low: float, high: float, stop: float, start: float) -> Span:
     """End of the sound before and start of the sound after a boundary, which lies between `low` and `high`."""
     first, last = round(low / STEP), round(high / STEP)
     part = decibels[first:last]
     if not len(part):
         return (low + high) / 2, (low + high) / 2
     begin = max(0, first - SURROUNDINGS)
-    hushed = quiet(decibels[begin : last + SURROUNDINGS])[first - begin :][: len(part)]
-    changes = np.flatnonzero(np.diff(np.concatenate([[0], hushed, [0]])))
+    pause = quiet(decibels[begin : last + SURROUNDINGS])[first - begin :][: len(part)] | speechless[first:last]
+    changes = np.flatnonzero(np.diff(np.concatenate([[0], pause, [0]])))
     begins, ends = changes[::2], changes[1::2]
     if len(begins) and (ends - begins).max() >= LEAST_PAUSE:
         longest = (ends - begins).argmax()

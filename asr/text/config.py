@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from asr.utils.config_io import SHOWN
+
 
 @dataclass(frozen=True)
 class TextConfig:
@@ -16,9 +18,9 @@ class TextConfig:
     #: Tokens: single characters, which suit small corpora, or byte-pair units.
     units: Literal["characters", "bpe"] = "characters"
     #: Characters that the model may output, including the space. Empty: those of the training transcripts.
-    alphabet: str = ""
+    alphabet: Annotated[str, SHOWN] = ""
     #: Number of byte-pair units, including single characters; only for units 'bpe'. About 500 for 10 h of speech.
     bpe_size: Annotated[int, msgspec.Meta(ge=2)] = 256
     #: Replacements after normalisation, such as "é" by "e" or "&" by " and ", for characters outside the alphabet,
     #: which are an error otherwise.
-    replace: dict[str, str] = field(default_factory=dict)
+    replace: Annotated[dict[str, str], SHOWN] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from asr.utils.config_io import NotNegative, NotNegativeReal, Positive, PositiveReal, Share
+from asr.utils.config_io import CHOSEN_AT_START, MAY_CHANGE, NotNegative, NotNegativeReal, Positive, PositiveReal, Share
 
 
 @dataclass(frozen=True)
@@ -14,13 +14,13 @@ class TrainingConfig:
     """Length, optimizer and execution of training."""
 
     #: Passes over the training data. None: as many as `updates` takes, from 30 to 200.
-    epochs: Positive | None = None
+    epochs: Annotated[Positive | None, CHOSEN_AT_START] = None
     #: Seconds of audio per update, padding included, over all processes. None: 1/64 of the data, from 4 to 120.
-    batch_seconds: PositiveReal | None = None
+    batch_seconds: Annotated[PositiveReal | None, CHOSEN_AT_START] = None
     #: Fewest updates of the weights when `epochs` is None.
     updates: Positive = 2500
     #: Parts that each batch is computed in: less memory for the same result.
-    accumulate: Positive = 1
+    accumulate: Annotated[Positive, MAY_CHANGE] = 1
     #: Model file to start from: its weights are copied where name and shape agree, those of the output layer by token.
     warm_start: Path | None = None
     #: Peak learning rate of AdamW.
@@ -41,7 +41,7 @@ class TrainingConfig:
     #: Decay per step of the moving average of the weights, such as 0.999, which is measured and kept. 0: no average.
     ema: Share = 0.0
     #: Epochs without a better dev WER after which training stops. None: a third of all, at least 10.
-    patience: Positive | None = None
+    patience: Annotated[Positive | None, CHOSEN_AT_START] = None
     #: Epochs with the lowest dev WER whose weights are averaged for the final model, unless the best alone is better.
     average: Positive = 3
     #: Arithmetic of the network. 'auto': bfloat16 where the processor or GPU is faster with it.
@@ -49,12 +49,12 @@ class TrainingConfig:
     #: Device to train on. 'auto': a GPU if there is one.
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     #: Folder for the features, which runs may share. None: in the run folder, deleted at the end.
-    cache: Path | None = None
+    cache: Annotated[Path | None, MAY_CHANGE] = None
     #: Gigabytes of features to keep (0.06 per hour of audio and copy); more are recomputed in each epoch.
-    cache_gigabytes: NotNegativeReal = 20.0
+    cache_gigabytes: Annotated[NotNegativeReal, MAY_CHANGE] = 20.0
     #: Processes that prepare batches; not used on a CPU when the features are kept.
-    workers: NotNegative = 2
+    workers: Annotated[NotNegative, MAY_CHANGE] = 2
     #: Minutes between checkpoints inside an epoch. 0: after every step.
-    checkpoint_minutes: NotNegativeReal = 5.0
+    checkpoint_minutes: Annotated[NotNegativeReal, MAY_CHANGE] = 5.0
     #: Seed of everything random: weights, order, masks, dropout.
     seed: NotNegative = 0

@@ -21,23 +21,8 @@ from typing import Any
 from asr.config import Recipe
 from asr.errors import TrainingError
 from asr.training.config import TrainingConfig
-from asr.utils.config_io import from_values, to_values
+from asr.utils.config_io import CHOSEN_AT_START, MAY_CHANGE, from_values, marked, to_values
 from asr.utils.files import write_atomically
-
-# Options that do not affect the result and may differ on resuming. Data may have moved; its digest is compared instead.
-FREE_OPTIONS = (
-    "output",
-    "data.train",
-    "data.dev",
-    "data.lexicon",
-    "training.accumulate",
-    "training.cache",
-    "training.cache_gigabytes",
-    "training.workers",
-    "training.checkpoint_minutes",
-)
-# Options that are chosen when a run begins unless the recipe sets them; the run keeps what was chosen.
-OPEN_OPTIONS = ("training.epochs", "training.batch_seconds", "training.patience")
 
 
 @dataclass
@@ -132,10 +117,11 @@ class RunFolder:
             for values in (to_values(Recipe()), json.loads(self._recorded.read_text()), to_values(self._recipe))
         )
         before = defaults | before
+        free, chosen = marked(Recipe, MAY_CHANGE), marked(Recipe, CHOSEN_AT_START)
         return [
             f"{key} = {before[key]}, now it is {now[key]}"
             for key in now
-            if key not in FREE_OPTIONS and before[key] != now[key] and (key not in OPEN_OPTIONS or now[key])
+            if key not in free and before[key] != now[key] and (key not in chosen or now[key])
         ]
 
 

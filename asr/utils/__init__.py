@@ -1,1 +1,1 @@
-"""Helpers that know nothing about speech."""
+"""Helpers without knowledge of speech."""

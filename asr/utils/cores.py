@@ -1,8 +1,8 @@
-"""The number of usable processor cores."""
+"""How many processor cores there are to use."""
 
 import os
 
 
 def core_count() -> int:
-    """Processor cores available to this process, which may be fewer than the machine has (containers, `taskset`)."""
+    """Processor cores that this process may use: a container or `taskset` may leave it fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

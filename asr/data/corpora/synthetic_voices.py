@@ -1,4 +1,5 @@
-"""The synthesisers of the synthetic corpus with the same methods, and how they vary utterances."""
+"""The synthesisers of the embedded corpus behind one interface: what varies from one utterance to the next, and how it
+is spoken."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -18,12 +19,12 @@ ACCENTS = (
     "en-gb-x-gbcwmd",
     "en-029",
 )
-MOST_BLENDED = 3  # voices of Kokoro per speaker
+MOST_BLENDED = 3  # voices of Kokoro in one speaker
 
 
 @dataclass(frozen=True)
 class EspeakVoice:
-    """The voice of an utterance by espeak-ng."""
+    """How espeak-ng speaks an utterance."""
 
     speaker: str  # a voice variant
     accent: str
@@ -33,9 +34,9 @@ class EspeakVoice:
 
 @dataclass(frozen=True)
 class KokoroVoice:
-    """The voice of an utterance by Kokoro."""
+    """How Kokoro speaks an utterance."""
 
-    blend: dict[str, float]  # shares of voices, of sum 1; the accent is the first one's
+    blend: dict[str, float]  # shares of voices, in sum 1; the first one's accent is spoken
     speed: float
 
     @property
@@ -45,31 +46,31 @@ class KokoroVoice:
 
     @property
     def accent(self) -> str:
-        """The variety of English, by espeak-ng's name."""
+        """In espeak-ng's terms."""
         from asr.audio.kokoro import ACCENTS
 
         return ACCENTS[self.speaker[0]]
 
 
 class Engine(Protocol):
-    """A synthesiser, created once per process."""
+    """A synthesiser: made once in each process that speaks a block."""
 
-    BLOCK: ClassVar[int]  # utterances per process
+    BLOCK: ClassVar[int]  # utterances that one process speaks
     sample_rate: int  # hertz
 
     def voices(self) -> list[str]:
         """Names of the voices, which are divided among the subsets."""
 
     def draw(self, voices: list[str], random: np.random.Generator) -> EspeakVoice | KokoroVoice:
-        """A random voice for the next utterance, made of `voices`."""
+        """How the next utterance is spoken, with some of `voices`."""
 
     def say(self, text: str, voice: EspeakVoice | KokoroVoice) -> np.ndarray:
         """`(samples,)` float32 at `sample_rate`."""
 
 
 class EspeakEngine:
-    """Formant synthesis, about 100 times real time. espeak-ng keeps state between sentences that nothing resets: only
-    with a new process per block do recordings not depend on earlier ones."""
+    """Formant synthesis, some 100 times as fast as speech. It keeps state from one sentence to the next that nothing
+    resets: only a new process for each block makes a recording the same whatever was spoken before."""
 
     BLOCK = 500
 
@@ -91,7 +92,7 @@ class EspeakEngine:
 
 
 class KokoroEngine:
-    """Neural synthesis, about 1.7 times real time on one core."""
+    """Neural synthesis, about 1.7 times as fast as speech on one core."""
 
     BLOCK = 50
 
@@ -102,7 +103,7 @@ class KokoroEngine:
         self.sample_rate, self.voices = self._speaker.sample_rate, self._speaker.voices
 
     def draw(self, voices: list[str], random: np.random.Generator) -> KokoroVoice:
-        """One to three voices with shares from a flat Dirichlet distribution, and a speed."""
+        """One to three voices, in shares that any mixture has alike (a flat Dirichlet distribution), and a speed."""
         count = min(int(random.integers(1, MOST_BLENDED + 1)), len(voices))
         shares = sorted(random.dirichlet(np.ones(count)).tolist(), reverse=True)
         chosen = random.choice(voices, size=count, replace=False).tolist()

@@ -3,7 +3,7 @@
 import pytest
 from command_line import COMPLETE, ERROR, assert_told
 
-from asr.cli.model_defaults import decoder_of
+from asr.cli.model_defaults import decoder_defaults
 from asr.decoding.config import BeamConfig
 
 TUNED = """decoder = "beam"
@@ -42,7 +42,7 @@ def model(tmp_path, model_path):
 )
 def test_weights_hold_for_the_language_model_that_they_were_tuned_with(model, monkeypatch, options, tuned):
     monkeypatch.chdir(model.parent.parent)
-    found = decoder_of(["evaluate", "dev.jsonl", "-m", str(model), *options])
+    found = decoder_defaults(["dev.jsonl", "-m", str(model), *options])
     assert (found.decoder, found.lm) == ("beam", str(model.parent / "tuned.arpa"))
     assert found.beam == (BeamConfig(lm_weight=1.25, word_bonus=2.5, beam=8) if tuned else BeamConfig())
 

@@ -1,0 +1,105 @@
+"""Commands that measure and compare recognition."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from asr.cli.arguments import ModelOrEnglish, Options, OutputFolder
+from asr.cli.model_defaults import decoder_defaults
+from asr.cli.subcommands import Command, Group
+from asr.errors import one_line
+from asr.evaluation.config import CompareConfig, EvaluateConfig, ScoreConfig
+from asr.pretrained import ENGLISH
+from asr.utils.config_io import validate
+from asr.utils.messages import tell
+
+
+def evaluate(
+    manifest: Annotated[Path, Positional, arg(metavar="MANIFEST")],
+    options: Annotated[EvaluateConfig, Options],
+    model: ModelOrEnglish = ENGLISH,
+    output: OutputFolder = None,
+) -> int:
+    """Measure WER on recordings with known transcripts.
+
+    The report has its confidence interval, breakdowns and the worst utterances.
+
+    Args:
+        manifest: Utterances to recognise and score, as `asr prepare` writes them.
+        model: Model file written by `asr train`.
+        output: Folder for report.json, report.md and report.html. Without it, only standard output.
+    """
+    from asr.evaluation.evaluate_model import assess
+    from asr.utils.distributed import is_leading
+
+    assessment = assess(manifest, model, output, validate(options, "options"))
+    if is_leading():
+        print(assessment.to_text())
+        for utterance, reason in assessment.evaluation.failures:
+            tell(f"{utterance}: {reason}")
+    return 0 if assessment.evaluation.complete else 1
+
+
+def score(
+    reference: Annotated[Path, Positional, arg(metavar="REF")],
+    hypothesis: Annotated[Path, Positional, arg(metavar="HYP")],
+    options: Annotated[ScoreConfig, Options],
+    output: OutputFolder = None,
+) -> int:
+    """Measure WER of any recogniser's transcripts.
+
+    The report is that of `asr evaluate`.
+
+    Args:
+        reference: References: a manifest or other JSON Lines, NIST's CTM, STM or TRN, Kaldi's `text`, or plain lines.
+        hypothesis: Hypotheses, likewise.
+        output: Folder for report.json, report.md and report.html. Without it, only standard output.
+    """
+    from asr.evaluation.report import write_report
+    from asr.evaluation.terminal import summary_text
+    from asr.evaluation.transcript_files import score_files
+
+    evaluation = score_files(reference, hypothesis, validate(options, "options"))
+    print(summary_text(evaluation))
+    if output:
+        print(f"report       {one_line(str(write_report(output, evaluation)[-1]))}")
+    return 0 if evaluation.complete else 1
+
+
+def compare(
+    first: Annotated[Path, Positional, arg(metavar="REPORT_A")],
+    second: Annotated[Path, Positional, arg(metavar="REPORT_B")],
+    options: Annotated[CompareConfig, Options],
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="PAGE.html")] = None,
+) -> int:
+    """Compare two systems on one test set, with significance tests.
+
+    Args:
+        first: report.json of `asr evaluate` or `asr score`.
+        second: report.json of the other system.
+        output: Page (HTML) with the comparison. Without it, only standard output.
+    """
+    from rich.console import Console
+
+    from asr.evaluation.comparison import compare as compare_reports
+    from asr.evaluation.comparison import comparison_page, comparison_text
+    from asr.utils.files import write_atomically
+
+    comparison = compare_reports(first, second)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(comparison_text(comparison, validate(options, "options").examples), end="")
+    if output:
+        print(f"\npage         {one_line(str(write_atomically(output, comparison_page(comparison))))}")
+    return 1 if comparison.left_out else 0
+
+
+def _evaluate_defaults(arguments: Sequence[str]) -> EvaluateConfig:
+    return EvaluateConfig(search=decoder_defaults(arguments))
+
+
+GROUP = Group(
+    "Evaluate",
+    {"evaluate": Command(evaluate, _evaluate_defaults), "score": Command(score), "compare": Command(compare)},
+)

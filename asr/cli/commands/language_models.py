@@ -1,0 +1,99 @@
+"""Commands that make language models and lexicons."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from asr.cli.arguments import Options, Texts
+from asr.cli.subcommands import Command, CommandLine, Group
+from asr.errors import one_line
+from asr.lm.config import LmConfig, LmTextConfig
+from asr.utils.config_io import validate
+from asr.utils.messages import tell
+
+
+def lm_train(
+    texts: Texts,
+    output: Annotated[Path, arg(aliases=["-o"], metavar="LM")],
+    options: Annotated[LmConfig, Options],
+) -> int:
+    """Train an n-gram language model on text.
+
+    Args:
+        texts: Text files with a sentence per line, or manifests (.jsonl); plain, .gz or .xz.
+        output: Model: .arpa, .arpa.gz or .arpa.xz, which other programs read too, or .asrlm, which loads fast.
+    """
+    from asr.lm.training import train_model
+
+    trained = train_model(texts, validate(options, "options"), output)
+    for note in trained.notes:
+        tell(note)
+    print(f"{trained.to_text()}\nmodel       {one_line(str(output))}")
+    return 0
+
+
+def lm_compile(
+    arpa: Annotated[Path, Positional, arg(metavar="LM.arpa")],
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="LM.asrlm")] = None,
+) -> int:
+    """Compile an ARPA file, so that it loads fast.
+
+    Without this, it is compiled when it is first used.
+
+    Args:
+        arpa: ARPA file of any program: plain, .gz or .xz.
+        output: Compiled model. Without it, LM.arpa.asrlm, where it is looked for on use.
+    """
+    from asr.lm.training import compile_arpa
+
+    print(f"model  {one_line(str(compile_arpa(arpa, output)))}")
+    return 0
+
+
+def lm_perplexity(
+    model: Annotated[Path, Positional, arg(metavar="LM")],
+    texts: Texts,
+    options: Annotated[LmTextConfig, Options],
+) -> int:
+    """Measure the perplexity of text under a language model.
+
+    Args:
+        model: Language model: ARPA or compiled.
+        texts: Text files with a sentence per line, or manifests (.jsonl); plain, .gz or .xz.
+    """
+    from asr.lm.ngram import NgramModel
+    from asr.lm.perplexity import measure_perplexity
+
+    print(measure_perplexity(NgramModel.load(model), texts, validate(options, "options")).to_text())
+    return 0
+
+
+def lexicon(
+    sources: Annotated[tuple[Path, ...], Positional, arg(metavar="SOURCE", help_behavior_hint="")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="LEXICON")],
+) -> int:
+    """Look up pronunciations of English words, for phone models.
+
+    They are CMUdict's and, for words that it lacks, espeak-ng's.
+
+    Args:
+        sources: Files with the words: language models, manifests (.jsonl) or texts, the latter two also .gz or .xz.
+        output: Lexicon: a word and its phones per line, as in CMUdict.
+    """
+    from asr.lm.pronunciation import make_lexicon
+
+    print(f"{make_lexicon(sources, output).to_text()}\nlexicon     {one_line(str(output))}")
+    return 0
+
+
+LM = CommandLine(
+    "Train, compile and measure n-gram language models.",
+    (
+        Group(
+            "Commands",
+            {"train": Command(lm_train), "compile": Command(lm_compile), "perplexity": Command(lm_perplexity)},
+        ),
+    ),
+)
+GROUP = Group("Language models", {"lm": LM, "lexicon": Command(lexicon)})

@@ -1,0 +1,145 @@
+"""Commands that prepare data, and train and tune models."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from asr.cli.arguments import ModelPath, Options, RecipePath
+from asr.cli.model_defaults import decoder_defaults, recipe_defaults
+from asr.cli.subcommands import Command, Group
+from asr.config import Recipe, load_recipe
+from asr.data.config import PrepareConfig
+from asr.data.corpora import LAYOUTS
+from asr.errors import ConfigError, one_line
+from asr.evaluation.config import TuneConfig
+from asr.utils.config_io import validate
+from asr.utils.messages import tell
+from asr.visual.config import AugmentPreviewConfig
+
+Layout = Literal[tuple(sorted(LAYOUTS))]
+
+
+def prepare(
+    layout: Positional[Layout],
+    source: Annotated[str, Positional, arg(metavar="SOURCE")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")],
+    options: Annotated[PrepareConfig, Options],
+) -> int:
+    """Turn a corpus into manifests; check every utterance.
+
+    Rejected utterances are listed with their reasons.
+
+    Args:
+        layout: How the corpus is laid out. 'table': JSON Lines (NeMo's names), CSV or TSV. 'folder': x.wav beside
+            x.txt. 'synthetic': the embedded corpus, spoken by espeak-ng.
+        source: The corpus: a folder, or a file for 'table'; for 'synthetic' what to speak: digits, commands,
+            digits+commands, or lines of a text file (.txt, .txt.gz, .txt.xz), one sentence a line.
+        output: Folder for the manifests, rejects.jsonl and summary.json.
+    """
+    from asr.data.prepare import prepare
+
+    summary = prepare(layout, source, output, validate(options, "options"))
+    print(summary.to_text())
+    return 1 if summary.rejects > options.max_rejects else 0
+
+
+def train(
+    recipe: RecipePath,
+    options: Annotated[Recipe, Options],
+) -> int:
+    """Train a model by a recipe, or resume its training.
+
+    Args:
+        recipe: Recipe; with it, --help shows the recipe's values as defaults.
+    """
+    from asr.training.trainer import train
+    from asr.utils.distributed import is_leading
+
+    if recipe.suffix != ".toml":
+        raise ConfigError(f"{recipe}: not a recipe by its name, which must end in .toml")
+    path = train(validate(options, str(recipe)))
+    if is_leading():
+        print(f"model  {path}")
+    return 0
+
+
+def augment(
+    recipe: RecipePath,
+    sounds: Annotated[tuple[str, ...], Positional, arg(metavar="SOUND", help_behavior_hint="")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")],
+    options: Annotated[AugmentPreviewConfig, Options],
+) -> int:
+    """Preview a recipe's augmentation: audible and visible examples.
+
+    Args:
+        recipe: Recipe; with it, --help shows the recipe's values as defaults.
+        sounds: Sound files, folders (searched recursively) or globs.
+        output: Folder for the examples: .wav files, and index.html, which plays and shows them.
+    """
+    from asr.visual.augment_preview import preview_augmentation
+
+    shown = preview_augmentation(load_recipe(recipe), sounds, output, validate(options, "options"))
+    for example in shown.examples:
+        print(f"{one_line(str(example.path))}: {example.changes}")
+    print(f"page  {one_line(str(shown.page))}")
+    for reason in shown.failures:
+        tell(reason)
+    return 1 if shown.failures else 0
+
+
+def tune(
+    manifest: Annotated[Path, Positional, arg(metavar="MANIFEST")],
+    model: ModelPath,
+    options: Annotated[TuneConfig, Options],
+) -> int:
+    """Tune the decoder on a dev set; write decoder.toml.
+
+    Language model weight, word bonus and beam are chosen by WER, and kept beside the model as its defaults.
+
+    Args:
+        manifest: Dev set written by `asr prepare`; not the set to report a WER on.
+        model: Model file written by `asr train`.
+    """
+    from asr.evaluation.tuning import tune
+
+    print(tune(manifest, model, validate(options, "options")).to_text())
+    return 0
+
+
+def halve(
+    model: Annotated[Path, Positional, arg(metavar="MODEL")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+) -> int:
+    """Convert a model's weights to float16, which halves the file.
+
+    Args:
+        model: Model file written by `asr train`.
+        output: The converted model file, used like any other.
+    """
+    from asr.model.model_file import convert_to_float16
+
+    convert_to_float16(model, output)
+    print(f"model  {one_line(str(output))}")
+    return 0
+
+
+def _augment_defaults(arguments: Sequence[str]) -> AugmentPreviewConfig:
+    return AugmentPreviewConfig(augment=recipe_defaults(arguments).augment)
+
+
+def _tune_defaults(arguments: Sequence[str]) -> TuneConfig:
+    return TuneConfig(search=decoder_defaults(arguments))
+
+
+GROUP = Group(
+    "Train",
+    {
+        "prepare": Command(prepare),
+        "train": Command(train, recipe_defaults),
+        "augment": Command(augment, _augment_defaults),
+        "tune": Command(tune, _tune_defaults),
+        "halve": Command(halve),
+    },
+)

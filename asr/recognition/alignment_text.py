@@ -1,0 +1,107 @@
+"""The text of a forced alignment: words as they are written, each with its tokens."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from asr.errors import ConfigError, TextError
+from asr.model.model_file import ModelFile
+from asr.text.normalizer import normalize
+from asr.text.tokenizer import count_unknown, name_characters
+
+SHOWN_WORDS = 5  # in an error about characters that the model does not know
+YEARS = range(1100, 2100)  # four digits that are read in pairs: nineteen eighty-four
+NUMBER = re.compile(r"(?P<digits>\d+(?:,\d{3})*)(?P<fraction>\.\d+)?(?P<ordinal>(?:st|nd|rd|th)\b)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TextWord:
+    """A word of the text."""
+
+    text: str  # as it is written
+    tokens: list[int]
+
+
+def read_words(path: Path, model: ModelFile, numbers: str = "none") -> list[TextWord]:
+    """The words of a text file with their tokens. A word that normalisation removes, such as a dash, stays with the
+    word before it, or after it at the beginning. `numbers` is the language in which digits are spelled out, or 'none'.
+
+    Raises `TextError` naming the file, and with counts all characters that the model's alphabet lacks.
+    """
+    written = _read(path).split()
+    spell = number_speller(numbers)
+    normal = [normalize(spell(each), model.text) for each in written]
+    _check_characters(path, written, normal, model, numbers)
+    words: list[TextWord] = []
+    before = ""
+    for each, spoken in zip(written, normal, strict=True):
+        if spoken:
+            tokens = [token for part in spoken.split() for token in model.tokenizer.encode(part)]
+            words.append(TextWord(before + each, tokens))
+            before = ""
+        elif words:
+            words[-1] = replace(words[-1], text=f"{words[-1].text} {each}")
+        else:
+            before += f"{each} "
+    if not words:
+        raise TextError(f"{path}: no words in it")
+    return words
+
+
+def number_speller(language: str) -> Callable[[str], str]:
+    """A function that spells out the numbers in a word: "42nd" -> "forty-second". With 'none' it changes nothing.
+
+    Raises `ConfigError` for a language that num2words lacks, or without num2words.
+    """
+    if language == "none":
+        return lambda word: word
+    try:
+        from num2words import CONVERTER_CLASSES, num2words
+    except ImportError as error:
+        raise ConfigError("--numbers: num2words is not installed; `pip install num2words`") from error
+    if language not in CONVERTER_CLASSES:
+        raise ConfigError(f"--numbers {language}: no such language; known: {', '.join(sorted(CONVERTER_CLASSES))}")
+
+    def spell(match: re.Match) -> str:
+        digits, fraction = match["digits"], match["fraction"] or ""
+        plain = digits.replace(",", "")
+        if match["ordinal"]:
+            kind = "ordinal"
+        else:
+            kind = (
+                "year" if digits == plain and len(plain) == 4 and int(plain) in YEARS and not fraction else "cardinal"
+            )
+        try:
+            return f" {num2words(plain + fraction if fraction else int(plain), lang=language, to=kind)} "
+        except (NotImplementedError, OverflowError) as error:
+            raise TextError(f"'{match[0]}': num2words cannot spell it ({error}); write it out") from error
+
+    return lambda word: NUMBER.sub(spell, word)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise TextError(f"{path}: {error.strerror}; give the path of a text file") from error
+    except UnicodeDecodeError as error:
+        raise TextError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); convert it first") from error
+
+
+def _check_characters(path: Path, written: list[str], normal: list[str], model: ModelFile, numbers: str) -> None:
+    known = {character for piece in model.tokenizer.pieces for character in piece} | {" "}
+    unknown = count_unknown(normal, known)
+    if not unknown:
+        return
+    places = [word for word, spoken in zip(written, normal, strict=True) if count_unknown([spoken], known)]
+    spell = any(character.isdigit() for character in unknown) and numbers == "none"
+    remedy = "; --numbers en spells out numbers in English" if spell else ""
+    lacking = f"the model's alphabet lacks {name_characters(unknown)}, in {_shown(places)}"
+    raise TextError(f"{path}: {lacking}; write these words as they are spoken{remedy}")
+
+
+def _shown(words: Iterable[str]) -> str:
+    different = list(dict.fromkeys(words))
+    more = f" and {len(different) - SHOWN_WORDS} more" if len(different) > SHOWN_WORDS else ""
+    return ", ".join(f"'{word}'" for word in different[:SHOWN_WORDS]) + more
