@@ -489,6 +489,6 @@ def test_folder_faults(tmp_path):
 
 def test_folder_names_recordings_of_other_kinds(tmp_path):
     text(tmp_path / "a.txt", "one")
-    (tmp_path / "a.dss").write_bytes(b"dictation")
+    (tmp_path / "a.xyz").write_bytes(b"unknown")
     good, problems = read("folder", tmp_path)
-    assert not good and "a.dss" in problems["a"] and "ffmpeg" in problems["a"]
+    assert not good and "a.xyz" in problems["a"] and "ffmpeg" in problems["a"]
