@@ -97,12 +97,12 @@ def test_a_base_that_is_not_there_is_named(base, tmp_path):
 
 def test_learning_rates_fall_with_depth():
     model = AcousticModel(ModelConfig(channels=2, layers=2, width=4, phone_layer=1), 8, tokens=3, phones=3)
-    optimizer = make_optimizer(model, TrainingConfig(), decay=0.5)
+    optimizer = make_optimizer(model, TrainingConfig(), [1.0, 0.4, 0.3, 0.2])
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    scales = {names[id(each)]: group["scale"] for group in optimizer.param_groups for each in group["params"]}
-    assert len(scales) == len(names)
-    found = [scales[name] for name in ("head.bias", "layers.1.forwards.bias_hh_l0", "norms.0.weight")]
-    assert found == [1.0, 0.5, 0.25] and scales["subsampling.convolutions.0.weight"] == 0.125
+    shares = {names[id(each)]: group["share"] for group in optimizer.param_groups for each in group["params"]}
+    assert len(shares) == len(names)
+    found = [shares[name] for name in ("head.bias", "layers.1.forwards.bias_hh_l0", "norms.0.weight")]
+    assert found == [1.0, 0.4, 0.3] and shares["subsampling.convolutions.0.weight"] == 0.2
 
 
 def test_a_run_keeps_the_length_that_was_chosen_when_it_began(base, tmp_path):

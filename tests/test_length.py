@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.training.config import TrainingConfig
-from asr.training.length import rate_decay, with_length
+from asr.training.length import learning_rate_shares, with_length
 
 
 @given(st.floats(1.0, 1e7), st.booleans())
@@ -33,4 +33,11 @@ def test_fine_tuning_takes_a_third_of_the_updates(minutes):
 
 
 def test_less_data_moves_the_lower_layers_less():
-    assert 0 < rate_decay(0.1) < rate_decay(0.5) < rate_decay(2.0) == 1.0
+    rates = [learning_rate_shares(hours, 5, False) for hours in (0.1, 0.5, 2.0)]
+    assert all(len(row) == 7 and row == sorted(row, reverse=True) for row in rates)
+    assert 0 < rates[0][-1] < rates[1][-1] < rates[2][-1] == rates[2][0] < 1
+
+
+def test_a_new_output_layer_has_the_whole_learning_rate():
+    old, new = (learning_rate_shares(0.1, 5, new_output) for new_output in (False, True))
+    assert new[0] == 1.0 and new[1:] == old[1:]

@@ -265,7 +265,10 @@ def test_tags_are_dropped_and_counted(text_file, characters):
     assert read[0][:2] == read[1][:2]
     assert [tags for *_, tags in read] == [6, 0]
     config = LmConfig(order=2, characters=characters)
-    assert any("6 tags" in note for note in train_model([tagged], config).notes)
+    trained = train_model([tagged], config)
+    assert any("6 tags" in note for note in trained.notes)
+    measured = measure_perplexity(NgramModel.from_trie(trained.trie), [tagged], LmTextConfig(characters=characters))
+    assert measured.tags == 6 and "6 tags" in measured.to_text()
 
 
 def test_characters(text_file):

@@ -1,4 +1,4 @@
-"""The embedded corpus: deterministic, voices apart, texts of the grammar."""
+"""The synthetic corpus: deterministic, voices apart, texts of the grammar."""
 
 import hashlib
 

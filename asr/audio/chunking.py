@@ -1,8 +1,7 @@
-"""Long recordings in overlapping windows, so that memory does not grow with length and a network that looks both ways
-still hears what is around each word.
+"""Overlapping windows of long recordings: memory stays bounded, and a bidirectional network gets context on both sides.
 
-The network's output is kept only for the middle of a window, its core; cores follow one another without a gap, so that
-their log-probabilities can be joined before anything is decoded.
+Only the output for the middle of a window, its core, is kept. Cores are adjacent, so that their log-probabilities can
+be joined before decoding.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,40 +9,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Seconds. What is no longer than a core is one window, as it is. Training utterances are seldom longer.
+# Seconds. A recording no longer than a core is one window. Training utterances are rarely longer.
 SHORTEST_CORE = 15.0
 LONGEST_CORE = 30.0
 CONTEXT = 3.0  # on both sides of a core
 
-SILENCE_SECONDS = 0.3  # what a cut is looked for in
-SILENCE_DECIBELS = 20.0  # below the level of what surrounds it: quiet enough to end a sentence
+SILENCE_SECONDS = 0.3  # duration of the silence at which a cut is preferred
+SILENCE_DECIBELS = 20.0  # below its surroundings: quiet enough for the end of a sentence
 
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a recording with the sound around it."""
+    """A part of a recording with context on both sides."""
 
     samples: np.ndarray  # (samples,), context included, of mean 0
     skip: int  # output frames before the core
-    frames: int | None  # output frames of the core; None: all that follow
-    pause: bool  # whether the core ends in a silence, or with the recording: no word goes on behind it
+    frames: int | None  # output frames of the core; None: to the end
+    pause: bool  # whether the core ends in silence or with the recording, so that no word crosses its end
 
     def core(self, emission: np.ndarray) -> np.ndarray:
-        """The core's part of the window's log-probabilities `(frames, tokens)`."""
+        """The rows of the window's log-probabilities `(frames, tokens)` that belong to the core."""
         return emission[self.skip :][: self.frames]
 
 
 def cut_windows(pieces: Iterable[np.ndarray], sample_rate: int, frame_samples: int) -> Iterator[Window]:
-    """The windows of a recording that comes in pieces `(samples,)`. `frame_samples` are those of an output frame.
+    """The windows of a recording that arrives in pieces `(samples,)`, at least one, which may be empty.
 
-    There is always one, if only of no samples.
+    `frame_samples` is the number of samples per output frame.
     """
     shortest, longest, context = (
         round(seconds * sample_rate / frame_samples) * frame_samples
         for seconds in (SHORTEST_CORE, LONGEST_CORE, CONTEXT)
     )
     held = np.zeros(0, np.float32)
-    skip = 0  # samples held that come before the next core
+    skip = 0  # samples in `held` before the next core
     for piece in pieces:
         held = np.concatenate([held, piece])
         while len(held) >= skip + longest + context:
@@ -52,12 +51,12 @@ def cut_windows(pieces: Iterable[np.ndarray], sample_rate: int, frame_samples: i
             yield _window(held[: skip + core + context], skip, core, pause, frame_samples)
             held = held[max(0, skip + core - context) :]
             skip = min(skip + core, context)
-    # What is left may be longer than a core by nearly the context; it is heard to its end all the same.
+    # The rest, which may exceed a core by almost the context, is one window.
     yield _window(held, skip, None, True, frame_samples)
 
 
 def find_pause(samples: np.ndarray, sample_rate: int, step: int) -> tuple[int, bool]:
-    """The middle of the quietest stretch of `(samples,)`, at a multiple of `step`, and whether it is a silence."""
+    """The middle of the quietest span of `(samples,)`, a multiple of `step`, and whether that span is silent."""
     count = len(samples) // step
     energies = np.square(samples[: count * step], dtype=np.float64).reshape(count, step).mean(axis=1)
     width = max(1, round(SILENCE_SECONDS * sample_rate / step))

@@ -1,6 +1,6 @@
 """espeak-ng, a formant synthesiser: text -> speech, and words -> phones.
 
-It comes with its data in the wheel `espeakng-loader`; its library is called through ctypes.
+The wheel `espeakng-loader` contains the library, which is called through ctypes, and its data.
 """
 
 import ctypes
@@ -12,32 +12,32 @@ import numpy as np
 
 from asr.errors import AsrError
 
-# Not the voice of a person who speaks: a speed experiment, effects that hide the words, whispers and robots.
+# Variants that do not resemble natural speech: a speed test, effects that mask the words, whispers and robots.
 EXCLUDED_VOICES = re.compile(r"fast|Demonic|croak|whisperf?|.*Robot|robosoft\d*")
 
 
 class Espeak:
-    """The espeak-ng library, which keeps one state for the whole process."""
+    """The espeak-ng library, whose state is shared by the whole process."""
 
     def __init__(self):
         self._library, self.sample_rate = _start_library()
 
     def voices(self) -> list[str]:
-        """Names of the voice variants."""
+        """The names of the voice variants."""
         import espeakng_loader
 
         folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
         return sorted(path.name for path in folder.iterdir() if not EXCLUDED_VOICES.fullmatch(path.name))
 
     def use(self, voice: str) -> None:
-        """Speak with a voice, `en-us` or `en-us+VARIANT`, from now on; raises `AsrError` if there is no such voice."""
+        """Select a voice, `en-us` or `en-us+VARIANT`. Raises `AsrError` if there is no such voice."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise AsrError(f"espeak-ng has no voice '{voice}'; is espeakng-loader installed whole?")
+            raise AsrError(f"espeak-ng has no voice '{voice}'; is espeakng-loader installed completely?")
 
     def phones(self, text: str) -> list[str]:
-        """What the voice in use says for `text`, in symbols of the International Phonetic Alphabet without stress.
+        """The pronunciation of `text` by the selected voice, in the International Phonetic Alphabet without stress.
 
-        A symbol stands for one of espeak-ng's own phonemes, which may be two phones: `aɪɚ`, `ɔːɹ`.
+        A symbol is one of espeak-ng's phonemes, which may be two phones: `aɪɚ`, `ɔːɹ`.
         """
         return _STRESS.sub("", self._translate(text, _IPA_SEPARATED)).split()
 
@@ -53,15 +53,15 @@ class Espeak:
         return " ".join(clauses)
 
     def say(self, text: str, voice: str, words_per_minute: int, pitch: int) -> np.ndarray:
-        """Speak `text`: `(samples,)` float32 at `sample_rate`. `pitch` is 0 to 99, 50 being the voice's own."""
+        """Synthesise `text`: `(samples,)` float32 at `sample_rate`. `pitch` is 0 to 99; 50 is the voice's default."""
         return self.say_words(text, voice, words_per_minute, pitch)[0]
 
     def say_words(
         self, text: str, voice: str, words_per_minute: int, pitch: int
     ) -> tuple[np.ndarray, list[tuple[str, float]]]:
-        """As `say`, and each word with the second at which it begins.
+        """The samples of `say`, and each word with its start in seconds.
 
-        The synthesiser may speak words as one that belong together ("off the").
+        The synthesiser may join adjacent words into one ("off the").
         """
         library, pieces, words = self._library, [], []
 
@@ -77,7 +77,7 @@ class Espeak:
                 event += 1
             return 0
 
-        # Breath and noise are random; without this their seed is the time of day.
+        # Breath and noise are random and otherwise seeded by the time of day.
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         library.espeak_SetSynthCallback(collect)
         self.use(voice)
@@ -129,5 +129,5 @@ def _start_library() -> tuple[ctypes.CDLL, int]:
     library.espeak_TextToPhonemes.restype = ctypes.c_char_p
     sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
     if sample_rate <= 0:
-        raise AsrError("espeak-ng does not start; is espeakng-loader installed whole?")
+        raise AsrError("espeak-ng did not start; is espeakng-loader installed completely?")
     return library, sample_rate

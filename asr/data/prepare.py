@@ -34,6 +34,7 @@ from asr.text.config import TextConfig
 from asr.text.normalizer import find_tags, normalize
 from asr.text.tokenizer import count_unknown, frames_needed, name_characters
 from asr.utils.files import make_folder, write_together
+from asr.utils.progress import track
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
         make_folder(output)
     candidates, total = _candidates(layout, source, output, config)
     intake = Intake(recipe, config.max_seconds)
-    for candidate in _with_progress(candidates, total):
+    for candidate in track(candidates, "preparing", total):
         intake.add(candidate)
     if not intake.accepted:
         raise ManifestError(f"{source}: {_nothing_accepted(intake.rejects)}")
@@ -269,15 +270,6 @@ def _candidates(layout: str, source: str, output: Path, config: PrepareConfig) -
         return LAYOUTS[layout](source, output, config.synthetic), size
     candidates = list(LAYOUTS[layout](Path(source)))
     return candidates, len(candidates)
-
-
-def _with_progress(candidates: Iterable[Candidate], total: int) -> Iterable[Candidate]:
-    """The same candidates, with a progress bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(candidates, "prepare", total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _nothing_accepted(rejects: list[Reject]) -> str:

@@ -26,6 +26,7 @@ class Perplexity:
     unknown_logp: float  # ln P of the unknown words, as <unk>
     hits: tuple[int, ...]  # predictions by the order of the n-gram that was found
     unit: str = "words"  # or characters
+    tags: int = 0  # such as <unk> and [noise], dropped from the text
 
     @property
     def perplexity(self) -> float:
@@ -46,6 +47,8 @@ class Perplexity:
             ("text", f"{words:,} {self.unit} in {self.sentences:,} sentences"),
             ("unknown", f"{self.unknown:,} {self.unit} ({self.unknown / max(1, words):.2%})"),
         ]
+        if self.tags:
+            rows.append(("dropped", f"{self.tags:,} tags, such as <unk> or [noise]"))
         rows += [
             (f"{order}-grams", f"{hits:,} found ({hits / self.predicted:.1%})")
             for order, hits in enumerate(self.hits, start=1)
@@ -68,7 +71,7 @@ def measure_perplexity(model: NgramModel, paths: Sequence[Path], config: LmTextC
     if not hits.sum():
         raise LanguageModelError(f"{', '.join(map(str, paths))}: no words in it")
     predicted, unknown = int(hits.sum()), int(sums[2])
-    return Perplexity(predicted, sentences, unknown, sums[0], sums[1], tuple(hits.tolist()), config.unit)
+    return Perplexity(predicted, sentences, unknown, sums[0], sums[1], tuple(hits.tolist()), config.unit, reader.tags)
 
 
 @compiled

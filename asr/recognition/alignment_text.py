@@ -9,6 +9,7 @@ from asr.errors import ConfigError, TextError
 from asr.model.model_file import ModelFile
 from asr.text.normalizer import normalize
 from asr.text.tokenizer import count_unknown, name_characters
+from asr.utils.files import read_text
 
 SHOWN_WORDS = 5  # in an error about characters that the model does not know
 YEARS = range(1100, 2100)  # four digits that are read in pairs: nineteen eighty-four
@@ -29,7 +30,7 @@ def read_words(path: Path, model: ModelFile, numbers: str = "none") -> list[Text
 
     Raises `TextError` naming the file, and with counts all characters that the model's alphabet lacks.
     """
-    written = _read(path).split()
+    written = read_text(path, TextError, "give the path of a text file").split()
     spell = number_speller(numbers)
     normal = [normalize(spell(each), model.text) for each in written]
     _check_characters(path, written, normal, model, numbers)
@@ -78,15 +79,6 @@ def number_speller(language: str) -> Callable[[str], str]:
             raise TextError(f"'{match[0]}': num2words cannot spell it ({error}); write it out") from error
 
     return lambda word: NUMBER.sub(spell, word)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise TextError(f"{path}: {error.strerror}; give the path of a text file") from error
-    except UnicodeDecodeError as error:
-        raise TextError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); convert it first") from error
 
 
 def _check_characters(path: Path, written: list[str], normal: list[str], model: ModelFile, numbers: str) -> None:

@@ -55,9 +55,9 @@ class Learner:
         config: TrainingConfig,
         group: Group,
         phones: Sequence[Sequence[int]] | None = None,
-        decay: float = 1.0,
+        rate_shares: Sequence[float] = (),
     ):
-        """`phones` are those of the training transcripts, for `crf_share`; `decay` is that of `make_optimizer`."""
+        """`phones` are those of the training transcripts, for `crf_share`; `rate_shares` as in `make_optimizer`."""
         self.config, self.group = config, group
         self._trigram = None
         if config.crf_share and model.phone_layer and phones:
@@ -65,7 +65,7 @@ class Learner:
         self.device = choose_device(config.device)
         self.dtype, self.reason = choose_precision(config.precision, self.device)
         self.model = model.to(self.device)
-        self.optimizer = make_optimizer(model, config, decay)
+        self.optimizer = make_optimizer(model, config, rate_shares)
         self.average = WeightAverage(model, config.ema) if config.ema else None
         self._network: nn.Module = model
 
@@ -80,7 +80,7 @@ class Learner:
         Raises `NotFiniteError` before the weights change. `stop` is passed on to all processes.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
+            group["lr"] = rate * group["share"]
         self.optimizer.zero_grad(set_to_none=True)
         loss, too_short = 0.0, 0
         for part in parts:
@@ -166,16 +166,19 @@ def denormals_flushed() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def make_optimizer(model: AcousticModel, config: TrainingConfig, decay: float = 1.0) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: AcousticModel, config: TrainingConfig, rate_shares: Sequence[float] = ()
+) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019) with weight decay on matrices only.
 
-    `decay` multiplies the learning rate once per layer below the output layer (Howard & Ruder 2018).
+    `rate_shares` are the shares of the learning rate by depth, from the output layer down; without them all are 1.
     """
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
-        scale, matrix = decay ** _depth(name, len(model.layers)), parameter.dim() > 1
-        options = {"params": [], "weight_decay": config.weight_decay if matrix else 0.0, "scale": scale}
-        groups.setdefault((-scale, not matrix), options)["params"].append(parameter)
+        share = rate_shares[_depth(name, len(model.layers))] if rate_shares else 1.0
+        matrix = parameter.dim() > 1
+        options = {"params": [], "weight_decay": config.weight_decay if matrix else 0.0, "share": share}
+        groups.setdefault((-share, not matrix), options)["params"].append(parameter)
     ordered = [groups[key] for key in sorted(groups)]
     return torch.optim.AdamW(ordered, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 

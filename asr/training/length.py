@@ -9,7 +9,8 @@ import math
 
 from asr.training.config import TrainingConfig
 
-DECAYS = ((0.3, 0.7), (1.0, 0.85))  # hours below which the learning rate of a base decays so much per layer
+FINE_TUNING_RATE = 0.3  # of the learning rate, for layers that come from a base
+DECAYS = ((0.3, 0.7), (1.0, 0.85))  # hours below which this rate decays by so much per layer
 
 BATCHES = 64  # per epoch, as long as batches stay within the limits
 LEAST_BATCH_SECONDS, MOST_BATCH_SECONDS = 4.0, 120.0
@@ -31,6 +32,12 @@ def with_length(config: TrainingConfig, seconds: float, fine_tuning: bool = Fals
     return dataclasses.replace(config, batch_seconds=batch_seconds, epochs=epochs, patience=patience)
 
 
-def rate_decay(hours: float) -> float:
-    """How much slower each layer of a base is trained than the one above it: the less data, the fewer layers move."""
-    return next((decay for limit, decay in DECAYS if hours < limit), 1.0)
+def learning_rate_shares(hours: float, layers: int, new_output: bool) -> list[float]:
+    """Shares of the learning rate when a base is fine-tuned, by depth: the output layer, the encoder's layers from the
+    last to the first, the subsampling (Howard & Ruder 2018).
+
+    The less data, the less the lower layers move. A new output layer has the whole rate.
+    """
+    decay = next((decay for limit, decay in DECAYS if hours < limit), 1.0)
+    shares = [FINE_TUNING_RATE * decay**depth for depth in range(layers + 2)]
+    return [1.0, *shares[1:]] if new_output else shares

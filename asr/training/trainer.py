@@ -25,7 +25,7 @@ from asr.training.curves import write_curves
 from asr.training.dev_set import DevResult, DevSet
 from asr.training.finished_run import check_finished
 from asr.training.learner import Learner, NotFiniteError, StepResult, denormals_flushed, learning_rate
-from asr.training.length import rate_decay, with_length
+from asr.training.length import learning_rate_shares, with_length
 from asr.training.run_folder import Progress, RunFolder
 from asr.training.run_log import NoLog, Pace, RunLog, environment
 from asr.training.training_set import PlannedBatch, TrainingSet
@@ -104,8 +104,8 @@ class Trainer:
         phones = len(train_corpus.phone_pieces)
         self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces), phones)
         self.base = base
-        decay = rate_decay(train_corpus.hours) if base else 1.0
-        self.learner = Learner(self.model, self.config, group, train_corpus.phones, decay)
+        rates = learning_rate_shares(train_corpus.hours, recipe.model.layers, not base.tokenizer) if base else ()
+        self.learner = Learner(self.model, self.config, group, train_corpus.phones, rates)
         self.progress = Progress(data_digest=train_corpus.digest() + dev_corpus.digest())
         self.log: RunLog | NoLog = NoLog()
         self.pace = Pace()

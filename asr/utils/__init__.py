@@ -1,1 +1,1 @@
-"""Helpers without knowledge of speech."""
+"""Helpers that know nothing about speech."""

@@ -1,4 +1,4 @@
-"""Text files in blocks of whole lines, decompressed on the way, and the same for writing."""
+"""Reading text files in blocks of whole lines and writing files, with gzip and xz compression."""
 
 import gzip
 import lzma
@@ -12,17 +12,17 @@ from typing import BinaryIO
 from asr.errors import AsrError
 from asr.utils.files import replacing
 
-BLOCK = 1 << 24  # bytes: large enough that what is done once a block costs nothing
-LONGEST_LINE = 1 << 25  # bytes, or a block more: a small compressed file can hold gigabytes without a line end
+BLOCK = 1 << 24  # bytes: large enough that the cost per block is negligible
+LONGEST_LINE = 1 << 25  # bytes, plus a block: a small compressed file may unpack to gigabytes without a line end
 
 
 def read_blocks(
     path: Path, error_kind: type[AsrError], advance: Callable[[int], object] | None = None
 ) -> Iterator[bytes]:
-    """The content of a plain, gzip or xz file (told apart by their first bytes) in blocks that end in a line end.
+    """The content of a plain, gzip or xz file (recognised by its first bytes) in blocks that end with a line end.
 
-    A UTF-8 byte order mark is dropped. `advance` is told of bytes of the file, compressed ones, as they are read.
-    Raises an error of `error_kind` naming a file that can't be read to its end.
+    A UTF-8 byte order mark is dropped. `advance` is called with the number of compressed bytes read. Raises an error of
+    `error_kind` naming a file that cannot be read to its end.
     """
     try:
         with path.open("rb") as file:
@@ -32,22 +32,22 @@ def read_blocks(
             if start[:2] == b"\x1f\x8b":
                 stream = gzip.GzipFile(fileobj=file)
             elif start == b"\xfd7zXZ\0":
-                stream = lzma.LZMAFile(file)  # noqa: SIM115 (`file` is what has to be closed)
-            rest, told = b"", 0
+                stream = lzma.LZMAFile(file)  # noqa: SIM115 (`file` is closed instead)
+            rest, reported = b"", 0
             while block := stream.read(BLOCK):
-                if told == 0:
+                if reported == 0:
                     block = _without_mark(block, path, error_kind)
                 whole = block.rfind(b"\n") + 1
                 if whole:
                     yield rest + block[:whole]
                     rest = block[whole:]
                 elif len(rest) > LONGEST_LINE:
-                    raise error_kind(f"{path}: a line of more than {LONGEST_LINE >> 20} MB; is it text?")
+                    raise error_kind(f"{path}: a line is longer than {LONGEST_LINE >> 20} MB; is it a text file?")
                 else:
                     rest += block
                 if advance:
-                    advance(file.tell() - told)
-                told = file.tell()
+                    advance(file.tell() - reported)
+                reported = file.tell()
             if rest:
                 yield rest + b"\n"
     except FileNotFoundError as error:
@@ -66,11 +66,11 @@ def _without_mark(block: bytes, path: Path, error_kind: type[AsrError]) -> bytes
 
 @contextmanager
 def writing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A stream for a new file, compressed if its name ends in .gz or .xz, that takes its place only once complete."""
+    """A stream for a new file, compressed if its name ends in .gz or .xz; the file appears only once complete."""
     with replacing(path) as file:
         suffix = Path(path).suffix
         if suffix == ".gz":
-            # The file itself names neither the time nor the name, so the same model gives the same bytes.
+            # Without time and name in the header, so that the same content gives the same bytes.
             with gzip.GzipFile("", "wb", 6, file, mtime=0) as stream:
                 yield stream
         elif suffix == ".xz":

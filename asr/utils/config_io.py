@@ -1,5 +1,5 @@
-"""Config dataclasses <-> plain values: TOML files, JSON, the model file. Unknown keys, wrong types and values out of
-bounds become errors that name the place and what is allowed."""
+"""Config dataclasses <-> plain values (TOML files, JSON, the model file). Unknown keys, wrong types and values out of
+bounds become errors that name the key and what is allowed."""
 
 import dataclasses
 import difflib
@@ -13,12 +13,14 @@ import msgspec
 import tyro
 
 from asr.errors import ConfigError
+from asr.utils.files import read_text
 
 T = TypeVar("T")
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 PositiveReal = Annotated[float, msgspec.Meta(gt=0)]
 NotNegativeReal = Annotated[float, msgspec.Meta(ge=0)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
@@ -32,28 +34,27 @@ def shown_default(default: str) -> str:
 SHOWN = tyro.conf.arg(help_behavior_hint=shown_default)  # options whose default is a path, or nothing
 MAY_CHANGE = "may differ when a training run is resumed"  # a mark of fields, see `marked`
 CHOSEN_AT_START = "when None, chosen when a training run begins, which keeps it"  # likewise
-FLAT = tyro.conf.arg(name="")  # options of a section without the section's name before them
+FLAT = tyro.conf.arg(name="")  # the options of a section have no section prefix
 
 
 def read_toml(path: Path, kind: str) -> dict[str, Any]:
-    """The values of a TOML file; raises `ConfigError` naming it."""
+    """The values of a TOML file. Raises `ConfigError` naming it."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; give the path of a {kind} (TOML)") from error
-    except ValueError as error:  # TOMLDecodeError, not UTF-8, or a number of thousands of digits
+        return tomllib.loads(read_text(path, ConfigError, f"give the path of a {kind} (TOML)"))
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: not a {kind}: nested too deeply") from error
 
 
 def below(folder: Path, name: Path) -> Path:
-    """A path that a file in `folder` names."""
+    """The path `name` that a file in `folder` gives, relative to the folder."""
     return Path(os.path.normpath(folder / name))
 
 
 def from_values(kind: type[T], values: Any, origin: str) -> T:
-    """A config dataclass from plain values, with unknown keys, wrong types and bounds as `ConfigError`s."""
+    """A config dataclass from plain values. Raises `ConfigError` on unknown keys, wrong types and values out of bounds;
+    `origin` names their source."""
     if isinstance(values, dict):
         _check_keys(kind, values, origin, "")
     try:
@@ -65,7 +66,7 @@ def from_values(kind: type[T], values: Any, origin: str) -> T:
 
 
 def _shown(kind: type, key: str) -> str:
-    """A key as an option has it, without the names of sections that options leave out."""
+    """A key as its command-line option is spelled, without the prefixes of flat sections."""
     names = []
     for name in key.split("."):
         hints = typing.get_type_hints(kind, include_extras=True) if dataclasses.is_dataclass(kind) else {}
@@ -78,8 +79,8 @@ def _shown(kind: type, key: str) -> str:
 
 
 def to_values(config: Any) -> dict[str, Any]:
-    """Plain values (for TOML, JSON and the model file) of a config dataclass; the reverse of `from_values`."""
-    # By way of asdict: msgspec leaves out defaults that it did not have to set itself.
+    """Plain values of a config dataclass, for TOML, JSON and the model file: the reverse of `from_values`."""
+    # Via asdict: msgspec alone omits defaults that it did not set itself.
     return msgspec.to_builtins(dataclasses.asdict(config), enc_hook=str)
 
 
@@ -95,12 +96,12 @@ def marked(kind: type, mark: str) -> set[str]:
 
 
 def validate(config: T, origin: str) -> T:
-    """Check a config that did not come from a file: command-line overrides skip the bounds otherwise."""
+    """Check a config that command-line options have changed, which checks no bounds by itself."""
     return from_values(type(config), to_values(config), origin)
 
 
 def _choices(kind: type, key: str) -> str:
-    """What a field with fixed choices allows, for an error message."""
+    """The choices of a field that has fixed ones, for an error message."""
     for name in key.split("."):
         kind = typing.get_type_hints(kind).get(name.partition("[")[0]) if dataclasses.is_dataclass(kind) else None
     return f"; allowed: {', '.join(map(str, typing.get_args(kind)))}" if typing.get_origin(kind) is Literal else ""
@@ -114,9 +115,6 @@ def _check_keys(kind: type, values: dict[str, Any], origin: str, prefix: str) ->
             hint = f"did you mean '{prefix}{close[0]}'? " if close else ""
             raise ConfigError(f"{origin}: unknown key '{prefix}{key}'; {hint}allowed: {', '.join(fields)}")
         if any(isinstance(part, str) and "\0" in part for part in (value if isinstance(value, list) else [value])):
-            raise ConfigError(f"{origin}: {prefix}{key}: a null character, which no name can have")
+            raise ConfigError(f"{origin}: {prefix}{key}: contains a null character, which no name can have")
         if dataclasses.is_dataclass(fields[key]) and isinstance(value, dict):
             _check_keys(fields[key], value, origin, f"{prefix}{key}.")
-
-
-Size = Annotated[int, msgspec.Meta(ge=1, le=100_000)]

@@ -1,4 +1,4 @@
-"""The processes of one run, as torchrun starts them: one for each GPU, or several on CPUs, on one machine or many."""
+"""The processes of one run, started by torchrun: one per GPU, or several on CPUs, on one machine or many."""
 
 import contextlib
 import os
@@ -9,28 +9,28 @@ from typing import Any
 
 from asr.errors import AsrError
 
-PATIENCE = timedelta(hours=2)  # how long processes wait for one that does something alone, such as making features
+PATIENCE = timedelta(hours=2)  # while one process works alone, for instance on computing features
 
 
 class ConnectionLostError(AsrError):
-    """Another process of the run has ended."""
+    """Raised when another process of the run has ended."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """This process among those of the run. One that torchrun did not start is alone."""
+    """This process within the run; a group of one without torchrun."""
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0  # on its own machine: the number of its GPU
+    local_rank: int = 0  # on its machine: the index of its GPU
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes and tells: one of them must."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
     def sum(self, values: list[float]) -> list[float]:
-        """The sums of each value over all processes."""
+        """The sum of each value over all processes."""
         if self.size == 1:
             return values
         import torch.distributed
@@ -42,7 +42,7 @@ class Group:
         return total.tolist()
 
     def gather(self, value: Any) -> list[Any]:
-        """What each process passed, in the order of their ranks; every process gets all of it."""
+        """The values of all processes in the order of their ranks, returned to each of them."""
         if self.size == 1:
             return [value]
         import torch.distributed
@@ -52,11 +52,11 @@ class Group:
         return values
 
     def merge(self, parts: dict[Any, Any]) -> dict[Any, Any]:
-        """The processes' dictionaries in one."""
+        """The dictionaries of all processes merged into one."""
         return {key: value for part in self.gather(parts) for key, value in part.items()}
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have arrived here."""
         if self.size > 1:
             import torch.distributed
 
@@ -67,14 +67,14 @@ ALONE = Group()
 
 
 def is_leading() -> bool:
-    """Whether this process is the one that writes and tells, by what torchrun told it."""
+    """As `Group.leads`, before the group is joined, from torchrun's environment variable."""
     return int(os.environ.get("RANK", 0)) == 0
 
 
 @contextlib.contextmanager
 def joined(device: str) -> Iterator[Group]:
-    """The group of the processes that torchrun started (https://docs.pytorch.org/docs/stable/elastic/run.html), left
-    again at the end. `device` is a device option: nccl connects GPUs, gloo CPUs.
+    """Join the group of processes that torchrun started (https://docs.pytorch.org/docs/stable/elastic/run.html), and
+    leave it at the end. `device` is a device option: nccl connects GPUs, gloo CPUs.
 
     Raises `ConnectionLostError` when another process has ended.
     """
@@ -94,10 +94,10 @@ def joined(device: str) -> Iterator[Group]:
         if not _is_lost_connection(error):
             raise
         raise ConnectionLostError(
-            f"process {group.rank} of {group.size}: the connection is lost, another process of this run has ended"
+            f"process {group.rank} of {group.size}: lost the connection: another process of this run has ended"
         ) from error
     finally:
-        # Without the others a farewell would wait for them until the connection's time is up.
+        # Without the others this would wait for them until the timeout.
         with contextlib.suppress(RuntimeError):
             torch.distributed.destroy_process_group()
 

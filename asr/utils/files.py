@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and reading lines of text."""
+"""Atomic writing of files, and reading of text files."""
 
 import contextlib
 import errno
@@ -17,11 +17,11 @@ PREFIX, SUFFIX = ".asr-", ".part"  # of files that are being written
 
 
 def make_folder(path: str | os.PathLike) -> Path:
-    """A folder, made with those above it if need be. Raises `OSError` with its name when a file is in its place."""
+    """Create a folder and its parents if missing. Raises `OSError` naming it when a file is in its place."""
     try:
         os.makedirs(path, exist_ok=True)
     except FileExistsError as error:
-        # "File exists" would sound as if an old result were in the way.
+        # "File exists" would suggest that an old result is in the way.
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
     return Path(path)
 
@@ -65,19 +65,19 @@ def read_table(path: str | os.PathLike, kind: type[AsrError], remedy: str) -> li
 
 
 def is_among(path: Path, others: Iterable[Path]) -> bool:
-    """Whether a file is there already and is one of `others`: writing it would destroy what is read."""
+    """Whether `path` exists and is one of `others`, so that writing it would destroy an input."""
     return path.exists() and any(other.exists() and other.samefile(path) for other in others)
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
-    """Write `data` beside `path`, then rename, as `replacing` does. Text is written as UTF-8."""
+    """Write `data` to a temporary file and rename it to `path`, as `replacing` does. Text is encoded as UTF-8."""
     with replacing(path) as stream:
         stream.write(data.encode() if isinstance(data, str) else data)
     return Path(path)
 
 
 def write_together(contents: dict[Path, bytes | str]) -> None:
-    """Write several files, all or none: nothing is renamed before all of them are on the disk."""
+    """Write several files, all or none: nothing is renamed before all of them are on disk."""
     with contextlib.ExitStack() as stack:
         for path, data in contents.items():
             stream = stack.enter_context(replacing(path))
@@ -88,12 +88,11 @@ def write_together(contents: dict[Path, bytes | str]) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A stream that writes beside `path` and is renamed at the end: a reader, or a crash, sees the old file or the
-    new one.
+    """A stream to a temporary file that replaces `path` at the end: after a crash there is the old file or the new one.
 
-    Folders on the way are made. Raises `OSError`, with the final file's name in it, when the folder is not writable
-    or the disk is full; nothing is left behind then, nor after any other error inside the block. What a killed process
-    leaves behind goes when another one first writes into the folder.
+    Missing folders are created. Raises `OSError` naming `path` when the folder is not writable or the disk is full. No
+    temporary file remains after an error; those of killed processes are removed when another process first writes into
+    the folder.
     """
     path = Path(path)
     with errors_naming(path):
@@ -113,13 +112,13 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def identity(path: str | os.PathLike) -> list:
-    """What tells a file from another, or from itself before it was changed: path, bytes, time of change."""
+    """Path, size in bytes and modification time, by which a change to a file is noticed."""
     file = os.stat(path)
     return [str(path), file.st_size, file.st_mtime_ns]
 
 
 def _make_temporary(folder: Path) -> tuple[int, str]:
-    """An open file that is locked, which tells `_sweep` that its process lives: the lock ends with it, however it ends.
+    """An open, locked file and its name. The lock shows `_sweep` that the writing process is alive, and ends with it.
     Where the file system has no locks, nothing is swept."""
     while True:
         # A fixed prefix rather than the file's name: a name near the length limit must still work.
@@ -128,13 +127,12 @@ def _make_temporary(folder: Path) -> tuple[int, str]:
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return handle, name
-        os.close(handle)  # another process swept it away before it was locked
+        os.close(handle)  # another process removed it before it was locked
 
 
 @functools.cache
 def _sweep(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder; once in each process, as a folder may be
-    large."""
+    """Remove temporary files of killed processes from a folder; once per process, since a folder may be large."""
     for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
         with contextlib.suppress(OSError), path.open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -148,7 +146,7 @@ def _to_disk(stream: BinaryIO) -> None:
 
 @contextlib.contextmanager
 def errors_naming(path: Path, temporary: str | None = None) -> Iterator[None]:
-    """Errors of the disk name the file that the user knows; those that name another one keep it."""
+    """Make disk errors name `path`, which the user knows, instead of the temporary file; others keep their name."""
     try:
         yield
     except OSError as error:

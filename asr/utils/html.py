@@ -1,4 +1,4 @@
-"""What the pages with sounds and pictures share."""
+"""HTML templates and images for report and preview pages."""
 
 import base64
 import io
@@ -25,8 +25,8 @@ def render(template: str | Path, filters: Mapping[str, Callable] | None = None, 
 
 
 def readable(text: str) -> str:
-    """Text without what a page or picture cannot have: control characters, and bytes of a file's name that are not
-    UTF-8."""
+    """Text with a replacement for what pages and pictures cannot show: control characters, and bytes of a file name
+    that are not UTF-8."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 

@@ -1,4 +1,4 @@
-"""Messages for a person, each on one line of stderr, and figures in them."""
+"""Messages to the user on stderr, one per line, and the formatting of durations."""
 
 import sys
 
@@ -6,12 +6,12 @@ from asr.errors import one_line
 
 
 def tell(message: str) -> None:
-    """A message for a person, on one line."""
+    """Print a message to stderr as one line."""
     print(f"asr: {one_line(message)}", file=sys.stderr)
 
 
 def time_text(seconds: float) -> str:
-    """A duration in its natural unit: `8.1 s`, `12.0 min` or `5.4 h`."""
+    """A duration in a suitable unit: `8.1 s`, `12.0 min` or `5.4 h`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""Progress bars, shown on a terminal only and gone when done."""
+"""Progress bars, shown only on a terminal and removed when done."""
 
 import contextlib
 import sys
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def progress_bar(what: str, total: float, audio: bool = False, done: float = 0) -> Iterator[Callable[[float], None]]:
-    """A progress bar on the terminal (stderr; none when that is a file): a context that gives `advance(amount)`.
+    """A context with a progress bar on stderr, if that is a terminal, that gives the function `advance(amount)`.
 
-    `audio`: amounts are seconds of audio, and the bar has the speed, too. `done`: the amount done before.
+    `audio`: amounts are seconds of audio, and the bar shows the speed too. `done`: the amount done before.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -27,7 +27,7 @@ def progress_bar(what: str, total: float, audio: bool = False, done: float = 0) 
         console=Console(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
-        redirect_stdout=sys.stdout.isatty(),  # else rich would take the results from their file to the terminal
+        redirect_stdout=sys.stdout.isatty(),  # else rich would take the results from their file
     )
     task = bar.add_task(what, completed=done, total=total, speed="")
     started = time.monotonic()
@@ -43,7 +43,7 @@ def progress_bar(what: str, total: float, audio: bool = False, done: float = 0) 
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    """The same items, with a progress bar."""
+    """The same items, with a progress bar that counts them."""
     with progress_bar(description, total) as advance:
         for item in items:
             yield item

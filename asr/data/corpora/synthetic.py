@@ -1,12 +1,12 @@
-"""The embedded corpus: connected digits, household commands or the lines of a text file, spoken by espeak-ng (formant
-synthesis) or Kokoro (neural synthesis), without recordings.
+"""The synthetic corpus: connected digits, household commands or the lines of a text file, spoken by espeak-ng (formant
+synthesis) or Kokoro (neural synthesis).
 
-For trying and testing the program, and for many hours of reading to begin training on. A model of espeak-ng's speech
-alone does badly on human voices.
+For trials and tests, and for pretraining on many hours of read speech. A model trained on espeak-ng's speech alone does
+badly on human voices.
 
-Every choice follows from the seed and the utterance's number; train, dev and test share no voice, nor voices of one
-family ("klatt" and "klatt2" are one). Making the corpus can be interrupted: the same command keeps the blocks of
-recordings that are complete.
+Every choice depends only on the seed and the utterance's number; train, dev and test share no voice and no family of
+voices ("klatt" and "klatt2" are one). Synthesis can be interrupted: the same command keeps complete blocks of
+recordings.
 """
 
 import dataclasses
@@ -35,8 +35,8 @@ from asr.utils.files import make_folder, write_atomically
 from asr.utils.prefetch import prefetch_map
 
 SAMPLE_RATE = 16000  # hertz, of the files written
-WRITERS = 8  # threads: each waits for the disk
-SETTINGS = "recordings.json"  # what the recordings in a folder were made with
+WRITERS = 8  # threads that encode and write
+SETTINGS = "recordings.json"  # the settings of the recordings in a folder
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 COMMANDS = (
@@ -63,40 +63,40 @@ ENCODINGS = {
 
 @dataclass(frozen=True)
 class Block:
-    """Utterances `numbers` of a subset, which one process speaks."""
+    """Utterances `numbers` of a subset, which one process synthesises."""
 
     source: str
     folder: Path
     config: SyntheticConfig
     subset: str
     numbers: range
-    lines: tuple[str, ...] = ()  # of a text file, one per utterance; none: sentences are made up
-    keep: bool = False  # recordings that are there, if all of them are
+    lines: tuple[str, ...] = ()  # of a text file, one per utterance; empty: random sentences
+    keep: bool = False  # the existing recordings, if all exist
 
     @property
     def suffix(self) -> str:
-        """Of the recordings: those of text files are for many hours, and kept small."""
+        """The recordings' suffix: those of text files are compressed, as they are for many hours."""
         return ".ogg" if self.lines else ".flac"
 
     def text(self, number: int, random: np.random.Generator) -> str:
-        """What utterance `number` says."""
+        """The text of utterance `number`."""
         if self.lines:
             return self.lines[number - self.numbers.start]
         return sentence(str(random.choice(SOURCES[self.source])), random)
 
 
 def generate(source: str, folder: Path, config: SyntheticConfig) -> Iterator[Candidate]:
-    """Speak the corpus into `folder`/{train,dev,test}/ on all cores, yielding utterances as they are written.
+    """Synthesise the corpus into `folder`/{train,dev,test}/ on all cores, yielding utterances as they are written.
 
-    `source` chooses the sentences: 'digits' (1 to 7 in a row), 'commands', or 'digits+commands' (half of each), kept
-    as FLAC; or a text file (.txt, .txt.gz, .txt.xz), of which each utterance reads another line, kept as Ogg Vorbis.
-    Raises `ManifestError` for another source and for a file that `choose_sentences` cannot use.
+    `source` selects the sentences: 'digits' (1 to 7 in a row), 'commands', or 'digits+commands' (half of each), as
+    FLAC; or a text file (.txt, .txt.gz, .txt.xz), of which each utterance is another line, as Ogg Vorbis. Raises
+    `ManifestError` for another source and for a file that `choose_sentences` cannot use.
     """
     is_file = source.endswith(SUFFIXES)
     if not is_file and source not in SOURCES:
         raise ManifestError(
-            f"synthetic corpus '{source}': not known; SOURCE is one of {', '.join(SOURCES)}, or a text file by its "
-            f"name, which must end in {', '.join(SUFFIXES)}"
+            f"synthetic corpus '{source}': unknown; SOURCE is one of {', '.join(SOURCES)}, or a text file "
+            f"whose name ends in {', '.join(SUFFIXES)}"
         )
     counts = {"train": config.train, "dev": config.dev, "test": config.test}
     lines = choose_sentences(Path(source), counts, config.seed) if is_file else dict.fromkeys(counts, ())
@@ -116,8 +116,8 @@ def generate(source: str, folder: Path, config: SyntheticConfig) -> Iterator[Can
 
 
 def _made_alike(source: str, folder: Path, config: SyntheticConfig) -> bool:
-    """Whether the folder's recordings were made with these settings, which are noted there; a larger train set keeps
-    the utterances of a smaller one."""
+    """Whether the folder's recordings have these settings, which are stored there. The size of train does not matter: a
+    larger set contains the utterances of a smaller one."""
     values = {"source": source, **dataclasses.asdict(dataclasses.replace(config, train=1))}
     settings, path = msgspec.json.format(msgspec.json.encode(values, enc_hook=str)), folder / SETTINGS
     alike = path.exists() and path.read_bytes() == settings
@@ -126,7 +126,7 @@ def _made_alike(source: str, folder: Path, config: SyntheticConfig) -> bool:
 
 
 def speak_block(block: Block) -> list[Candidate]:
-    """Write the utterances of a block, unless all are there and may be kept, in a process that has not spoken yet."""
+    """Synthesise and write the utterances of a block, unless all exist and may be kept. Needs a new process."""
     engine: Engine = ENGINES[block.config.engine](block.config)
     voices = split_voices(engine.voices(), block.config.seed)[block.subset]
     plans = [_plan(engine, block, number, voices) for number in block.numbers]
@@ -138,7 +138,7 @@ def speak_block(block: Block) -> list[Candidate]:
 
 
 def _plan(engine: Engine, block: Block, number: int, voices: list[str]) -> tuple[Candidate, Any, np.random.Generator]:
-    """Utterance `number` before it is spoken: its candidate, its voice, and what draws its room and noise."""
+    """Utterance `number` before synthesis: its candidate, its voice, and the generator for its room and noise."""
     random = np.random.default_rng((block.config.seed, *block.subset.encode(), number))
     text, voice = block.text(number, random), engine.draw(voices, random)
     name = f"{block.subset}-{number:05d}"
@@ -163,7 +163,7 @@ def _write(spoken: tuple[Candidate, np.ndarray]) -> Candidate:
 
 
 def sentence(kind: str, random: np.random.Generator) -> str:
-    """One random sentence, lower case: `seven three` or `turn off the hall light`."""
+    """A random sentence in lower case: `seven three` or `turn off the hall light`."""
     if kind == "digits":
         return " ".join(random.choice(DIGITS, size=random.integers(1, 8)))
     pattern = COMMANDS[random.integers(len(COMMANDS))]
@@ -172,7 +172,7 @@ def sentence(kind: str, random: np.random.Generator) -> str:
 
 
 def split_voices(names: list[str], seed: int) -> dict[str, list[str]]:
-    """Voices for train (70%), dev (10%) and test (20%); families, names that differ by a number, stay together."""
+    """Voices for train (70%), dev (10%) and test (20%); families (names that differ by a number) stay together."""
     families = defaultdict(list)
     for name in sorted(names):
         families[re.sub(r"(?<=\w{2})\d+$", "", name).lower()].append(name)
@@ -187,8 +187,8 @@ def split_voices(names: list[str], seed: int) -> dict[str, list[str]]:
 
 
 def record(speech: np.ndarray, config: SyntheticConfig, random: np.random.Generator) -> np.ndarray:
-    """What a microphone in a room would hear of clean `speech` `(samples,)`: silence around it, perhaps an echoing
-    room and noise, at a level that differs from one recording to the next."""
+    """A recording `(samples,)` of clean `speech` `(samples,)`: with silence around it, perhaps reverberation and noise,
+    and a random level."""
     before, after = (np.zeros(random.integers(800, 6400), np.float32) for _ in range(2))
     sound = np.concatenate([before, speech, after])
     power = float(np.mean(speech**2)) or 1.0

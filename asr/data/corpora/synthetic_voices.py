@@ -1,5 +1,4 @@
-"""The synthesisers of the embedded corpus behind one interface: what varies from one utterance to the next, and how it
-is spoken."""
+"""The synthesisers of the synthetic corpus with the same methods, and how they vary utterances."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -19,12 +18,12 @@ ACCENTS = (
     "en-gb-x-gbcwmd",
     "en-029",
 )
-MOST_BLENDED = 3  # voices of Kokoro in one speaker
+MOST_BLENDED = 3  # voices of Kokoro per speaker
 
 
 @dataclass(frozen=True)
 class EspeakVoice:
-    """How espeak-ng speaks an utterance."""
+    """The voice of an utterance by espeak-ng."""
 
     speaker: str  # a voice variant
     accent: str
@@ -34,9 +33,9 @@ class EspeakVoice:
 
 @dataclass(frozen=True)
 class KokoroVoice:
-    """How Kokoro speaks an utterance."""
+    """The voice of an utterance by Kokoro."""
 
-    blend: dict[str, float]  # shares of voices, in sum 1; the first one's accent is spoken
+    blend: dict[str, float]  # shares of voices, of sum 1; the accent is the first one's
     speed: float
 
     @property
@@ -46,31 +45,31 @@ class KokoroVoice:
 
     @property
     def accent(self) -> str:
-        """In espeak-ng's terms."""
+        """The variety of English, by espeak-ng's name."""
         from asr.audio.kokoro import ACCENTS
 
         return ACCENTS[self.speaker[0]]
 
 
 class Engine(Protocol):
-    """A synthesiser: made once in each process that speaks a block."""
+    """A synthesiser, created once per process."""
 
-    BLOCK: ClassVar[int]  # utterances that one process speaks
+    BLOCK: ClassVar[int]  # utterances per process
     sample_rate: int  # hertz
 
     def voices(self) -> list[str]:
         """Names of the voices, which are divided among the subsets."""
 
     def draw(self, voices: list[str], random: np.random.Generator) -> EspeakVoice | KokoroVoice:
-        """How the next utterance is spoken, with some of `voices`."""
+        """A random voice for the next utterance, made of `voices`."""
 
     def say(self, text: str, voice: EspeakVoice | KokoroVoice) -> np.ndarray:
         """`(samples,)` float32 at `sample_rate`."""
 
 
 class EspeakEngine:
-    """Formant synthesis, some 100 times as fast as speech. It keeps state from one sentence to the next that nothing
-    resets: only a new process for each block makes a recording the same whatever was spoken before."""
+    """Formant synthesis, about 100 times real time. espeak-ng keeps state between sentences that nothing resets: only
+    with a new process per block do recordings not depend on earlier ones."""
 
     BLOCK = 500
 
@@ -92,7 +91,7 @@ class EspeakEngine:
 
 
 class KokoroEngine:
-    """Neural synthesis, about 1.7 times as fast as speech on one core."""
+    """Neural synthesis, about 1.7 times real time on one core."""
 
     BLOCK = 50
 
@@ -103,7 +102,7 @@ class KokoroEngine:
         self.sample_rate, self.voices = self._speaker.sample_rate, self._speaker.voices
 
     def draw(self, voices: list[str], random: np.random.Generator) -> KokoroVoice:
-        """One to three voices, in shares that any mixture has alike (a flat Dirichlet distribution), and a speed."""
+        """One to three voices with shares from a flat Dirichlet distribution, and a speed."""
         count = min(int(random.integers(1, MOST_BLENDED + 1)), len(voices))
         shares = sorted(random.dirichlet(np.ones(count)).tolist(), reverse=True)
         chosen = random.choice(voices, size=count, replace=False).tolist()
