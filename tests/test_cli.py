@@ -150,6 +150,13 @@ def test_standard_input(asr, model_path, noise_file, monkeypatch):
         assert asr("transcribe", "-", "-m", model_path).stdout == expected
 
 
+def test_standard_input_into_a_folder(asr, model_path, noise_file, tmp_path, monkeypatch):
+    with noise_file("a.wav").open("rb") as stream:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
+        asr("transcribe", "-", "-m", model_path, "-o", tmp_path / "out", "--format", "srt", "txt")
+    assert files(tmp_path / "out") == ["stdin.srt", "stdin.txt"]
+
+
 def test_conversions_are_noted_on_stderr(asr, model_path, noise_file):
     path = noise_file("a.wav", sample_rate=8000, channels=2)
     result = asr("transcribe", path, "-m", model_path)

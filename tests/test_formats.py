@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asr.output.formats import STACKABLE, WRITERS, Document, output_names
-from asr.output.subtitles import LINE_COLUMNS, LONGEST, SHORTEST, make_subtitles
+from asr.output.subtitles import GAP, LINE_COLUMNS, LONGEST, READING_SPEED, make_subtitles, reading_seconds
 from asr.transcript import Alternative, Transcript, Word
 
 TRANSCRIPT = Transcript(
@@ -152,7 +152,8 @@ def test_subtitles_fit_the_screen(transcript):
         assert each.start == each.words[0].start
     for each, following in pairwise(subtitles):
         assert each.end <= following.start
-        assert each.end - each.start >= SHORTEST - 1e-6 or each.end == following.start
+        enough = reading_seconds(sum(map(cell_len, each.lines)))
+        assert each.end - each.start >= min(enough, LONGEST) - 1e-6 or each.end >= following.start - GAP - 1e-6
         if each.end < each.words[-1].end:
             assert len(each.words) == 1, "only one word may last longer than a subtitle"
 
@@ -220,6 +221,23 @@ def test_subtitles_follow_the_pauses():
         ("jumps over the lazy dog and", "into the river where it swims"),
         ("away",),
     ]
+
+
+def test_subtitles_can_be_read():
+    """Words of quick reading, 19 characters per second with a pause after each phrase."""
+    spoken = timed(" | ".join(["extraordinary circumstances", "he had never seen such a thing before"] * 20), 0.02, 0.3)
+    speeds = [sum(map(len, each.lines)) / (each.end - each.start) for each in make_subtitles(spoken)]
+    assert max(speeds) <= READING_SPEED + 1e-6
+
+
+def test_a_subtitle_stays_until_two_frames_before_the_next():
+    """40 characters spoken in 0.4 s need two seconds; the next phrase begins after 1.5 s."""
+    phrase = ["extraordinary", "circumstances", "indeed"]
+    words = [
+        Word(text, at + 0.1 * i, at + 0.1 * i + 0.1, 1.0) for at in (0.0, 1.5, 8.0) for i, text in enumerate(phrase)
+    ]
+    subtitles = make_subtitles(Transcript(" ".join(each.text for each in words), tuple(words), 10.0))
+    assert [round(each.end, 3) for each in subtitles] == [round(1.5 - 2 / 24, 3), 1.5 + 34 / 20, 8.0 + 34 / 20]
 
 
 def test_subtitles_of_speech_without_pauses_are_alike():
@@ -290,7 +308,7 @@ def test_output_names(inputs, outputs):
 
 def test_output_names_of_relative_inputs_and_stdin(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert output_names(["-", "a/x.wav", "./y.wav"], "json") == [Path("-.json"), Path("a/x.json"), Path("y.json")]
+    assert output_names(["-", "a/x.wav", "./y.wav"], "json") == [Path("stdin.json"), Path("a/x.json"), Path("y.json")]
     assert output_names(["../x.wav"], "json") == [Path("x.json")]
 
 
@@ -304,6 +322,7 @@ paths = st.lists(names, min_size=1, max_size=3).map(lambda parts: "/" + "/".join
 @given(st.lists(paths, unique_by=os.path.abspath, max_size=12), st.sampled_from(sorted(WRITERS)))
 @example(["/x.wav", "/x.flac", "/x.wav.txt", "/x.wav.wav", "-"], "txt")
 @example(["/x", "/x.txt", "/x.txt.txt"], "txt")
+@example(["-", "stdin"], "txt")
 def test_output_names_never_collide(inputs, suffix):
     outputs = output_names(inputs, suffix)
     assert len(outputs) == len(inputs)
@@ -311,4 +330,5 @@ def test_output_names_never_collide(inputs, suffix):
     for name, output in zip(inputs, outputs, strict=True):
         assert not output.is_absolute()
         assert ".." not in output.parts
-        assert output.name in (f"{Path(name).stem}.{suffix}", f"{Path(name).name}.{suffix}")
+        path = Path("stdin" if name == "-" and "stdin" not in inputs else name)
+        assert output.name in (f"{path.stem}.{suffix}", f"{path.name}.{suffix}")

@@ -107,3 +107,7 @@ def test_emission_is_a_distribution_for_each_frame(recognizer):
     emission = recognizer.emissions([sound(1.0)])[0]
     assert emission.shape == (26, 10)
     np.testing.assert_allclose(np.exp(emission).sum(axis=1), 1, atol=1e-5)
+
+
+def test_no_recordings_have_no_transcripts(model_path):
+    assert asr.Recognizer.load(model_path).recognize([]) == []

@@ -1,4 +1,4 @@
-"""Transcripts as files: one writer for each format, and names for the files."""
+"""Transcripts as files: one writer per format, and names for the files."""
 
 import os
 from collections import Counter
@@ -16,14 +16,15 @@ from asr.output.subtitles import make_subtitles
 from asr.transcript import Transcript, Word
 from asr.utils.files import write_together
 
+STDIN, STDIN_NAME = "-", "stdin"  # standard input among the inputs, and the name of its outputs
 LEAST_SECONDS = 0.001  # of a word in formats that allow none without a length
 
 
 @dataclass(frozen=True)
 class Document:
-    """A transcript, and what it came from."""
+    """A transcript and its origin."""
 
-    name: str  # of the recording, unlike that of any other: see `recording_names`
+    name: str  # of the recording, unique: see `recording_names`
     source: str  # the sound file, as the user named it
     transcript: Transcript
     model: str = ""
@@ -36,7 +37,7 @@ def to_txt(document: Document) -> str:
 
 
 def to_json(document: Document) -> str:
-    """One JSON object: all that is known of the recording. Segments are cut as subtitles are; times are seconds."""
+    """One JSON object with everything known of the recording. Segments are those of subtitles; times are in seconds."""
     record = _record(document)
     if document.transcript.notes:
         record["notes"] = document.transcript.notes
@@ -77,7 +78,7 @@ def to_vtt(document: Document) -> str:
 
 
 def to_ctm(document: Document) -> str:
-    """NIST's time-marked conversation, a word a line: recording, channel, start, length, word, confidence."""
+    """NIST's CTM, a word per line: recording, channel, start, duration, word, confidence."""
     name = "_".join(_utf8(document.name).split())
     lines = [
         f"{name} 1 {start:.3f} {end - start:.3f} {_ctm_word(word.text)} {word.confidence:.4f}\n"
@@ -87,7 +88,7 @@ def to_ctm(document: Document) -> str:
 
 
 def to_tsv(document: Document) -> str:
-    """A table with a word a line, for spreadsheets: start and end in seconds, confidence, word."""
+    """A table for spreadsheets, a word per line: start and end in seconds, confidence, word."""
     lines = [
         f"{word.start:.3f}\t{word.end:.3f}\t{word.confidence:.4f}\t{word.text}\n" for word in document.transcript.words
     ]
@@ -122,14 +123,14 @@ WRITERS: dict[str, Callable[[Document], str]] = {
     "tsv": to_tsv,
     "TextGrid": to_textgrid,
 }
-STACKABLE = ("txt", "jsonl", "ctm")  # of several recordings, one behind the other is a file of that format too
+STACKABLE = ("txt", "jsonl", "ctm")  # formats of which several files joined are a valid file
 
 
 class Outputs:
     """Where the transcripts of some inputs go: to a folder, in several formats, or as text to standard output.
 
-    `model` and `settings` are told in JSON; the folder's ledger has them, and whether the files `made_with` are as
-    they were. Raises `ConfigError` when standard output cannot hold all that is asked for.
+    `model` and `settings` are recorded in JSON and in the folder's ledger, which also identifies the files `made_with`.
+    Raises `ConfigError` for what standard output cannot hold.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Outputs:
         if not self.formats:
             raise ConfigError(f"--format: name one or more of {', '.join(WRITERS)}")
         if folder is None and len(self.formats) > 1:
-            raise ConfigError(f"--format {' '.join(self.formats)}: standard output takes one of them; -o DIR all")
+            raise ConfigError(f"--format {' '.join(self.formats)}: standard output takes one of them, -o DIR all")
         if folder is None and len(inputs) > 1 and self.formats[0] not in STACKABLE:
             stackable = " or ".join(STACKABLE)
             raise ConfigError(
@@ -161,11 +162,11 @@ class Outputs:
         return WRITERS[self.formats[0]](self._document(source, transcript))
 
     def paths(self, source: str) -> list[Path]:
-        """The files of an input, one a format."""
+        """The files of an input, one per format."""
         return [self.folder / f"{self._names[source]}.{kind}" for kind in self.formats]
 
     def are_written(self, source: str) -> bool:
-        """Whether the folder has all files of an input, written from it as it is now, in the way of now."""
+        """Whether the folder has all files of an input, written from its present content with the present settings."""
         return all(self._ledger.has(path, source) for path in self.paths(source))
 
     def write(self, source: str, transcript: Transcript) -> list[Path]:
@@ -186,9 +187,10 @@ def recording_names(inputs: Sequence[str]) -> list[str]:
     folder are `x.wav` and `x.flac`.
 
     Names are the inputs' own below the folder that all of them share, with the suffix where they would be another
-    input's name without it.
+    input's name without it. Standard input is `stdin`.
     """
-    paths = [Path(os.path.abspath(name)) for name in inputs]
+    stdin = STDIN if os.path.abspath(STDIN_NAME) in map(os.path.abspath, inputs) else STDIN_NAME
+    paths = [Path(os.path.abspath(stdin if name == STDIN else name)) for name in inputs]
     shared = os.path.commonpath([path.parent for path in paths]) if paths else ""
     # Each input claims its name with and without the suffix: one path, or two of them.
     claims = Counter(claim for path in paths for claim in {path, path.with_suffix("")})
@@ -217,7 +219,7 @@ def _record(document: Document) -> dict[str, Any]:
 
 
 def _spans(words: Sequence[Word]) -> list[tuple[Word, tuple[float, float]]]:
-    """Words with their start and end, each at least a moment long and none over another, as these formats want."""
+    """Words with their start and end, none empty and none overlapping, as these formats require."""
     spans, free = [], 0.0
     for word in words:
         start = max(word.start, free)

@@ -1,8 +1,8 @@
 """Words with times -> subtitles that players and guidelines accept.
 
-The limits are those of the Netflix Timed Text Style Guide (English; the BBC's and Karamitroglou 1998 are near to it):
-at most two lines of 42 columns, 7 s at the longest, none over another. A subtitle stays for a second at least where
-the next one lets it.
+The limits are those of the Netflix Timed Text Style Guide (English; the BBC's and Karamitroglou 1998 are similar): at
+most two lines of 42 columns, 7 s, and 20 characters per second. A subtitle stays on the screen as long as reading it
+takes, but no longer than until two frames before the next one.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +17,14 @@ LINE_COLUMNS = 42  # wide characters count as two
 LINES = 2
 LONGEST = 7.0  # seconds
 SHORTEST = 1.0  # seconds
+READING_SPEED = 20.0  # columns per second
+GAP = 2 / 24  # seconds, two frames, without a subtitle before the next one
 PAUSE = 1.0  # seconds; a cut at a pause this long costs nothing: subtitles then follow the phrases
 
 
 @dataclass(frozen=True)
 class Subtitle:
-    """Some words in one or two lines, and when to show them: a subtitle may stay longer than its last word lasts."""
+    """Some words in one or two lines, and when to show them, which may be longer than its last word lasts."""
 
     lines: tuple[str, ...]
     start: float  # seconds
@@ -46,10 +48,16 @@ def make_subtitles(transcript: Transcript) -> list[Subtitle]:
     for first, after in pairwise(cuts):
         chosen = words[first:after]
         following = words[after].start if after < len(words) else float("inf")
-        start = chosen[0].start
-        end = min(max(chosen[-1].end, start + SHORTEST), start + LONGEST, following)
-        subtitles.append(Subtitle(_lines(chosen, transcript.join), start, end, tuple(chosen)))
+        start, lines = chosen[0].start, _lines(chosen, transcript.join)
+        stay = min(start + reading_seconds(sum(map(cell_len, lines))), following - GAP)
+        end = min(max(chosen[-1].end, stay), start + LONGEST, following)
+        subtitles.append(Subtitle(lines, start, end, tuple(chosen)))
     return subtitles
+
+
+def reading_seconds(columns: int) -> float:
+    """How long a subtitle of so many columns should stay."""
+    return max(SHORTEST, columns / READING_SPEED)
 
 
 def _parts(word: Word) -> list[Word]:
@@ -71,8 +79,8 @@ def _parts(word: Word) -> list[Word]:
 def _cuts(words: Sequence[Word], separator: int) -> list[int]:
     """The first word of each subtitle, and the number of words: the cheapest way to cut them (dynamic programming).
 
-    Each subtitle costs 1, so that there are few; its fullness squared, so that they are alike; and the part of
-    `SHORTEST` for which it cannot be shown. A cut at a pause costs that much less, by the share of `PAUSE`.
+    Each subtitle costs 1, so that there are few; its fullness squared, so that they are of similar length; and the
+    seconds that are missing for reading it. A cut at a pause costs that much less, by the share of `PAUSE`.
     """
     count = len(words)
     costs, before = [0.0] + [float("inf")] * count, [0] * (count + 1)
@@ -89,7 +97,8 @@ def _cuts(words: Sequence[Word], separator: int) -> list[int]:
             cost = costs[first] + 1 + (columns / (LINES * LINE_COLUMNS)) ** 2
             if last + 1 < count:
                 following = words[last + 1].start
-                cost += max(0.0, SHORTEST - (following - words[first].start)) / SHORTEST
+                shown = max(words[last].end, following - GAP) - words[first].start
+                cost += max(0.0, reading_seconds(columns) - shown)
                 cost -= max(0.0, following - words[last].end) / PAUSE
             if cost < costs[last + 1]:
                 costs[last + 1], before[last + 1] = cost, first
@@ -100,7 +109,7 @@ def _cuts(words: Sequence[Word], separator: int) -> list[int]:
 
 
 def _lines(words: Sequence[Word], join: Callable[[Sequence[Word]], str]) -> tuple[str, ...]:
-    """One line, or two as alike as can be, the upper one the shorter."""
+    """One line, or two of lengths as similar as possible, the upper one the shorter."""
     if cell_len(join(words)) <= LINE_COLUMNS:
         return (join(words),)
     pairs = [(join(words[:cut]), join(words[cut:])) for cut in range(1, len(words))]

@@ -1,4 +1,4 @@
-"""Many recordings at once: finding them, recognising them in batches, and keeping failures apart from results."""
+"""Many recordings at once: finding them, recognising them in batches, and separating failures from results."""
 
 import glob
 import os
@@ -15,13 +15,12 @@ from asr.audio.io import AudioPieces, find_audio, probe, read_audio
 from asr.data.manifest import Utterance, read_utterance
 from asr.errors import AudioError
 from asr.model.padding import plan_in_order
+from asr.output.formats import STDIN
 from asr.recognition.pipeline import Source, recognize, segments
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript
 from asr.utils.distributed import ALONE, Group
 from asr.utils.progress import progress_bar
-
-STDIN = "-"
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Failure:
 
 
 def expand_inputs(inputs: Sequence[str]) -> tuple[list[str], list[Failure]]:
-    """Sound files named by files, folders (walked), globs and `-`, each once and in order, and what names none."""
+    """Sound files of files, folders (searched recursively), globs and `-`, each once and in order; and what failed."""
     found: dict[str, str] = {}  # absolute path: as it was given
     failures = []
     for name in inputs:
@@ -76,7 +75,7 @@ def transcribe_files(
 
 @dataclass(frozen=True)
 class Recognition:
-    """What a model heard in the utterances of a manifest."""
+    """The transcripts of a manifest's utterances."""
 
     pairs: list[tuple[Utterance, Transcript]]
     failures: list[tuple[str, str]]  # (utterance id, reason)
@@ -131,7 +130,7 @@ def _read(name: str, sample_rate: int) -> AbstractContextManager[AudioPieces]:
 
 
 def _seconds(name: str) -> float:
-    """By the header; nothing for what cannot be read, which is told in its turn, and for standard input."""
+    """Duration by the header; 0 for standard input and for what cannot be read, which is reported later."""
     try:
         return 0.0 if name == STDIN else probe(name).duration
     except AudioError:

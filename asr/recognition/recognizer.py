@@ -76,6 +76,8 @@ class Recognizer(Scorer):
 
     def recognize(self, recordings: Sequence[ArrayLike]) -> list[Transcript]:
         """Transcripts of several recordings at once, each samples at `sample_rate` as `transcribe` takes them."""
+        if not recordings:
+            return []
         monos = [to_mono(samples, self.sample_rate)[0] for samples in recordings]
         decodings = self.decoder.decode_batch(self.emissions(monos))
         return [self.to_transcript(found, len(samples)) for found, samples in zip(decodings, monos, strict=True)]
