@@ -23,7 +23,7 @@ from findings import CAUSAL
 from jobs import Job, run_all
 from page import figures, markdown, write_report
 from parallelism import Speed, growth, measure_speed
-from partial import Partial, Shown, hear_in_parts, measure_partial, settle, taken_back
+from partial import Partial, Shown, measure_partial, run_incrementally, settle, taken_back
 from plan import FAMILIES, Plan, Recipes, Run, choose, match_width
 from reach import Reach, farthest, measure_reach, sensitivity
 from results import Results
@@ -85,17 +85,17 @@ def test_looking_ahead_changes_nothing_for_who_only_looks_back(encoder, frames, 
     model, features = small_model(encoder), torch.randn(frames, 10)
     with torch.inference_mode():
         whole = model(features[None], torch.tensor([frames]))[0][0].numpy()
-    emissions, heard = hear_in_parts(model, features, hop)
-    np.testing.assert_allclose(settle(emissions, heard, len(whole)), whole, atol=1e-5)
+    emissions, counts = run_incrementally(model, features, hop)
+    np.testing.assert_allclose(settle(emissions, counts, len(whole)), whole, atol=1e-5)
     if encoder in CAUSAL:
-        np.testing.assert_allclose(settle(emissions, heard, look), whole, atol=1e-5)
+        np.testing.assert_allclose(settle(emissions, counts, look), whole, atol=1e-5)
 
 
 def test_a_frame_is_settled_as_soon_as_enough_was_heard():
-    heard = np.array([2, 4, 5])
-    emissions = [np.full((frames, 1), frames) for frames in heard]
-    assert settle(emissions, heard, 0).ravel().tolist() == [2, 2, 4, 4, 5]
-    assert settle(emissions, heard, 2).ravel().tolist() == [4, 4, 5, 5, 5]
+    counts = np.array([2, 4, 5])
+    emissions = [np.full((frames, 1), frames) for frames in counts]
+    assert settle(emissions, counts, 0).ravel().tolist() == [2, 2, 4, 4, 5]
+    assert settle(emissions, counts, 2).ravel().tolist() == [4, 4, 5, 5, 5]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_two_processes_give_the_same_weights_as_one(corpus, alone):
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_the_run_with_a_message_and_the_run_can_go_on(corpus):
+def test_a_killed_process_ends_the_run_with_a_message_and_the_run_resumes(corpus):
     recipe, folder = write_recipe(corpus, "killed", epochs=3000), corpus / "killed"
     process = subprocess.Popen(torchrun(recipe), stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 120

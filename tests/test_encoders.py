@@ -37,7 +37,7 @@ def test_padding_never_changes_a_result(encoder, lengths, subsampling):
 @every_family
 @pytest.mark.parametrize("subsampling", [3, 4])
 def test_an_output_depends_on_its_context_and_on_nothing_else(encoder, subsampling):
-    """As gradients see it: all frames that `context` names, in the middle of a long utterance and at its ends."""
+    """By gradients: all frames that `context` names, in the middle of a long utterance and at its ends."""
     model, frames = make(encoder, subsampling), 216
     back, ahead = ModelConfig(encoder=encoder, subsampling=subsampling, layers=len(model.layers)).context
     features = torch.randn(1, frames, 10, requires_grad=True)
@@ -72,8 +72,8 @@ def test_all_parameters_learn(encoder):
 
 
 @every_family
-def test_it_can_learn_a_sentence_by_heart(encoder):
-    """Speech this simple needs no memory: one sound for each token."""
+def test_it_can_overfit_one_sentence(encoder):
+    """One sound per token: no context is needed."""
     model = make(encoder).train()
     model.dropout.p = 0.0
     sounds, spoken = torch.randn(6, 10), torch.tensor([1, 4, 2, 5, 3])
@@ -100,7 +100,7 @@ def test_autocast_still_gives_float32_log_probabilities(encoder):
 
 
 @every_family
-def test_states_of_each_layer_can_be_looked_at(encoder):
+def test_outputs_of_each_layer_are_those_that_the_head_gets(encoder):
     model, features, lengths = make(encoder, layers=3), torch.randn(2, 30, 10), torch.tensor([30, 20])
     states = model.layer_outputs(features, lengths)
     assert [state.shape for state in states] == [(2, 10, layer.size) for layer in model.layers]
@@ -136,7 +136,7 @@ def test_reversal_equals_torchs_bidirectional_lstm():
 
 
 def test_the_backward_pass_in_bfloat16_has_the_gradients_of_float32():
-    """Ours takes the place of oneDNN's while training under autocast; 1% is what bfloat16 costs either of them."""
+    """It replaces oneDNN's in training under autocast; bfloat16 costs either of them 1%."""
     torch.manual_seed(0)
     layer, results = BiLstmLayer(48, 64, 0.0), []
     lengths, weight = torch.tensor([30, 9, 21, 30]), torch.randn(4, 30, 128)
@@ -161,7 +161,7 @@ def test_reversing_twice_changes_nothing(lengths):
     assert order[0, 0] == lengths[0] - 1
 
 
-def test_rotation_tells_distances_not_places():
+def test_rotation_depends_on_distances_only():
     """The product of a rotated query and a rotated key depends on how far apart they are."""
     query, key = torch.randn(8), torch.randn(8)
     products = rotate(query.expand(20, 8)) @ rotate(key.expand(20, 8)).T

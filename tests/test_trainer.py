@@ -1,4 +1,4 @@
-"""Training for real, in small: it learns, it resumes exactly, it says what is wrong."""
+"""Small training runs: they learn, resume exactly, and report what is wrong."""
 
 import dataclasses
 import json
@@ -86,7 +86,7 @@ def test_learns_a_language_of_tones(corpus):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_ends_with_the_same_weights(corpus):
+def test_killed_at_any_step_it_ends_with_the_same_weights(corpus):
     whole = train(load_recipe(write_recipe(corpus, "whole"))).parent
     recipe, folder = write_recipe(corpus, "killed"), corpus / "killed"
     for wanted in (3, 11):
@@ -110,7 +110,7 @@ def steps_logged(folder: Path) -> list[int]:
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_and_says_how_to_go_on(corpus):
+def test_ctrl_c_saves_and_says_how_to_resume(corpus):
     recipe, folder = write_recipe(corpus, "interrupted", epochs=200), corpus / "interrupted"
     process = subprocess.Popen(command(recipe), stderr=subprocess.PIPE, text=True)
     wait_for(lambda: steps_saved(folder) >= 2, process)
@@ -198,7 +198,7 @@ def test_a_finished_run_whose_files_have_moved_has_not_changed(finished, tmp_pat
     assert train(dataclasses.replace(finished, data=data)).exists()
 
 
-def test_a_run_of_before_an_option_was_there_goes_on(corpus):
+def test_a_run_from_before_an_option_existed_resumes(corpus):
     recipe = load_recipe(write_recipe(corpus, "older", epochs=1))
     path = train(recipe)
     written = path.with_name("recipe.json")
@@ -256,7 +256,7 @@ def test_precision_comes_with_its_reason():
 
 
 def spoil(monkeypatch, spoiled: set[int]) -> list[int]:
-    """Make the loss of these steps not a number; returns the list of steps that were tried."""
+    """Make the loss of these steps NaN; returns the list of steps that were tried."""
     from asr.training.learner import Learner
 
     tried, genuine = [], Learner.step
@@ -271,7 +271,7 @@ def spoil(monkeypatch, spoiled: set[int]) -> list[int]:
     return tried
 
 
-def test_a_loss_that_is_not_a_number_is_gone_around_once(corpus, monkeypatch, capsys):
+def test_a_nan_loss_restores_the_checkpoint_and_skips_the_batch_once(corpus, monkeypatch, capsys):
     tried = spoil(monkeypatch, {4})
     path = train(load_recipe(write_recipe(corpus, "around", epochs=1)))
     told = capsys.readouterr().err
@@ -285,14 +285,14 @@ def test_a_loss_that_is_not_a_number_is_gone_around_once(corpus, monkeypatch, ca
     assert len(names) == len(batch["token_lengths"]) and all(name.startswith("train-") for name in names)
 
 
-def test_a_second_loss_that_is_not_a_number_stops(corpus, monkeypatch):
+def test_a_second_nan_loss_ends_the_run(corpus, monkeypatch):
     spoil(monkeypatch, {2, 5})
     with pytest.raises(TrainingError, match=r"step 5: the loss is nan.* for train-\d+.*lower training\.learning_rate"):
         train(load_recipe(write_recipe(corpus, "stops", epochs=1)))
     assert not (corpus / "stops" / "model.safetensors").exists()
 
 
-def test_utterances_too_fast_for_their_tokens_are_counted_and_not_learned_from(corpus, capsys):
+def test_utterances_with_too_few_frames_are_skipped_and_counted(corpus, capsys):
     recipe = load_recipe(write_recipe(corpus, "fast", epochs=1))
     augment = dataclasses.replace(recipe.augment, speeds=(2.0,))
     model = dataclasses.replace(recipe.model, subsampling=8)
@@ -303,7 +303,7 @@ def test_utterances_too_fast_for_their_tokens_are_counted_and_not_learned_from(c
     assert f"skipped: {short} utterances with too few frames for their tokens" in capsys.readouterr().err
 
 
-def test_a_model_to_begin_with_gives_its_weights_and_its_tokens(corpus, capsys):
+def test_warm_start_copies_weights_and_output_rows_by_token(corpus, capsys):
     first = train(load_recipe(write_recipe(corpus, "first", epochs=1)))
     recipe = load_recipe(write_recipe(corpus, "second", epochs=1))
     second = dataclasses.replace(
@@ -320,14 +320,14 @@ def test_a_model_to_begin_with_gives_its_weights_and_its_tokens(corpus, capsys):
     np.testing.assert_allclose(ours.weights[name], theirs.weights[name], rtol=1e-6)
 
 
-def test_a_model_of_other_shapes_cannot_be_begun_with(corpus):
+def test_warm_start_from_a_model_of_other_shapes_is_refused(corpus):
     first = train(load_recipe(write_recipe(corpus, "small", epochs=1)))
     recipe = load_recipe(write_recipe(corpus, "larger", epochs=1))
     model = dataclasses.replace(recipe.model, width=40, channels=5)
     training = dataclasses.replace(recipe.training, warm_start=first)
     with pytest.raises(AsrError, match=r"model\.safetensors: no layer has the shape"):
         train(dataclasses.replace(recipe, model=model, training=training))
-    assert train(recipe).exists(), "nothing has come of the wrong recipe, so it may be mended"
+    assert train(recipe).exists(), "a recipe that failed at the start may be corrected"
 
 
 def test_the_average_of_the_weights_is_what_is_kept(corpus):

@@ -41,7 +41,7 @@ class Partial:
 
 
 @torch.inference_mode()
-def hear_in_parts(model: torch.nn.Module, features: Tensor, hop: int = HOP) -> tuple[list[np.ndarray], np.ndarray]:
+def run_incrementally(model: torch.nn.Module, features: Tensor, hop: int = HOP) -> tuple[list[np.ndarray], np.ndarray]:
     """Run the model on longer and longer beginnings of `(frames, mels)`, `hop` output frames apart.
 
     Returns log-probabilities `(output frames, tokens)` of each beginning, and its number of output frames; the last
@@ -49,23 +49,23 @@ def hear_in_parts(model: torch.nn.Module, features: Tensor, hop: int = HOP) -> t
     """
     factor = model.subsampling.factor
     total = -(-len(features) // factor)
-    heard = np.unique([*range(hop, total, hop), total])
+    counts = np.unique([*range(hop, total, hop), total])
     emissions = []
-    for start in range(0, len(heard), TOGETHER):
-        group = heard[start : start + TOGETHER]
+    for start in range(0, len(counts), TOGETHER):
+        group = counts[start : start + TOGETHER]
         lengths = torch.from_numpy(np.minimum(group * factor, len(features)))
         batch = features[: int(lengths.max())].expand(len(group), -1, -1)
         rows, frames = model(batch, lengths)
         emissions += [row[:length].numpy() for row, length in zip(rows, frames.tolist(), strict=True)]
-    return emissions, heard
+    return emissions, counts
 
 
-def settle(emissions: Sequence[np.ndarray], heard: np.ndarray, look: int) -> np.ndarray:
+def settle(emissions: Sequence[np.ndarray], counts: np.ndarray, look: int) -> np.ndarray:
     """Log-probabilities `(output frames, tokens)`: each frame from the first beginning that has the `look` frames after
     it, or all there are."""
-    total = int(heard[-1])
-    first = np.searchsorted(heard, np.minimum(np.arange(total) + 1 + look, total))
-    return np.stack([emissions[hearing][frame] for frame, hearing in enumerate(first)])
+    total = int(counts[-1])
+    first = np.searchsorted(counts, np.minimum(np.arange(total) + 1 + look, total))
+    return np.stack([emissions[index][frame] for frame, index in enumerate(first)])
 
 
 def taken_back(texts: Sequence[str]) -> int:
@@ -94,14 +94,14 @@ def measure_partial(model: Path, test: Path, looks: Sequence[float], utterances:
     references, whole, settled, changes = [], [], [], 0
     example = max(range(len(sounds)), key=lambda index: (len(sounds[index].text) <= 60, len(sounds[index].samples)))
     for index, sound in enumerate(sounds):
-        emissions, heard = hear_in_parts(network, torch.from_numpy(recognizer.log_mel(sound.samples)))
+        emissions, counts = run_incrementally(network, torch.from_numpy(recognizer.log_mel(sound.samples)))
         texts = [decoding.text for decoding in decode(emissions)]
         references.append(sound.text)
         whole.append(texts[-1])
         changes += taken_back(texts)
-        settled.append([found.text for found in decode([settle(emissions, heard, round(s / frame)) for s in looks])])
+        settled.append([found.text for found in decode([settle(emissions, counts, round(s / frame)) for s in looks])])
         if index == example:
-            shown = _example(emissions, heard, texts, decode, frame)
+            shown = _example(emissions, counts, texts, decode, frame)
     return Partial(
         list(looks),
         [jiwer.wer(references, list(row)) for row in zip(*settled, strict=True)],
@@ -112,12 +112,12 @@ def measure_partial(model: Path, test: Path, looks: Sequence[float], utterances:
     )
 
 
-def _example(emissions, heard, texts, decode, frame: float) -> list[Shown]:
+def _example(emissions, counts, texts, decode, frame: float) -> list[Shown]:
     look = round(EXAMPLE_LOOK / frame)
-    settled = settle(emissions, heard, look)
+    settled = settle(emissions, counts, look)
     shown = []
-    for hearing in np.linspace(0, len(heard) - 1, EXAMPLE_ROWS + 1).round().astype(int)[1:]:
-        frames = heard[hearing] if hearing == len(heard) - 1 else max(0, heard[hearing] - look)
+    for index in np.linspace(0, len(counts) - 1, EXAMPLE_ROWS + 1).round().astype(int)[1:]:
+        frames = counts[index] if index == len(counts) - 1 else max(0, counts[index] - look)
         text = decode([settled[:frames]])[0].text if frames else ""
-        shown.append(Shown(float(heard[hearing]) * frame, texts[hearing], text))
+        shown.append(Shown(float(counts[index]) * frame, texts[index], text))
     return shown
