@@ -10,7 +10,7 @@ import soundfile
 
 from asr.audio import mpeg
 from asr.audio.containers import W64_DATA
-from asr.audio.io import load_audio, probe
+from asr.audio.io import load_audio, probe, read_audio
 from asr.errors import AudioError
 
 SECONDS = 3
@@ -224,3 +224,18 @@ def test_shorten_is_refused_with_the_remedy():
     data = encode("NIST", "PCM_16").replace(b"sample_coding -s3 pcm", b"sample_coding -s26 pcm,embedded-shorten-v2.00")
     with pytest.raises(AudioError, match="sph2pipe"):
         load_audio(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+@pytest.mark.parametrize("level", [0.6, 0.9])
+def test_mp3_in_pieces_and_parts_is_the_mp3_read_at_once(tmp_path, mode, level):
+    path, samples = tmp_path / "a.mp3", np.tile(noise()[:, 0], 15)
+    soundfile.write(path, samples, 16000, compression_level=level, bitrate_mode=mode)
+    with read_audio(path) as audio:
+        pieces = list(audio.pieces)
+    assert len(pieces) > 3
+    joined, whole = np.concatenate(pieces), soundfile.read(path, dtype="float32")[0]
+    # Without a header of its own, the decoder's delay of 529 samples is taken away too.
+    np.testing.assert_allclose(joined, whole[len(whole) - len(joined) :], atol=1e-4)
+    part = load_audio(path, offset=20.5, duration=2.0).samples
+    np.testing.assert_allclose(part, joined[328000:360000] - joined[328000:360000].mean(), atol=1e-4)

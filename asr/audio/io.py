@@ -222,8 +222,11 @@ class _SoundfileTrack:
         size = min(round(PIECE_SECONDS * info.sample_rate), PIECE_VALUES // info.channels)
         try:
             with self._decoder() as sound:
-                if start:  # some codecs cannot be searched
-                    sound.seek(start)
+                if start:  # some codecs cannot seek
+                    # An MP3 frame needs the bits of frames before it.
+                    lead = min(start, info.sample_rate // 2 if info.format == "MP3" else 0)
+                    sound.seek(start - lead)
+                    sound.read(lead, "float32")
                 while len(samples := sound.read(size, "float32", always_2d=True)):
                     yield samples
         except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
@@ -231,10 +234,19 @@ class _SoundfileTrack:
 
     def _decoder(self) -> soundfile.SoundFile:
         if not self._recording.is_whole(self._file):
-            return soundfile.SoundFile(RecordingStream(self._file, self._recording))
+            return _SequentialFile(RecordingStream(self._file, self._recording))
         # By descriptor where possible, which is faster.
         os.lseek(self._file.descriptor, 0, os.SEEK_SET)
-        return soundfile.SoundFile(self._file.descriptor, closefd=False)
+        return _SequentialFile(self._file.descriptor, closefd=False)
+
+
+class _SequentialFile(soundfile.SoundFile):
+    """A file that does not seek to where it is after each read, which is what soundfile does: MP3 frames that follow a
+    seek are decoded without the bits of those before them."""
+
+    def seekable(self) -> bool:
+        """Never, to soundfile's `read`; `seek` works all the same."""
+        return False
 
 
 class _MediaTrack:
