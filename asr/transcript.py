@@ -1,4 +1,4 @@
-"""What recognition gives: text, and words with times and confidence."""
+"""Transcripts: text, and words with times and confidence."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Word:
-    """A word, when it was heard, and how sure the model is of it.
+    """A word with its time and confidence.
 
-    Times are those of the network's output: CTC does not bind a token to its sound, and a bidirectional model, above
-    all one of byte-pair units, may write it some tenths of a second early or late.
+    Times are those of the network's output: CTC does not bind a token to its sound, and a bidirectional model,
+    especially one of byte-pair units, may output it some tenths of a second early or late.
 
-    `confidence` is, from greedy decoding, the geometric mean over the word's tokens of the posterior probability that
-    the model gives the token in the frame where it is most certain of it; from beam search, that times the share of
-    the beam that had this word when it had been heard. Both are 0..1 and rank words; how near they are to the chance of
-    being right is drawn in the evaluation report.
+    `confidence` is, with greedy decoding, the geometric mean over the word's tokens of each one's highest posterior
+    probability; with beam search, the geometric mean of that and the share of the beam that has this word. Both are
+    0..1 and rank words; the evaluation report shows how well they are calibrated.
     """
 
     text: str
@@ -41,13 +40,13 @@ class Transcript:
     words: tuple[Word, ...]
     duration: float  # seconds of audio
     notes: tuple[str, ...] = ()  # what was done to the audio: "2 channels mixed to one"
-    alternatives: tuple[Alternative, ...] = ()  # of beam search, the best (which is `text`) first
-    characters: tuple[Word, ...] = ()  # of forced alignment: each character as a word
-    doubtful: tuple[Word, ...] = ()  # of forced alignment: words that the model hardly believes in
+    alternatives: tuple[Alternative, ...] = ()  # of a beam search, best first, which is `text`
+    characters: tuple[Word, ...] = ()  # of forced alignment: a word per character
+    doubtful: tuple[Word, ...] = ()  # of forced alignment: words of low confidence
 
     @property
     def separator(self) -> str:
-        """What stands between words: nothing in a language that is written without spaces."""
+        """What separates words: nothing in a language written without spaces."""
         return " " if " " in self.text else ""
 
     def join(self, words: Iterable[Word]) -> str:

@@ -95,7 +95,7 @@ def test_what_is_written(capsys):
     file, terminal = Screen(False), Screen(True)
     latency = show(updates, file)
     assert file.getvalue() == "one two\n"
-    assert "words were final 1.06 s after they were spoken" in latency.to_text()
+    assert "words final after 1.06 s (median)" in latency.to_text()
     show(updates, terminal)
     assert [line.strip("\n") for line in terminal.getvalue().split("\r\033[K")[1:]] == ["on", "one tw", "one two", ""]
 
@@ -108,5 +108,5 @@ def test_as_a_process_that_a_pipe_feeds(model_path, recognizer):
     assert done.returncode == 0, done.stderr
     updates = listen(recognizer, [samples.astype(np.float32) / 32768], ListenConfig(look_ahead=0.5))
     assert done.stdout.decode().split() == [word.text for word in words_of(updates)]
-    assert b"heard 4.0 s; words were final" in done.stderr
+    assert b"4.0 s of audio; words final" in done.stderr
     assert PAUSE_SECONDS < 1

@@ -1,4 +1,4 @@
-"""What is in a model file, a language model, a manifest or a sound file, as text for a person."""
+"""Descriptions of model files, language models, manifests and sound files."""
 
 import math
 import os
@@ -12,8 +12,8 @@ from asr.lm import ARPA_NAMES
 
 
 def describe(path: Path) -> str:
-    """Say what a file holds, by its suffix: `.safetensors` a model, `.asrlm` or `.arpa` (also `.arpa.gz`, `.arpa.xz`) a
-    language model, `.jsonl` or `.json` a manifest, else sound.
+    """A table of what a file contains, by its suffix: `.safetensors` a model, `.asrlm` or `.arpa` (also `.arpa.gz`,
+    `.arpa.xz`) a language model, `.jsonl` or `.json` a manifest, else sound.
 
     Raises an `AsrError` naming the file when it cannot be read as that.
     """
@@ -39,11 +39,11 @@ def _compiled_lm(path: Path) -> Iterable[tuple[str, str]]:
     from asr.lm.ngram import NgramModel
 
     model = NgramModel.load(path)
-    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, compiled, checksum right)"
+    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, compiled, checksum verified)"
     yield from _ngrams(model.counts)
     missing = [word for word in ("<s>", "</s>") if word not in model.index]
     if missing:
-        yield "note", f"it lacks {' and '.join(missing)}: sentence limits have no influence"
+        yield "note", f"it lacks {' and '.join(missing)}: sentence boundaries have no influence"
 
 
 def _arpa(path: Path) -> Iterable[tuple[str, str]]:
@@ -52,7 +52,7 @@ def _arpa(path: Path) -> Iterable[tuple[str, str]]:
     counts = read_counts(path)
     yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, ARPA)"
     yield from _ngrams(counts)
-    yield "note", "as its header says; `asr lm compile` reads and checks all of it"
+    yield "note", "counts of its header; `asr lm compile` reads and checks all of it"
 
 
 def _ngrams(counts: list[int]) -> Iterable[tuple[str, str]]:
@@ -83,9 +83,9 @@ def _manifest(path: Path) -> Iterable[tuple[str, str]]:
     yield "words", str(sum(len(utterance.text.split()) for utterance in utterances))
     yield "characters", "".join(sorted({character for utterance in utterances for character in utterance.text}))
     if missing:
-        yield "missing", f"{missing} recordings are not where the manifest says"
+        yield "missing", f"{missing} of the recordings"
     if synthetic:
-        yield "note", f"{synthetic} utterances are synthetic speech: no claims about human voices"
+        yield "note", f"{synthetic} utterances are synthetic speech"
 
 
 def _stretch(seconds: float) -> str:
@@ -102,19 +102,19 @@ def _model(path: Path) -> Iterable[tuple[str, str]]:
     yield "model", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
     yield "parameters", f"{file.parameter_count:,}"
     yield "layers", f"{architecture.layers} {architecture.encoder}, width {architecture.width}"
-    yield "hears", f"{features.mels} mel bands at {features.sample_rate} Hz, normalised by {features.normalization}"
+    yield "input", f"{features.mels} mel bands at {features.sample_rate} Hz, normalised by {features.normalization}"
     yield "output frame", f"{file.frame_seconds * 1000:g} ms (subsampling {architecture.subsampling})"
     yield "receptive field", f"back {_stretch(back)}, ahead {_stretch(ahead)}"
     shown = f": {''.join(pieces)!r}" if len(pieces) < 100 else ""
-    yield "writes", f"{len(pieces)} tokens ({file.tokenizer.units}){shown}"
+    yield "tokens", f"{len(pieces)} ({file.tokenizer.units}){shown}"
     if file.phones:
         phones = " ".join(file.phones[1:])
-        yield "names", f"{len(file.phones) - 1} phones, by layer {architecture.phone_layer}: {phones}"
+        yield "phones", f"{len(file.phones) - 1} phones, by layer {architecture.phone_layer}: {phones}"
     yield "normalizer", file.text.normalizer + (f", replacing {file.text.replace}" if file.text.replace else "")
     if training:
         kind = "synthetic speech" if training["synthetic"] else "speech"
         yield (
-            "learned from",
+            "trained on",
             (
                 f"{training['hours']:g} h of {kind}, {training['utterances']} utterances, "
                 f"{training['speakers']} speakers ({', '.join(training['train'])})"
@@ -131,7 +131,7 @@ def _model(path: Path) -> Iterable[tuple[str, str]]:
             "dev WER",
             (
                 f"{training['dev_wer']:.2%} (CER {training['dev_cer']:.2%}) on {', '.join(training['dev'])}"
-                + (", synthetic speech: says nothing of human voices" if training["dev_synthetic"] else "")
+                + (", synthetic speech" if training["dev_synthetic"] else "")
             ),
         )
 

@@ -1,4 +1,4 @@
-"""One run of `asr transcribe`: what was asked for, what of it is still to do, where it goes, and how it went."""
+"""One run of `asr transcribe`: which inputs are left to do, where their transcripts go, and a summary."""
 
 import time
 from collections.abc import Sequence
@@ -18,23 +18,23 @@ from asr.utils.files import make_folder
 from asr.utils.messages import tell, time_text
 from asr.utils.prefetch import prefetch_map
 
-WRITERS = 8  # threads: each waits for the disk, which takes many files in the time of one
-MOST_WAITING = 64  # inputs whose files may wait to be written
+WRITERS = 8  # threads, which mostly wait for the disk
+MOST_WAITING = 64  # transcripts that may wait to be written
 
 
 @dataclass
 class Tally:
-    """How a run went."""
+    """Counts and times of a run."""
 
     inputs: int
-    skipped: int = 0  # which an earlier run had done
+    skipped: int = 0  # done by an earlier run
     done: int = 0
     failures: list[Failure] = field(default_factory=list)
-    audio: float = 0.0  # seconds, of what was done
-    seconds: float = 0.0  # that it took, from reading to writing
+    audio: float = 0.0  # seconds recognised
+    seconds: float = 0.0  # from reading to writing
 
     def to_text(self) -> str:
-        """The run on one line."""
+        """One line of summary."""
         parts = [f"{self.done} done", *([f"{self.skipped} skipped"] if self.skipped else [])]
         counts = ", ".join([*parts, f"{len(self.failures)} failed"])
         if not self.audio:
@@ -46,14 +46,14 @@ class Tally:
 def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: TranscribeConfig) -> Tally:
     """Transcribe sound files, folders and globs into `output`, or to standard output.
 
-    Each result is written as soon as it is known, in the order of the inputs. What failed is told at the end, on
-    stderr, even if the run ends with an error; after several inputs also how it went. Raises an `AsrError` for options
-    that do not go together and for a model that cannot be used, `OSError` naming the file for a full disk.
+    Each result is written as soon as it is known, in the order of the inputs. Failures are printed on stderr at the
+    end, even if the run ends with an error, and a summary after several inputs. Raises an `AsrError` for options that
+    exclude each other or a model that cannot be used, `OSError` naming the file for a full disk.
     """
     if not inputs:
         raise AsrError("no INPUT: name sound files, folders, globs, or - for standard input")
     if config.resume and output is None:
-        raise ConfigError("--resume goes by the files of an output folder: give it with -o DIR")
+        raise ConfigError("--resume needs an output folder: add -o DIR")
     names, failures = expand_inputs(inputs)
     files = [model, *config.search.files]
     outputs = Outputs(names, config.format, output, str(model), to_values(config.search), files)

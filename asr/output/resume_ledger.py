@@ -1,8 +1,8 @@
-"""What was written into an output folder, from which recording and by what: `--resume` goes by it.
+"""The record behind `--resume`: which files of an output folder were written, from which recording and with what.
 
-The ledger is a file of the folder, `.asr-written.jsonl`, with a line for each file that has been written. Before a file
-is written anew its line is revoked, so that a run that is killed in between leaves nothing that looks done. Of several
-lines about one file the last one holds.
+The ledger is a file in the folder, `.asr-written.jsonl`, with a line per written file. Before a file is written again
+its line is revoked, so that a run killed in between leaves nothing that looks complete. The last line about a file
+counts.
 """
 
 import errno
@@ -19,31 +19,31 @@ NAME = ".asr-written.jsonl"
 
 
 class Ledger:
-    """The ledger of a folder, for what is now to be written of these recordings, by `settings` and with the files
-    `made_with`: the model and whatever else its output depends on.
+    """The ledger of a folder, for outputs of `recordings` that depend on `settings` and on the files `made_with`, such
+    as the model.
 
-    A file is recognised by its path, size and time of change; one that was changed since is another one.
+    A file is identified by path, size and modification time.
     """
 
     def __init__(self, folder: Path, recordings: Iterable[str], made_with: Iterable[Path], settings: dict[str, Any]):
         self._folder, self._path = folder, folder / NAME
-        # As they are now, before they are read.
+        # Before they are read.
         self._recordings = {name: _identity(name) for name in recordings}
         made_by = json.dumps([[_identity(path) for path in made_with], settings], sort_keys=True)
         self._made_by = hashlib.sha256(made_by.encode()).hexdigest()[:16]
         self._lines = {line["file"]: line for line in self._read()}
 
     def has(self, path: Path, recording: str) -> bool:
-        """Whether a file is there and was written from this recording, as it is now, in the way of now."""
+        """Whether a file exists and was written from this recording as it is now, with the present settings."""
         line = self._line(path, recording)
         return path.is_file() and line["recording"] is not None and self._lines.get(line["file"]) == line
 
     def revoke(self, paths: Sequence[Path]) -> None:
-        """These files are going to be written anew."""
+        """Note that these files are about to be written."""
         self._append([{"file": self._key(path)} for path in paths if self._key(path) in self._lines])
 
     def enter(self, paths: Sequence[Path], recording: str) -> None:
-        """These files have been written."""
+        """Note that these files have been written."""
         self._append([self._line(path, recording) for path in paths])
 
     def _line(self, path: Path, recording: str) -> dict[str, Any]:
@@ -59,10 +59,10 @@ class Ledger:
             try:
                 yield {"file": None} | json.loads(line)
             except (ValueError, TypeError):
-                continue  # half a line, of a run that was killed: what it was about is not known to be done
+                continue  # an incomplete line of a run that was killed
 
     def _append(self, lines: list[dict[str, Any]]) -> None:
-        # Each line brings its own beginning, in case the last one has no end; one call, as threads may write at once.
+        # Lines begin with the line end, in case the last one is incomplete; one call, as threads write concurrently.
         data = b"".join(b"\n" + json.dumps(line).encode() for line in lines)
         if not data:
             return
@@ -76,7 +76,7 @@ class Ledger:
 
 
 def _identity(path: str | os.PathLike) -> list | None:
-    """None for what is no file, such as standard input."""
+    """None if it is no file, such as standard input."""
     try:
         return identity(os.path.abspath(path))
     except OSError:

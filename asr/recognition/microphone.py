@@ -1,4 +1,4 @@
-"""`asr listen`: sound from the microphone or a pipe, words on the screen as they come, and how late they were."""
+"""`asr listen`: audio from the microphone or a pipe, words on the screen as they come, and their latency."""
 
 import queue
 import shutil
@@ -12,13 +12,13 @@ from asr.audio.io import QUALITY
 from asr.errors import AudioError
 from asr.recognition.streaming import Update
 
-BLOCK_SECONDS = 0.1  # the most that waits for a read to return
+BLOCK_SECONDS = 0.1  # of audio per read, at most
 
 
 def microphone(sample_rate: int) -> Iterator[np.ndarray]:
-    """Mono float32 pieces `(samples,)` from the default microphone, without end.
+    """Endless mono float32 pieces `(samples,)` from the default microphone.
 
-    Raises `AudioError` when there is none, or no library to reach it.
+    Raises `AudioError` when there is no microphone, or no library for it.
     """
     pipe = "`ffmpeg ... -f s16le -ac 1 -ar 16000 - | asr listen -` needs neither"
     try:
@@ -56,7 +56,7 @@ def raw_samples(stream: BinaryIO, rate: int, sample_rate: int) -> Iterator[np.nd
 
 
 class Latency:
-    """How long after they were spoken words were final, and how much of the time was computing."""
+    """Seconds from the end of a word until it is final, and the share of time spent computing."""
 
     def __init__(self):
         self._delays: list[float] = []
@@ -64,24 +64,24 @@ class Latency:
         self._computing = 0.0
 
     def add(self, update: Update) -> None:
-        """Take in an update."""
+        """Add an update."""
         self._delays += [update.heard - word.end + update.computing for word in update.committed]
         self._heard, self._computing = update.heard, self._computing + update.computing
 
     def to_text(self) -> str:
-        """One line for people."""
+        """One line of summary."""
         if not self._delays:
-            return f"heard {self._heard:.1f} s, no words"
+            return f"{self._heard:.1f} s of audio, no words"
         median, most = np.percentile(self._delays, [50, 95])
         return (
-            f"heard {self._heard:.1f} s; words were final {median:.2f} s after they were spoken, 95% within "
-            f"{most:.2f} s; computing took {self._computing / self._heard:.0%} of the time"
+            f"{self._heard:.1f} s of audio; words final after {median:.2f} s (median), {most:.2f} s (95%); "
+            f"computing took {self._computing / self._heard:.0%} of the time"
         )
 
 
 def show(updates: Iterable[Update], screen: TextIO) -> Latency:
-    """Write words as they come: on a terminal with the partial ones, which it overwrites; elsewhere only those that
-    stay. A pause ends a line."""
+    """Print words as they come: on a terminal also partial ones, which are overwritten; elsewhere only final ones. A
+    pause ends a line."""
     latency, line = Latency(), ""
     for update in updates:
         latency.add(update)

@@ -67,7 +67,7 @@ def recognize(
 ) -> Iterator[tuple[Hashable, Transcript | AudioError]]:
     """The transcript of each source, or why there is none, in order and as soon as known.
 
-    `advance` is told of seconds of audio when the network has heard them.
+    `advance` is called with the seconds of audio that the network has done.
     """
 
     found: list[tuple[int, Decoding]] = []

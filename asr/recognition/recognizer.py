@@ -20,7 +20,7 @@ from asr.recognition.pipeline import recognize
 from asr.recognition.scorer import Scorer
 from asr.transcript import Transcript
 
-BATCH_SECONDS = 120.0  # of a long recording that the network hears at once
+BATCH_SECONDS = 120.0  # of audio per batch
 
 
 class Recognizer(Scorer):

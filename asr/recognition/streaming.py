@@ -1,7 +1,7 @@
-"""Recognition of sound that is still arriving, with a network that looks both ways.
+"""Streaming recognition with a bidirectional network.
 
-Every step, the network hears the last seconds afresh. What it says of frames that have had their look-ahead is final;
-what it says of later ones is shown, but may change. A word is committed, and never taken back, when two steps in a row
+In every step the network computes the last seconds again. Its output is final for frames that have had their
+look-ahead; later output is shown, but may change. A word is committed, and never changed, when two consecutive steps
 agree on it (local agreement, Liu et al. 2020) and another word or a pause has followed.
 """
 
@@ -16,18 +16,18 @@ from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Word
 
-PAUSE_SECONDS = 0.6  # without a word: what was said before is complete
+PAUSE_SECONDS = 0.6  # without a word, which complete the phrase before
 LONGEST_SEGMENT = 20.0  # seconds that are decoded together when there is no pause
 
 
 @dataclass(frozen=True)
 class Update:
-    """What a step brought."""
+    """The result of a step."""
 
-    committed: tuple[Word, ...]  # new words that stay
-    partial: str  # what was heard after the committed words, and may change
+    committed: tuple[Word, ...]  # new final words
+    partial: str  # text after the committed words, which may change
     pause: bool  # whether a pause followed the committed words
-    heard: float  # seconds of audio so far
+    heard: float  # seconds of audio received
     computing: float  # seconds that the step took
 
 
@@ -38,17 +38,17 @@ class LiveRecognizer:
         self._recognizer, self._step_samples = recognizer, self._to_samples(recognizer, config.step)
         self._history = self._to_samples(recognizer, config.history)
         self._look_ahead = round(config.look_ahead / recognizer.file.frame_seconds)
-        self._sound = np.zeros(0, np.float32)  # what the network hears again
+        self._sound = np.zeros(0, np.float32)  # input of the next step
         self._sound_start = 0  # its first output frame
         self._new = 0  # samples since the last step
         self._final = 0  # output frames that are final
         self._segment: list[np.ndarray] = []  # log-probabilities of final frames since the last pause
         self._segment_start = 0  # its first output frame
-        self._agreed: list[str] = []  # the segment's words as the last step heard them
+        self._agreed: list[str] = []  # the segment's words in the last step
         self._committed = 0  # how many of them have been committed
 
     def push(self, samples: np.ndarray) -> Iterator[Update]:
-        """Take in samples `(samples,)` at the model's rate; gives an update for each whole step."""
+        """Add samples `(samples,)` at the model's rate. Yields an update per complete step."""
         while len(samples):
             taken, samples = np.split(samples, [self._step_samples - self._new])
             self._sound = np.concatenate([self._sound, taken])
@@ -58,7 +58,7 @@ class LiveRecognizer:
                 yield self._step(self._look_ahead)
 
     def finish(self) -> Update:
-        """The stream has ended: all words that are left are committed."""
+        """End the stream: all remaining words are committed."""
         return self._step(0, ended=True)
 
     @staticmethod
@@ -87,7 +87,7 @@ class LiveRecognizer:
         """The words of the segment that are committed now, and whether the segment is complete."""
         length, frame = self._final - self._segment_start, self._recognizer.file.frame_seconds
         too_long = length * frame > LONGEST_SEGMENT
-        # One word for so long is a language that is written without spaces.
+        # A single word of this length is a language written without spaces.
         pause = ended or (too_long and len(words) == 1)
         pause = pause or (bool(words) and (length - words[-1].end) * frame >= PAUSE_SECONDS)
         texts = [word.text for word in words]
@@ -97,7 +97,7 @@ class LiveRecognizer:
         return committed, pause
 
     def _cut(self, words: list[DecodedWord], known: np.ndarray, pause: bool) -> None:
-        """Begin a new segment behind a pause, or, when there has been none for long, with the last word."""
+        """Begin a new segment after a pause or, when there has been none for long, with the last word."""
         frame = self._recognizer.file.frame_seconds
         if pause or (not words and len(known) * frame >= PAUSE_SECONDS):
             start = len(known)
@@ -109,7 +109,7 @@ class LiveRecognizer:
         self._segment_start += start
 
     def _forget(self) -> None:
-        """Drop sound that is further back than the network needs to hear again."""
+        """Drop sound that is older than the history."""
         frames = self._final - self._sound_start - self._history // self._recognizer.frame_samples
         if frames > 0:
             self._sound = self._sound[frames * self._recognizer.frame_samples :]
@@ -129,7 +129,7 @@ class LiveRecognizer:
 
 
 def listen(recognizer: Recognizer, pieces: Iterable[np.ndarray], config: ListenConfig) -> Iterator[Update]:
-    """The updates of a stream that comes in pieces `(samples,)`, the last one when it ends, if only by Ctrl-C."""
+    """The updates of a stream of pieces `(samples,)`, the last one at its end, which may be Ctrl-C."""
     live = LiveRecognizer(recognizer, config)
     try:
         for piece in pieces:
@@ -140,7 +140,7 @@ def listen(recognizer: Recognizer, pieces: Iterable[np.ndarray], config: ListenC
 
 
 def _common(words: list[str], others: list[str]) -> int:
-    """How many words both begin with."""
+    """Length of the common prefix."""
     for position, (word, other) in enumerate(zip(words, others, strict=False)):
         if word != other:
             return position
