@@ -150,7 +150,7 @@ def _align_by_costs(references: Sequence[str], hypotheses: Sequence[str]) -> Ite
 
 def _align_by_edits(references: Sequence[str], hypotheses: Sequence[str]) -> Iterator[Iterable[AlignedWord]]:
     """The fewest edits (Levenshtein 1966), by jiwer."""
-    words = jiwer.process_words(references, hypotheses)
+    words = jiwer.process_words(list(references), list(hypotheses))
     for reference, hypothesis, chunks in zip(words.references, words.hypotheses, words.alignments, strict=True):
         yield (word for chunk in chunks for word in _words_of(chunk, reference, hypothesis))
 
