@@ -19,8 +19,8 @@ def help_of(*command: str) -> str:
 
 
 def subcommands(text: str) -> list[str]:
-    """The names in a help's list of subcommands, as they come."""
-    return re.search(r"\{([\w,]+)\}", text)[1].split(",")
+    """The names in a help's lists of commands, in order."""
+    return re.findall(r"^  (\w+)  ", text, re.MULTILINE)
 
 
 def page() -> str:

@@ -64,7 +64,7 @@ def run(command: str, folder: Path) -> str:
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Whether a page shows what was printed. `...` stands for anything, and confidences differ a little by processor."""
+    """Whether a page shows what was printed. `...` stands for anything; confidences may differ by processor."""
     numbers = [NUMBER.findall(text) for text in (shown, printed)]
     if "..." not in shown and any(abs(float(a) - float(b)) > TOLERANCE for a, b in zip(*numbers, strict=False)):
         return False

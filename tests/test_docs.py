@@ -71,7 +71,7 @@ def parse(asr, monkeypatch, tmp_path):
     def parsed(function, **options):
         return parse_with(functools.wraps(function)(lambda *values, **named: 0), **options)
 
-    monkeypatch.setattr("asr.cli.subcommands.tyro.cli", parsed)
+    monkeypatch.setattr(tyro, "cli", parsed)
     # With colour in it, as where a CI forces it, the help of a script would not be found by its options' names.
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
