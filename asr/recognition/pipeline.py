@@ -82,6 +82,23 @@ def recognize(
                 yield segment.key, segment.ending.error or replace(transcript, notes=segment.ending.notes)
 
 
+def recognize_parts(scorer: Scorer, decoder: Decoder, source: Source, batch_seconds: float) -> Iterator[Transcript]:
+    """The transcript of one recording in parts that end at pauses, each as soon as it is known. Times count from the
+    recording's start, and so does `duration`, which ends with the part.
+
+    Raises the recording's `AudioError`, after the parts before the fault.
+    """
+    with ThreadPoolExecutor(core_count()) as pool:
+        parts = _heard(scorer, [source], batch_seconds, lambda seconds: None)
+        for segment, decoding in _decode_segments(scorer, decoder, parts, pool):
+            ending = segment.ending or Ending((segment.start + len(segment.emission)) * scorer.frame_samples)
+            if ending.error:
+                raise ending.error
+            yield replace(
+                scorer.to_transcript(join_decodings([(segment.start, decoding)]), ending.samples), notes=ending.notes
+            )
+
+
 def segments(
     scorer: Scorer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
 ) -> Iterator[Segment]:

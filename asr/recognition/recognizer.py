@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +16,7 @@ from asr.errors import AudioError
 from asr.model.engine import Device, Precision
 from asr.model.model_file import ModelFile, load_model
 from asr.pretrained import ENGLISH
-from asr.recognition.pipeline import recognize
+from asr.recognition.pipeline import recognize, recognize_parts
 from asr.recognition.scorer import Scorer
 from asr.transcript import Transcript
 
@@ -73,6 +73,12 @@ class Recognizer(Scorer):
         if isinstance(result, AudioError):
             raise result
         return result
+
+    def transcribe_parts(self, source: str | os.PathLike | BinaryIO) -> Iterator[Transcript]:
+        """The words of a sound file or an open binary stream in parts that end at pauses, each as soon as it is known;
+        `duration` is the end of the part. Raises `asr.errors.AudioError` as `transcribe` does."""
+        opened = ("", lambda: read_audio(source, self.sample_rate))
+        return recognize_parts(self, self.decoder, opened, BATCH_SECONDS)
 
     def recognize(self, recordings: Sequence[ArrayLike]) -> list[Transcript]:
         """Transcripts of several recordings at once, each samples at `sample_rate` as `transcribe` takes them."""

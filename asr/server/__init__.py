@@ -1,0 +1,1 @@
+"""`asr serve`: the recogniser behind the protocols that other programs speak."""

@@ -1,0 +1,53 @@
+"""Recognition jobs: so many at a time, so many in line, the rest refused at once."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from asr.server.errors import BusyError
+
+T = TypeVar("T")
+
+
+class JobPool:
+    """Runs functions in `workers` threads. The network and the search leave Python's lock, so threads are parallel."""
+
+    def __init__(self, workers: int, waiting: int):
+        self.workers, self._most = workers, workers + waiting
+        self._executor = ThreadPoolExecutor(workers, "asr-job")
+        self._jobs: set[asyncio.Future] = set()
+
+    @property
+    def running(self) -> int:
+        """Jobs that run now."""
+        return min(len(self._jobs), self.workers)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for a worker."""
+        return len(self._jobs) - self.running
+
+    def submit(self, function: Callable[..., T], *arguments) -> "asyncio.Future[T]":
+        """Start a job or put it in line; raises `BusyError` when the line is full.
+
+        The job counts until it ends, also when nobody waits for its result any more.
+        """
+        if len(self._jobs) >= self._most:
+            raise BusyError(retry_after=1 + self.waiting // self.workers)
+        job = asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        self._jobs.add(job)
+        job.add_done_callback(self._end)
+        return asyncio.shield(job)  # a client that leaves does not cancel what its worker is doing
+
+    def _end(self, job: asyncio.Future) -> None:
+        self._jobs.discard(job)
+        if not job.cancelled():
+            job.exception()  # seen, so that no warning is printed when the client has left
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until all jobs have ended, at most so long; whether they have."""
+        if self._jobs:
+            await asyncio.wait(set(self._jobs), timeout=seconds)
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        return not self._jobs

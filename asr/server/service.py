@@ -1,0 +1,104 @@
+"""What all protocols share: the recogniser, its jobs, and what is counted."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from asr.audio.io import read_audio
+from asr.errors import AudioError
+from asr.recognition.recognizer import Recognizer
+from asr.server.config import ServeConfig
+from asr.server.errors import ApiError
+from asr.server.jobs import JobPool
+from asr.server.metrics import Metrics
+from asr.transcript import Transcript
+from asr.utils.cores import core_count
+
+T = TypeVar("T")
+
+
+class Service:
+    """A recogniser that many clients share."""
+
+    def __init__(self, recognizer: Recognizer, name: str, config: ServeConfig):
+        self.recognizer, self.name, self.config = recognizer, name, config
+        self.jobs = JobPool(config.limit.workers or core_count(), config.limit.waiting)
+        self.metrics = Metrics(self.jobs)
+        self.created = int(time.time())
+        self.stopping = False
+
+    @property
+    def language(self) -> str:
+        """The language that the model was trained on, as far as is known."""
+        return self.recognizer.file.training.get("language", "english")
+
+    async def transcribe(self, path: Path) -> Transcript:
+        """The transcript of a sound file; raises `ApiError` when it cannot be recognised."""
+        return await self.run(lambda: self._transcribe(path))
+
+    def parts(self, path: Path) -> AsyncIterator[Transcript]:
+        """The transcript of a sound file in parts, each as soon as it is known, with times from the file's start.
+
+        The job starts, or is refused, at once.
+        """
+        queue: asyncio.Queue[Transcript | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            try:
+                for part in self._parts(path):
+                    loop.call_soon_threadsafe(queue.put_nowait, part)
+            finally:
+                loop.call_soon_threadsafe(queue.put_nowait, None)
+
+        job = self._submit(work)
+
+        async def results() -> AsyncIterator[Transcript]:
+            while (part := await queue.get()) is not None:
+                yield part
+            await self._finished(job)  # raises what the work raised
+
+        return results()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The result of a job; a recording that cannot be read is the client's fault."""
+        return await self._finished(self._submit(work))
+
+    def _submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        if self.stopping:
+            raise ApiError(503, "the server is shutting down", code="shutting_down", headers={"Retry-After": "5"})
+        return self.jobs.submit(work)
+
+    async def _finished(self, job: "asyncio.Future[T]") -> T:
+        started = time.perf_counter()
+        try:
+            return await job
+        except AudioError as error:
+            raise ApiError(400, _without_path(error), param="file", code="invalid_audio") from error
+        finally:
+            self.metrics.seconds(time.perf_counter() - started)
+
+    def _transcribe(self, path: Path) -> Transcript:
+        self._check_duration(path)
+        transcript = self.recognizer.transcribe(path)
+        self.metrics.audio(transcript.duration)
+        return transcript
+
+    def _parts(self, path: Path) -> Iterator[Transcript]:
+        self._check_duration(path)
+        for part in self.recognizer.transcribe_parts(path):
+            self.metrics.audio(part.duration)
+            yield part
+
+    def _check_duration(self, path: Path) -> None:
+        most = self.config.limit.audio_seconds
+        with read_audio(path, self.recognizer.sample_rate) as audio:
+            if audio.duration > most:
+                raise ApiError(413, f"the recording has {audio.duration:.0f} s; the limit is {most:g} s", param="file")
+
+
+def _without_path(error: AudioError) -> str:
+    """The message without the name of the temporary file, which only this machine knows."""
+    return str(error).partition(": ")[2] or str(error)

@@ -1,0 +1,284 @@
+"""OpenAI's REST API: by OpenAI's own client, by requests as other programs make them, and by malformed ones."""
+
+import asyncio
+import io
+import json
+import random
+import socket
+import threading
+import time
+
+import httpx
+import openai
+import pytest
+import srt
+import webvtt
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from serving import serving
+
+from asr.recognition.recognizer import Recognizer
+from asr.server.config import LimitConfig, ServeConfig
+
+LIMITS = LimitConfig(megabytes=2.0, audio_seconds=60.0, workers=2, waiting=2, idle_seconds=2.0)
+
+
+@pytest.fixture(scope="module")
+def recognizer(model_path):
+    return Recognizer.load(model_path, "cpu")
+
+
+@pytest.fixture(scope="module")
+def server(recognizer):
+    with serving(recognizer, ServeConfig(limit=LIMITS)) as (_, address):
+        yield address
+
+
+@pytest.fixture
+def client(server):
+    with openai.OpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def sound(noise_file):
+    return noise_file("talk.wav", 3.0)
+
+
+def post(server, sound=None, *, data=None, **fields):
+    files = {"file": ("talk.wav", data if data is not None else sound.read_bytes())}
+    values = {"model": "whisper-1", **fields}
+    return httpx.post(f"{server}/v1/audio/transcriptions", files=files, data=values, timeout=30)
+
+
+def test_the_words_are_those_of_the_recogniser(client, recognizer, sound):
+    expected = recognizer.transcribe(sound)
+    assert expected.text
+    with sound.open("rb") as file:
+        found = client.audio.transcriptions.create(model="whisper-1", file=file)
+    assert found.text == expected.text
+    assert found.usage.type == "duration" and found.usage.seconds == 3
+
+
+def test_verbose_json_has_segments_and_words(client, recognizer, sound):
+    expected = recognizer.transcribe(sound)
+    found = client.audio.transcriptions.create(
+        model="tiny", file=sound, response_format="verbose_json", timestamp_granularities=["word", "segment"]
+    )
+    assert (found.text, found.duration, found.language) == (expected.text, 3.0, "english")
+    assert [(word.word, word.start, word.end) for word in found.words] == [
+        (word.text, word.start, word.end) for word in expected.words
+    ]
+    assert " ".join(segment.text for segment in found.segments) == expected.text
+    assert [segment.id for segment in found.segments] == list(range(len(found.segments)))
+    assert all(segment.avg_logprob <= 0 and segment.compression_ratio > 0 for segment in found.segments)
+
+
+def test_subtitles_and_text(client, recognizer, sound):
+    text = recognizer.transcribe(sound).text
+    made = {
+        kind: client.audio.transcriptions.create(model="whisper-1", file=sound, response_format=kind)
+        for kind in ("srt", "vtt", "text")
+    }
+    assert made["text"].strip() == text
+    assert " ".join(" ".join(cue.content.split()) for cue in srt.parse(made["srt"])) == text
+    cues = webvtt.from_buffer(io.StringIO(made["vtt"]))
+    assert " ".join(" ".join(cue.text.split()) for cue in cues) == text
+
+
+def test_log_probabilities_spell_the_text(client, sound):
+    found = client.audio.transcriptions.create(model="whisper-1", file=sound, include=["logprobs"])
+    assert "".join(each.token for each in found.logprobs) == found.text
+    assert all(each.logprob <= 0 and bytes(map(int, each.bytes)).decode() == each.token for each in found.logprobs)
+
+
+def test_a_stream_has_the_same_text(client, recognizer, noise_file):
+    long = noise_file("long.wav", 50.0)
+    expected = recognizer.transcribe(long).text
+    events = list(client.audio.transcriptions.create(model="whisper-1", file=long, stream=True))
+    deltas = [event.delta for event in events if event.type == "transcript.text.delta"]
+    assert "".join(deltas) == expected == events[-1].text
+    assert events[-1].type == "transcript.text.done"
+    segments = [event for event in events if event.type == "transcript.text.segment"]
+    assert " ".join(event.text for event in segments) == expected
+    assert all(event.segment["text"] == event.text for event in segments)
+    assert [event.segment["id"] for event in segments] == list(range(len(segments)))
+
+
+def test_a_stream_by_hand(server, sound):
+    response = post(server, sound, stream="true")
+    assert response.headers["content-type"].startswith("text/event-stream")
+    blocks = [block for block in response.text.split("\n\n") if block and not block.startswith(":")]
+    for block in blocks:
+        name, data = block.split("\n")
+        assert name.removeprefix("event: ") == json.loads(data.removeprefix("data: "))["type"]
+
+
+def test_asynchronous(server, sound, recognizer):
+    async def several() -> set[str]:
+        async with openai.AsyncOpenAI(base_url=f"{server}/v1", api_key="none") as client:
+            create = client.audio.transcriptions.create
+            found = await asyncio.gather(*(create(model="whisper-1", file=sound) for _ in range(3)))
+        return {each.text for each in found}
+
+    assert asyncio.run(several()) == {recognizer.transcribe(sound).text}
+
+
+def test_models(client):
+    names = [each.id for each in client.models.list()]
+    assert names[0] == "tiny" and "whisper-1" in names
+    assert client.models.retrieve("whisper-1").id == "whisper-1"
+    with pytest.raises(openai.NotFoundError, match="whisper-9"):
+        client.models.retrieve("whisper-9")
+
+
+def test_requests_as_other_programs_make_them(server, sound):
+    """Open WebUI sends an empty language and an mp3's type; Subtitle Edit asks for a stream of verbose_json; others
+    send fields that this server does not know."""
+    assert post(server, sound, language="", prompt="").status_code == 200
+    assert post(server, sound, response_format="verbose_json", stream="True").status_code == 200
+    assert post(server, sound, chunking_strategy="auto", hotwords="a,b", vad_filter="true").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"response_format": "docx"}, 400, "response_format"),
+        ({"temperature": "3"}, 400, "temperature"),
+        ({"temperature": "warm"}, 400, "temperature"),
+        ({"temperature": "nan"}, 400, "temperature"),
+        ({"timestamp_granularities[]": "letter"}, 400, "timestamp_granularities"),
+        ({"stream": "perhaps"}, 400, "stream"),
+        ({"model": "gpt-9"}, 404, "model"),
+        ({"model": ""}, 400, "model"),
+    ],
+)
+def test_impossible_values(server, sound, fields, status, param):
+    response = post(server, sound, **fields)
+    error = response.json()["error"]
+    assert (response.status_code, error["param"]) == (status, param)
+    assert error["message"] and error["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("data", [b"", b"no sound", b"RIFF\0\0\0\0WAVEfmt "])
+def test_files_that_are_no_sound(server, data):
+    error = post(server, data=data).json()["error"]
+    assert (error["param"], error["code"]) == ("file", "invalid_audio")
+    assert "/" not in error["message"], "no path of this machine"
+
+
+def test_limits(server, noise_file):
+    assert post(server, data=b"x" * 2_200_000).status_code == 413
+    response = post(server, noise_file("long.flac", 70.0, 8000))
+    assert response.status_code == 413 and "60 s" in response.json()["error"]["message"]
+
+
+def test_other_paths_and_methods(server):
+    assert httpx.get(f"{server}/v1/nothing").status_code == 404
+    assert httpx.get(f"{server}/v1/audio/transcriptions").status_code == 405
+    assert httpx.post(f"{server}/v1/audio/transcriptions", json={}).status_code == 415
+    assert "translate" in httpx.post(f"{server}/v1/audio/translations").json()["error"]["message"]
+    assert httpx.get(f"{server}/health").json() == {"status": "ok"}
+    assert httpx.get(f"{server}/ready").status_code == 200
+    assert "asr_jobs_running" in httpx.get(f"{server}/metrics").text
+
+
+def test_keys(recognizer, sound):
+    with serving(recognizer, ServeConfig(limit=LIMITS), ["right", "other"]) as (_, address):
+        with pytest.raises(openai.AuthenticationError):
+            openai.OpenAI(base_url=f"{address}/v1", api_key="wrong").models.list()
+        assert openai.OpenAI(base_url=f"{address}/v1", api_key="right").models.list()
+        assert httpx.get(f"{address}/health").status_code == 200
+        assert httpx.get(f"{address}/metrics").status_code == 401
+
+
+def test_requests_per_minute(recognizer):
+    limits = LimitConfig(requests_per_minute=3)
+    with serving(recognizer, ServeConfig(limit=limits)) as (_, address):
+        statuses = [httpx.get(f"{address}/v1/models").status_code for _ in range(5)]
+        assert statuses == [200, 200, 200, 429, 429]
+        assert 0 < int(httpx.get(f"{address}/v1/models").headers["retry-after"]) <= 61
+
+
+def test_a_full_line_is_refused_and_a_crash_takes_nothing_along(recognizer, sound, monkeypatch):
+    release = threading.Event()
+
+    def slow(path):
+        release.wait(20)
+        raise ValueError("a bug")
+
+    with serving(recognizer, ServeConfig(limit=LIMITS)) as (service, address):
+        with monkeypatch.context() as patched:
+            patched.setattr(service.recognizer, "transcribe", slow)
+            statuses = []
+            threads = [
+                threading.Thread(target=lambda: statuses.append(post(address, sound).status_code)) for _ in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            while service.jobs.running + service.jobs.waiting < 4:
+                time.sleep(0.01)
+            refused = post(address, sound)
+            assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1
+            assert post(address, sound, stream="true").status_code == 429
+            release.set()
+            for thread in threads:
+                thread.join()
+        assert statuses == [500] * 4
+        assert post(address, sound).status_code == 200
+
+
+def test_a_client_that_stops_sending_is_given_up(server):
+    host, port = server.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as stream:
+        stream.sendall(
+            b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposi"
+        )
+        stream.settimeout(10)
+        assert b" 408 " in stream.recv(1000)
+
+
+BOUNDARY = "line"
+
+
+@st.composite
+def bodies(draw):
+    """A form, then some of its bytes changed, cut out or repeated."""
+    value = st.text(max_size=20)
+    parts = draw(st.lists(st.tuples(st.sampled_from(["file", "model", "stream", "x[]"]), value, value), max_size=4))
+    body = b"".join(
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{file}"\r\n\r\n'.encode()
+        + f"{content}\r\n".encode()
+        for name, file, content in parts
+    )
+    body += f"--{BOUNDARY}--\r\n".encode()
+    for _ in range(draw(st.integers(0, 3))):
+        start, end = sorted((draw(st.integers(0, len(body))), draw(st.integers(0, len(body)))))
+        body = body[:start] + draw(st.sampled_from([b"", b"\r\n", b"\0", b"--line", body[start:end] * 2])) + body[end:]
+    return body
+
+
+@pytest.fixture(scope="module")
+def connection():
+    with httpx.Client(timeout=10) as connection:
+        yield connection
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=bodies())
+def test_malformed_forms_get_a_reason(server, connection, body):
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    response = connection.post(f"{server}/v1/audio/transcriptions", content=body, headers=headers)
+    assert 400 <= response.status_code < 500
+    assert response.json()["error"]["message"]
+
+
+def test_uploads_leave_nothing_behind(server, sound, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "uploads"))
+    (tmp_path / "uploads").mkdir()
+    for stream in ("true", "false"):
+        post(server, sound, stream=stream)
+    post(server, data=random.Random(0).randbytes(1000))
+    assert not list((tmp_path / "uploads").iterdir())
