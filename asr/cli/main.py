@@ -7,6 +7,7 @@ import sys
 from asr import __version__
 from asr.cli.subcommands import CommandLine
 from asr.errors import AsrError
+from asr.utils.extras import how_to_install
 from asr.utils.messages import tell
 
 
@@ -31,6 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     except AsrError as error:
         tell(str(error))
         return error.exit_status
+    except ImportError as error:
+        message = how_to_install(error)
+        if message is None:
+            raise
+        tell(message)
+        return 2
     except BrokenPipeError:
         # The reader of our output has gone (`asr ... | head`).
         discard_output()

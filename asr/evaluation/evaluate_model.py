@@ -19,6 +19,7 @@ from asr.recognition.batch import recognize_utterances
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript
 from asr.utils.distributed import joined
+from asr.utils.extras import require
 from asr.utils.files import make_folder
 
 PICTURE_SECONDS = 8.0  # of the longest utterance drawn: pictures must fit a screen
@@ -70,6 +71,8 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
         recognizer = Recognizer.load(model, config.run.device, config.search, config.run.precision)
         if output:
             make_folder(output)  # now, rather than fail after the work
+            require("matplotlib")
+            require("jinja2")
         recognition = recognize_utterances(recognizer, utterances, config.run.batch_seconds, group)
     pairs, notes = correct_durations(recognition.pairs)
     evaluation = evaluate(

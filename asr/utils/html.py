@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -17,6 +16,8 @@ def render(template: str | Path, filters: Mapping[str, Callable] | None = None, 
 
     All text is escaped, and an undefined name is an error.
     """
+    import jinja2
+
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

@@ -12,6 +12,7 @@ from asr.cli.subcommands import Command, Group
 from asr.errors import one_line
 from asr.pretrained import ENGLISH
 from asr.utils.config_io import validate
+from asr.utils.extras import require
 from asr.visual.config import InspectConfig
 
 
@@ -30,6 +31,7 @@ def inspect_sound(
         model: Model file written by `asr train`.
         output: Picture: .html, which plays the sound too, or .png, which needs a font installed for the script.
     """
+    require("torch")  # whose extra has all that is needed
     from asr.visual.figure import inspect_sound
 
     inspection = inspect_sound(sound, model, output, validate(options, "options"))

