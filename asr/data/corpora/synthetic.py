@@ -31,6 +31,7 @@ from asr.data.corpora.base import Candidate
 from asr.data.corpora.sentences import SUFFIXES, choose_sentences
 from asr.data.corpora.synthetic_voices import ENGINES, Engine
 from asr.errors import ManifestError
+from asr.utils.extras import require
 from asr.utils.files import make_folder, write_atomically
 from asr.utils.prefetch import prefetch_map
 
@@ -98,6 +99,7 @@ def generate(source: str, folder: Path, config: SyntheticConfig) -> Iterator[Can
             f"synthetic corpus '{source}': unknown; SOURCE is one of {', '.join(SOURCES)}, or a text file "
             f"whose name ends in {', '.join(SUFFIXES)}"
         )
+    require("espeakng_loader")  # which both engines need, here rather than in the processes below
     counts = {"train": config.train, "dev": config.dev, "test": config.test}
     lines = choose_sentences(Path(source), counts, config.seed) if is_file else dict.fromkeys(counts, ())
     for subset in counts:
