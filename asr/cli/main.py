@@ -13,9 +13,9 @@ from asr.utils.messages import tell
 
 def run(arguments: list[str]) -> int:
     """Run a command line; errors are the caller's."""
-    from asr.cli.commands import evaluate, language_models, look_inside, recognise, train
+    from asr.cli.commands import evaluate, language_models, look_inside, recognise, serve, train
 
-    groups = tuple(module.GROUP for module in (recognise, train, evaluate, language_models, look_inside))
+    groups = tuple(module.GROUP for module in (recognise, serve, train, evaluate, language_models, look_inside))
     about = "Speech recognition with a small BiLSTM-CTC model."
     try:
         return CommandLine(about, groups, __version__).run("asr", arguments)

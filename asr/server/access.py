@@ -14,7 +14,7 @@ from asr.server.errors import ApiError, send_error
 from asr.utils.files import read_lines
 from asr.utils.messages import tell
 
-OPEN_PATHS = ("/", "/health", "/ready")  # and what the page loads, below /static
+OPEN_PATHS = ("/health", "/ready")
 
 
 def read_keys(path: Path) -> list[str]:
@@ -39,7 +39,7 @@ class Access:
         self._seen: dict[str, deque[float]] = defaultdict(deque)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or _is_open(scope["path"]):
+        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
             return await self._app(scope, receive, send)
         try:
             client = self._client(scope)
@@ -71,10 +71,6 @@ class Access:
             message = f"more than {self._most} requests per minute; try again in {wait} s"
             raise ApiError(429, message, code="rate_limit_exceeded", headers={"Retry-After": wait})
         seen.append(now)
-
-
-def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith("/static/")
 
 
 def _key(scope: Scope) -> bytes:

@@ -1,22 +1,17 @@
-"""The ASGI application: routes, errors, limits and the page."""
-
-from pathlib import Path
+"""The ASGI application: routes, errors and limits."""
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from asr.server import metrics, rest
 from asr.server.access import Access
 from asr.server.errors import ApiError, answer
 from asr.server.service import Service
-
-STATIC = Path(__file__).parent / "static"
 
 
 def make_app(service: Service, keys: list[str]) -> Starlette:
@@ -32,8 +27,6 @@ def make_app(service: Service, keys: list[str]) -> Starlette:
             Route("/health", health),
             Route("/ready", ready),
             Route("/metrics", prometheus),
-            Route("/", page),
-            Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
         ],
         middleware=middleware,
         exception_handlers={ApiError: answer, HTTPException: _http_error, Exception: answer},
@@ -58,12 +51,8 @@ async def prometheus(request: Request) -> Response:
     return Response(request.app.state.service.metrics.to_text(), media_type=metrics.CONTENT_TYPE)
 
 
-async def page(request: Request) -> Response:
-    """The page to try it."""
-    return FileResponse(STATIC / "index.html")
-
-
-def _http_error(request: Request, error: HTTPException) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     """No such path, or another method: in the form of the API's other errors."""
+    assert isinstance(error, HTTPException)
     message = {404: "no such path", 405: "this path does not take this method"}.get(error.status_code, error.detail)
     return answer(request, ApiError(error.status_code, message, headers=dict(error.headers or {})))

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from asr.decoding.config import DecoderConfig
-from asr.utils.config_io import FLAT, NotNegative, Positive, PositiveReal
+from asr.utils.config_io import FLAT, SHOWN, NotNegative, Positive, PositiveReal
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -24,8 +24,6 @@ class LimitConfig:
     workers: NotNegative = 0
     #: Uploads that wait for a worker. Further ones get status 429 and a Retry-After header.
     waiting: NotNegative = 64
-    #: Live streams at once. Further ones are refused.
-    streams: NotNegative = 12
     #: Requests per minute and client, by key or else by address; 0: no limit.
     requests_per_minute: NotNegative = 0
     #: Seconds without a byte after which a client's upload or stream is given up.
@@ -36,21 +34,15 @@ class LimitConfig:
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """The recogniser as a server: OpenAI's and Vosk's protocols, and a page to try it."""
+    """The recogniser as a server for OpenAI-compatible clients."""
 
     #: Address to listen on. 0.0.0.0: every network interface; use keys then.
     host: str = "127.0.0.1"
     #: Port for HTTP and WebSocket; 0: a free one.
     port: Port = 8000
-    #: Port for Vosk's WebSocket protocol at its usual path, such as 2700; 0: none. /vosk is always there.
-    vosk: Port = 0
-    #: TCP port for the Wyoming protocol (Home Assistant), such as 10300; 0: none.
-    wyoming: Port = 0
     #: File of API keys, one per line. Without it anyone who reaches the port is served.
-    api_key_file: Path | None = None
+    api_key_file: Annotated[Path | None, SHOWN] = None
     #: Origins of web pages that may call the server (CORS), such as https://example.org, or *.
-    cors: tuple[str, ...] = ()
-    #: Write each text and file name to the log. Off, the log has neither audio, text nor keys.
-    log_text: bool = False
+    cors: Annotated[tuple[str, ...], SHOWN] = ()
     limit: LimitConfig = field(default_factory=LimitConfig)
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)

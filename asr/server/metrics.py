@@ -15,7 +15,6 @@ class Metrics:
         self._requests = Counter("asr_requests", "Requests", ["path", "status"], registry=self._registry)
         self._audio = Counter("asr_audio_seconds", "Seconds of audio recognised", registry=self._registry)
         self._seconds = Histogram("asr_job_seconds", "Seconds from request to result", registry=self._registry)
-        self.streams = Gauge("asr_streams", "Live streams", registry=self._registry)
         running = Gauge("asr_jobs_running", "Jobs that run", registry=self._registry)
         running.set_function(lambda: jobs.running)
         waiting = Gauge("asr_jobs_waiting", "Jobs that wait for a worker", registry=self._registry)

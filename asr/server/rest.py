@@ -72,7 +72,9 @@ def _checked(service: Service, upload: Upload) -> tuple[str, list[str], bool]:
 async def _events(parts: AsyncIterator[Transcript], logprobs: bool, stack: AsyncExitStack) -> AsyncIterator[bytes]:
     """Server-sent events: one for each part of the text, its segments, and all of it at the end. Comments in between
     keep the connection open while nothing is known."""
-    text, found, seconds, all_logprobs = "", [], 0.0, []
+    text, seconds = "", 0.0
+    found: list[dict] = []
+    all_logprobs: list[dict] = []
     async with stack:
         coming = asyncio.ensure_future(anext(parts, None))
         yield b": asr\n\n"

@@ -1,0 +1,32 @@
+"""Commands that serve other programs."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from asr.cli.arguments import ModelOrEnglish, Options
+from asr.cli.model_defaults import decoder_defaults
+from asr.cli.subcommands import Command, Group
+from asr.pretrained import ENGLISH
+from asr.server.config import ServeConfig
+from asr.utils.config_io import validate
+
+
+def serve(options: Annotated[ServeConfig, Options], model: ModelOrEnglish = ENGLISH) -> int:
+    """Serve a model over HTTP, for OpenAI-compatible clients.
+
+    SIGTERM or Ctrl-C finishes what runs, refuses further requests, and ends the server.
+
+    Args:
+        model: Model file written by `asr train`.
+    """
+    from asr.server.serve import serve
+
+    serve(model, validate(options, "options"))
+    return 0
+
+
+def _defaults(arguments: Sequence[str]) -> ServeConfig:
+    return ServeConfig(search=decoder_defaults(arguments))
+
+
+GROUP = Group("Serve", {"serve": Command(serve, _defaults)})
