@@ -248,7 +248,7 @@ def test_hotwords_that_cannot_be_spelled_are_errors_with_the_file_named(content,
 
 def test_hotwords_outside_a_closed_vocabulary_are_errors():
     config, lexicon = BeamConfig(open_vocabulary=False), Lexicon.of_words(["ab", "ba"], PIECES)
-    with pytest.raises(DecoderError, match="hotword 'ab aa': 'aa' is not in the closed vocabulary"):
+    with pytest.raises(DecoderError, match="hotword 'ab aa': 'aa' is not in the lexicon"):
         BeamDecoder(PIECES, config, lexicon=lexicon, hotwords=[Phrase("ab aa", 2.0)])
     BeamDecoder(PIECES, config, lexicon=lexicon, hotwords=[Phrase("ab ba", 2.0)])
 

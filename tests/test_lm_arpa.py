@@ -111,6 +111,11 @@ VARIANTS = {
     "byte order mark": "\ufeff" + ARPA,
     "no last line end": ARPA.rstrip(),
     "exponents": ARPA.replace("-0.05", "-5e-2").replace("-99", "-9.9E+01"),
+    "-inf": ARPA.replace("-99", "-inf"),
+    "-Infinity": ARPA.replace("-99", "-Infinity"),
+    "blanks around =": ARPA.replace("=", "\t= \t"),
+    "text before the header": "Written by a tool.\n\nData begins at \\data\\:\nngram 1=2\n\n" + ARPA,
+    "text behind the end": ARPA + "\nngram 1=2\n",
     "<UNK>": ARPA.replace("<unk>", "<UNK>"),
     "other order": ARPA.replace("-0.3979\t<s> a\t-0.1760913\n", "").replace(
         "\n\n\\3-grams", "\n-0.3979\t<s> a\t-0.1760913\n\n\\3-grams"
@@ -121,6 +126,40 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variants_of_the_format(arpa, name):
     assert_equal(read_arpa(arpa(VARIANTS[name])), read_arpa(arpa(name="plain.arpa")))
+
+
+IARPA = """iARPA
+
+\\data\\
+ngram 1=4
+ngram 2=2
+ngram 3=1
+
+\\1-grams:
+-1.0\t<unk>
+-99\t<s>\t-0.3
+-0.5\ta\t-0.4
+-0.7\t</s>
+
+\\2-grams:
+-0.2\t<s> a\t-0.6
+-0.9\ta a
+
+\\3-grams:
+-0.8\t<s> a a
+
+\\end\\
+"""
+
+
+def test_the_terms_of_an_interpolated_model_are_summed(arpa):
+    """IRSTLM's iARPA: P(w | context) = f(w | context) + weight(context) P(w | suffix of the context)."""
+    a, b, c = (10**logp for logp, _ in scores(arpa(IARPA), "a a"))
+    first = 10**-0.2 + 10**-0.3 * 10**-0.5
+    below = 10**-0.9 + 10**-0.4 * 10**-0.5
+    assert a == pytest.approx(first, rel=1e-5)
+    assert b == pytest.approx(10**-0.8 + 10**-0.6 * below, rel=1e-5)
+    assert c == pytest.approx(10**-0.4 * 10**-0.7, rel=1e-5)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
@@ -173,7 +212,10 @@ def changed(old, new):
     ("content", "message"),
     [
         ("", "the file is empty"),
-        ("hello\n", r"not an ARPA file, which begins with '\\data\\'"),
+        ("hello\n", r"not an ARPA file: it has no line '\\data\\'"),
+        ("qARPA 2 256 256\n" + ARPA, "a quantized model of IRSTLM"),
+        (changed("-0.5228\ta b", "inf\ta b"), ":16: no number"),
+        (changed("-0.5228\ta b", "-infinite\ta b"), ":16: no number"),
         (ARPA.encode("utf-16"), "UTF-16, not UTF-8"),
         (ARPA.encode("latin-1"), ":12: not UTF-8"),
         (

@@ -64,7 +64,7 @@ def test_hand_worked_example(text_file):
     trained = train_model([text_file("a b", "a")], LmConfig(order=2))
     model = NgramModel.from_trie(trained.trie)
     assert trained.notes == [
-        "order 1, 2: too few different n-grams to find Kneser-Ney discounts; 0.5, 1.0, 1.5 were taken instead"
+        "order 1, 2: too few different n-grams to estimate Kneser-Ney discounts; using 0.5, 1.0, 1.5 instead"
     ]
 
     def p(*words):
@@ -280,6 +280,17 @@ def test_characters(text_file):
     assert (measured.predicted, measured.unknown) == (5, 1)
 
 
+def test_perplexity_of_a_model_without_sentence_ends_counts_words_alone(tmp_path, text_file):
+    lines = "-1.0\t<unk>\n-99\t<s>\n-0.5\ta\n-0.7\tb\n"
+    (tmp_path / "lm.arpa").write_text(f"\\data\\\nngram 1=4\n\n\\1-grams:\n{lines}\n\\end\\\n")
+    measured = measure_perplexity(NgramModel.load(tmp_path / "lm.arpa"), [text_file("a b", "b c")], LmTextConfig())
+    assert (measured.predicted, measured.words, measured.sentences, measured.unknown) == (4, 4, 2, 1)
+    assert measured.perplexity == pytest.approx(10 ** ((0.5 + 0.7 + 0.7 + 1.0) / 4), rel=1e-6)
+    assert measured.perplexity_known == pytest.approx(10 ** ((0.5 + 0.7 + 0.7) / 3), rel=1e-6)
+    assert "4 words in 2 sentences" in measured.to_text()
+    assert "1 words (25.00%)" in measured.to_text()
+
+
 def test_vocab_keeps_the_most_frequent_words(text_file):
     trained = train_model([text_file("a a a b b c d")], LmConfig(order=2, vocab=2))
     assert trained.trie.words == [*SPECIAL, "a", "b"]
@@ -367,7 +378,7 @@ def test_options_that_do_not_fit(text_file, options, message):
 
 def test_a_text_is_not_written_over(text_file):
     path = text_file("a b", name="a.arpa")
-    with pytest.raises(ConfigError, match="would be written over"):
+    with pytest.raises(ConfigError, match="would be overwritten"):
         train_model([path], LmConfig(), path)
     assert path.read_text() == "a b\n"
 

@@ -16,7 +16,9 @@ def package(tmp_path, monkeypatch):
     """A package with one compiled file, whose cache is asked for anew each time."""
     (tmp_path / "lm").mkdir()
     for name in ("ctc.py", "lm/ngram.py"):
-        (tmp_path / name).write_text("import numba_cache\n")
+        (tmp_path / name).write_text("import numba_cache\nfrom asr.text.tokenizer import BLANK\n")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "tokenizer.py").write_text("BLANK = 0\n")
     monkeypatch.setattr(numba_cache, "PACKAGE", tmp_path)
     monkeypatch.setattr(numba_cache.numba.config, "CACHE_DIR", "")
     return tmp_path
@@ -103,3 +105,9 @@ def test_another_source_has_a_cache_of_its_own_and_removes_the_old_one(package):
 def test_a_folder_that_the_user_names_is_taken(package, tmp_path, monkeypatch):
     monkeypatch.setattr(numba_cache.numba.config, "CACHE_DIR", str(tmp_path / "mine"))
     assert folder().parent == tmp_path / "mine"
+
+
+def test_a_changed_constant_of_another_file_has_a_cache_of_its_own(package):
+    before = folder()
+    (package / "text" / "tokenizer.py").write_text("BLANK = 1\n")
+    assert folder() != before

@@ -128,7 +128,7 @@ def test_no_words(tmp_path):
 
 def test_sources_are_not_written_over(tmp_path):
     (tmp_path / "a.txt").write_text("read\n")
-    with pytest.raises(LexiconError, match=r"a.txt: would be written over"):
+    with pytest.raises(LexiconError, match=r"a.txt: is also a SOURCE"):
         make_lexicon([tmp_path / "a.txt"], tmp_path / "a.txt")
     with pytest.raises(LexiconError, match="no SOURCE"):
         make_lexicon([], tmp_path / "lexicon.txt")

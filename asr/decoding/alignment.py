@@ -6,7 +6,7 @@ import numpy as np
 
 from asr.decoding.greedy import Tokens
 from asr.text.tokenizer import BLANK
-from asr.utils.numba_cache import compiled
+from asr.utils.numba_cache import kernel, uncounted
 
 MOST_CELLS = 1 << 26  # of the table of steps that is kept at once: 64 MB
 STAY, SKIP, CLOSE = 0, 3, 4  # steps of a state; 1 and 2 are the states before it
@@ -55,59 +55,58 @@ def align_loosely(emission: np.ndarray, tokens: np.ndarray, slack: Slack) -> tup
     return Tokens(tokens, starts, ends, peaks), extra
 
 
-@compiled
 def _viterbi(emission, tokens, silence, extra, opening, skips, following, most_cells):
     """First frame and frame after the last of each token, `(labels,)` each, on the likeliest path, and which frames
     are extra speech, `(frames,)`."""
     frames, states = len(emission), 2 * len(tokens) + 1
     size = min(frames, max(1, most_cells // states))
-    blocks = (frames + size - 1) // size
-    kept, kept_open = np.full((blocks, states), -np.inf), np.full((blocks, len(tokens) + 1), -np.inf)
+    firsts = range(0, frames, size)
+    arguments = emission, tokens, silence, extra, opening, skips, following
     score, open_score = np.full(states, -np.inf), np.full(len(tokens) + 1, -np.inf)
     score[0] = 0.0
-    nothing = np.zeros((0, states), np.uint8)
-    for part in range(blocks):
-        kept[part], kept_open[part] = score, open_score
-        if part < blocks - 1:
-            first, end = part * size, (part + 1) * size
-            _advance(
-                score, open_score, first, end, emission, tokens, silence, extra, opening, skips, following, nothing,
-                nothing,
-            )  # fmt: skip
+    kept, nothing = [(score.copy(), open_score.copy())], np.zeros((0, states), np.uint8)
+    for first in firsts[:-1]:
+        _advance(score, open_score, first, first + size, *arguments, nothing, nothing)
+        kept.append((score.copy(), open_score.copy()))
     starts, ends = np.zeros(len(tokens), np.int64), np.zeros(len(tokens), np.int64)
     is_extra = np.zeros(frames, np.bool_)
     back, open_back = np.zeros((size, states), np.uint8), np.zeros((size, len(tokens) + 1), np.uint8)
-    s, is_open = -1, False
-    for part in range(blocks - 1, -1, -1):
-        first, end = part * size, min(frames, (part + 1) * size)
-        score[:], open_score[:] = kept[part], kept_open[part]
-        _advance(
-            score, open_score, first, end, emission, tokens, silence, extra, opening, skips, following, back, open_back
-        )
-        if s < 0:
-            s = states - 1 if score[states - 1] >= score[states - 2] else states - 2
-        for t in range(end - 1, first - 1, -1):
-            if not is_open:
-                step = back[t - first, s]
-                while step == SKIP:
-                    s = 2 * _word_before(following, s >> 1)
-                    step = back[t - first, s]
-                is_open = step == CLOSE
-            if is_open:
-                is_extra[t] = True
-                step = open_back[t - first, s >> 1]
-                is_open = step == STAY
-                s -= step == OPEN_AFTER_TOKEN
-                continue
-            if s & 1:
-                starts[s >> 1] = t
-                if ends[s >> 1] == 0:
-                    ends[s >> 1] = t + 1
-            s -= step
+    state, is_open = -1, False
+    for first, (score, open_score) in zip(reversed(firsts), reversed(kept), strict=True):
+        end = min(frames, first + size)
+        _advance(score, open_score, first, end, *arguments, back, open_back)
+        if state < 0:
+            state = states - 1 if score[-1] >= score[-2] else states - 2
+        state, is_open = _trace_back(back, open_back, first, end, state, is_open, following, starts, ends, is_extra)
     return starts, ends, is_extra
 
 
-@compiled
+@uncounted
+def _trace_back(back, open_back, first, end, s, is_open, following, starts, ends, is_extra):
+    """Follow the steps from a state at frame `end` to frame `first`, noting the frames of tokens and of extra speech;
+    returns the state, and whether it is one of extra speech."""
+    for t in range(end - 1, first - 1, -1):
+        if not is_open:
+            step = np.int64(back[t - first, s])
+            while step == SKIP:
+                s = 2 * _word_before(following, s >> 1)
+                step = np.int64(back[t - first, s])
+            is_open = step == CLOSE
+        if is_open:
+            is_extra[t] = True
+            step = np.int64(open_back[t - first, s >> 1])
+            is_open = step == STAY
+            s -= step == OPEN_AFTER_TOKEN
+            continue
+        if s & 1:
+            starts[s >> 1] = t
+            if ends[s >> 1] == 0:
+                ends[s >> 1] = t + 1
+        s -= step
+    return s, is_open
+
+
+@kernel
 def _word_before(following, token):
     """The first token of the word before the one that begins with `token`."""
     place = token - 1
@@ -116,7 +115,7 @@ def _word_before(following, token):
     return place
 
 
-@compiled
+@uncounted
 def _advance(
     score, open_score, first, end, emission, tokens, silence, extra, opening, skips, following, back, open_back
 ):

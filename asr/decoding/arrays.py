@@ -4,10 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from asr.lm.trie import NgramArrays
+
 ROOT = 0  # lexicon node: no word has begun
 UNKNOWN = -1  # lexicon node: inside a word that the lexicon lacks
 NO_WORD = -1  # what a token completed: nothing
 UNKNOWN_WORD = -2  # what a token completed: a word that the lexicon lacks
+NEW_WORD = -1  # in `Graph.lm_word`: a word added for one run, which the language model lacks
 SNAPSHOT_FRAMES = 4  # frames from one snapshot of the beam to the next
 SNAPSHOT_PREFIXES = 16  # prefixes kept in one
 
@@ -22,7 +25,7 @@ class Graph(NamedTuple):
     node_word: np.ndarray  # int32 (complete words,) lexicon word
     starts: np.ndarray  # uint8 (tokens,) 1 where the token begins a new word, or is the space before one
     start_target: np.ndarray  # int32 (tokens,) the node where a token that begins a word leads; UNKNOWN if none
-    lm_word: np.ndarray  # int32 (words,) the language model's index of each lexicon word
+    lm_word: np.ndarray  # int32 (words,) the language model's index of each lexicon word, or NEW_WORD
     ahead: np.ndarray  # float64 (nodes,) weight of the likeliest word below the node, 1 at the root
 
 
@@ -33,33 +36,44 @@ class Hotwords(NamedTuple):
     gain: np.ndarray  # float64 (states, tokens + 1), nats, negative where a partial match fails
     last: np.ndarray  # float64 (states,) gain at the end of the utterance
     begin: int  # state at its beginning
+    most: float  # the factor, 1 or more, by which one token can raise a weight
 
 
 class Spelling(NamedTuple):
-    """The tokens' texts as numbers, by which words outside the lexicon are told apart."""
+    """Hashes of the tokens' texts, which identify words outside the lexicon."""
 
     code: np.ndarray  # uint64 (tokens,) hash of the token's text
-    power: np.ndarray  # uint64 (tokens,) what a hash is multiplied with when the token's text is put before it
+    power: np.ndarray  # uint64 (tokens,) multiplier of a hash when the token's text is prepended
 
 
 class Rules(NamedTuple):
-    """What the search obeys. Weights are natural logarithms unless said otherwise."""
+    """Weights and limits of the search. Weights are natural logarithms unless noted otherwise."""
 
-    width: int  # prefixes kept in each frame
-    histories: int  # and of them, when not all fit, those that have one future
+    width: int  # prefixes kept per frame
+    histories: int  # prefixes with the same future that are kept when not all fit
     floor: float  # prefixes below this share of the best one's probability are dropped
     top_tokens: int  # tokens of a frame that may extend a prefix; all when it is not smaller than their number
-    blank_skip: float  # frames whose blank is at least this probable pass as pure blanks; above 1: none
+    blank_skip: float  # frames whose blank is at least this probable are treated as pure blanks; above 1: none
     lm_weight: float
     word_bonus: float
     unknown_penalty: float
     ahead_unknown: float  # weight (not a logarithm) of a word that the lexicon lacks, while it lasts
     lm_unknown: int  # the language model's index of <unk>
+    new_word: float  # added to the language model's score of <unk> for a new word
     lm_end: int  # its index of </s>, -1 if it has none
     has_lm: bool
     is_open: bool  # words that the lexicon lacks may be written
     joined: bool  # words follow one another without a token between them
     has_hotwords: bool
+
+
+class Search(NamedTuple):
+    """What stays the same during an utterance."""
+
+    graph: Graph
+    lm: NgramArrays
+    hotwords: Hotwords
+    rules: Rules
 
 
 #: A node of the tree of prefixes; node 0 is the empty prefix.
@@ -75,7 +89,7 @@ NODE = np.dtype(
         ("child", np.int32),  # the latest child, -1 if none
         ("sibling", np.int32),  # the child of the same parent before this one, -1 if none
         ("depth", np.int32),  # tokens
-        ("commit", np.float64),  # factor of the weight when the begun word ends here; NaN until it is asked for
+        ("commit", np.float64),  # factor of the weight when the begun word ends here; NaN until it is needed
         ("bias", np.float64),  # logarithm of the weight without look-ahead
         ("lm", np.float64),  # language model's logarithm of the completed words' probability
         ("link", np.float64),  # weight divided by the parent's
@@ -114,16 +128,43 @@ HELD = np.dtype(
 )
 
 
+#: What is known of the frame that the search is in.
+FRAME = np.dtype(
+    [
+        ("largest", np.float64),  # ln P of its most probable token
+        ("active", np.int64),  # tokens that may extend a prefix
+        ("likeliest", np.float64),  # probability of the most probable of them, divided by `largest`'s
+        ("starting", np.float64),  # and of the most probable one that begins a word
+        ("cutoff", np.float64),  # weighted probability that a prefix must exceed to stay in the beam
+        ("extended", np.int64),  # prefixes with one token more
+    ]
+)
+
+
 class Beam(NamedTuple):
-    """The prefixes in the beam and the tree that they belong to; and snapshots of earlier beams, which tell how sure
-    the search was when a word had just been heard."""
+    """The prefixes in the beam, the tree that they belong to, and snapshots of earlier beams, from which the
+    confidence of words is computed."""
 
     slots: np.ndarray  # SLOT (width,)
     nodes: np.ndarray  # NODE (capacity,) parents before their children
     counts: np.ndarray  # int64 (4,) prefixes in the beam, nodes in the tree, frames seen, snapshots
-    scale: np.ndarray  # float64 (1,) logarithm of what the probabilities have been divided by
+    scale: np.ndarray  # float64 (1,) logarithm of the factor that the probabilities have been divided by
     moments: np.ndarray  # int32 (room,) nodes that the tree had at each snapshot
     held: np.ndarray  # HELD (room, SNAPSHOT_PREFIXES) the likeliest prefixes then
+
+
+class Work(NamedTuple):
+    """Scratch memory of one search."""
+
+    frame: np.ndarray  # FRAME (1,)
+    probability: np.ndarray  # float64 (tokens,) divided by the frame's largest
+    extending: np.ndarray  # float64 (tokens,) the same, 0 for tokens that may not extend a prefix
+    order: np.ndarray  # int64 (tokens,) the tokens that may, the most probable first
+    seen: np.ndarray  # int64 (tokens,) the last slot whose word the token continues
+    proposed: np.ndarray  # EXTENSION (tokens,) of one prefix
+    extensions: np.ndarray  # EXTENSION (room,) of all prefixes
+    values: np.ndarray  # float64 (room + width,)
+    table: np.ndarray  # int32 (a power of two,) hash table
 
 
 def new_beam(width: int, lm_state: int, hot_state: int) -> Beam:
@@ -142,6 +183,22 @@ def new_beam(width: int, lm_state: int, hot_state: int) -> Beam:
     root["link"], root["commit"] = 1.0, np.nan
     beam.slots[0]["blank"], beam.slots[0]["last"] = 1.0, -1
     return beam
+
+
+def new_work(width: int, tokens: int) -> Work:
+    """Scratch memory for so many prefixes and tokens."""
+    room = 4 * width + 64
+    return Work(
+        np.zeros(1, FRAME),
+        np.zeros(tokens),
+        np.zeros(tokens),
+        np.zeros(tokens, np.int64),
+        np.zeros(tokens, np.int64),
+        np.zeros(tokens, EXTENSION),
+        np.zeros(room, EXTENSION),
+        np.zeros(room + width),
+        np.zeros(2 << (width - 1).bit_length(), np.int32),
+    )
 
 
 def frozen(array: np.ndarray) -> np.ndarray:

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from asr.decoding.arrays import NO_WORD, NODE, ROOT, Rules, Spelling, frozen, new_beam
+from asr.decoding.arrays import NO_WORD, NODE, ROOT, Rules, Search, Spelling, frozen, new_beam, new_work
 from asr.decoding.confidence import word_shares
 from asr.decoding.config import BeamConfig
 from asr.decoding.hotwords import Phrase, compile_hotwords, no_hotwords
 from asr.decoding.lexicon import Lexicon
-from asr.decoding.prefixes import Endings, endings, forget, trace
+from asr.decoding.prefixes import endings, forget, trace
 from asr.decoding.search import advance
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
@@ -28,7 +28,7 @@ SUM_TOLERANCE = 0.01  # nats by which a frame's probabilities may miss 1
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A word sequence and its scores, natural logarithms."""
+    """A word sequence and its scores (natural logarithms)."""
 
     text: str
     words: tuple[str, ...]
@@ -37,15 +37,15 @@ class Hypothesis:
     lm: float  # ln P(words) with the sentence's end; 0 without a language model
     tokens: tuple[int, ...]  # the likeliest spelling
     spans: tuple[tuple[int, int], ...]  # each word's first token and the one after its last
-    shares: tuple[float, ...] = ()  # how far the beam agreed on each word, 0..1; only of the best hypothesis
+    shares: tuple[float, ...] = ()  # agreement of the beam on each word, 0..1; of the best hypothesis only
 
 
 class BeamDecoder:
     """Prefix beam search with or without a language model, a lexicon and hotwords.
 
-    `pieces` are the texts of the model's tokens, the blank first, and `priors` how probable each is, on average over
-    many frames; only `config.prior_scale` needs them. Without a lexicon the words are those of the
-    language model, without that there are none: any token sequence is allowed.
+    `pieces` are the texts of the model's tokens, the blank first; `priors` are their average probabilities over many
+    frames, which only `config.prior_scale` needs. Without a lexicon the words are those of the language model; without
+    either, any token sequence is allowed.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class BeamDecoder:
         if lexicon is None:
             lexicon = Lexicon.of_model(lm, pieces, name) if lm else Lexicon.none(pieces)
         self.lexicon = lexicon
-        is_open = not lexicon.words or (self.config.open_vocabulary and not lexicon.joined and not lexicon.pronounced)
+        is_open = lexicon.is_open(self.config.open_vocabulary)
         self._tree, self._look_ahead = lexicon.compile(lm)
         self._model, self._is_open = lm, is_open
         self._lm = lm.arrays if lm else _no_model()
@@ -74,7 +74,7 @@ class BeamDecoder:
         self._weigh()
 
     def with_config(self, config: BeamConfig) -> "BeamDecoder":
-        """The same decoder with other weights or widths, made at once; the vocabulary stays open or closed."""
+        """The same decoder with other weights or widths, at no cost; the vocabulary stays open or closed."""
         other = copy.copy(self)
         other.config = config
         other._weigh()
@@ -83,12 +83,13 @@ class BeamDecoder:
     def _weigh(self) -> None:
         if self.config.prior_scale and not len(self._log_priors):
             raise DecoderError(
-                f"prior_scale {self.config.prior_scale:g}: this model file has no priors, since it was made before "
-                "there were any; train it again, or leave prior_scale out"
+                f"prior_scale {self.config.prior_scale:g}: this model file is older than priors and has none; "
+                "train it again, or omit prior_scale"
             )
         weight = self.config.lm_weight if self._model else 0.0
-        self._graph = self._tree._replace(ahead=frozen(np.exp(np.maximum(weight * self._look_ahead, LEAST_AHEAD))))
-        self._rules = self._make_rules(self._model, self._is_open, self._has_hotwords)
+        graph = self._tree._replace(ahead=frozen(np.exp(np.maximum(weight * self._look_ahead, LEAST_AHEAD))))
+        rules = self._make_rules(self._model, self._is_open, self._has_hotwords)
+        self._search = Search(graph, self._lm, self._hotwords, rules)
 
     def decode(self, emission: np.ndarray) -> list[Hypothesis]:
         """The likeliest hypotheses of one utterance: log-probabilities `(frames, tokens)`, blank 0.
@@ -101,7 +102,7 @@ class BeamDecoder:
         return stream.finish()
 
     def decode_batch(self, emissions: Sequence[np.ndarray], threads: int | None = None) -> list[list[Hypothesis]]:
-        """`decode` for each, on all cores unless told otherwise; the search runs outside Python's lock."""
+        """`decode` for each, on all cores by default; the search runs outside Python's lock."""
         return self.map(self.decode, emissions, threads)
 
     def map(
@@ -115,7 +116,7 @@ class BeamDecoder:
             return list(pool.map(function, emissions))
 
     def stream(self) -> "BeamStream":
-        """A search that is given its frames piece by piece."""
+        """A search that takes its frames piece by piece."""
         return BeamStream(self)
 
     def discounted(self, emission: np.ndarray) -> np.ndarray:
@@ -144,6 +145,7 @@ class BeamDecoder:
             unknown_penalty=config.unknown_penalty if self.lexicon.words else 0.0,
             ahead_unknown=float(np.exp(max(unknown, LEAST_AHEAD))),
             lm_unknown=lm.unknown if lm else 0,
+            new_word=self.lexicon.new_word_logp,
             lm_end=lm.end if lm else -1,
             has_lm=lm is not None,
             is_open=is_open,
@@ -153,59 +155,54 @@ class BeamDecoder:
 
 
 class BeamStream:
-    """A search under way: frames are pushed in pieces of any size; the result equals that of all at once."""
+    """A search in progress: frames are pushed in pieces of any size; the result equals that of all at once."""
 
     def __init__(self, decoder: BeamDecoder):
         self._decoder = decoder
-        self._beam = new_beam(decoder._rules.width, decoder._begin, decoder._hotwords.begin)
+        width = decoder.config.beam
+        self._beam = new_beam(width, decoder._begin, decoder._hotwords.begin)
+        self._work = new_work(width, len(decoder.pieces))
 
     @property
     def frames(self) -> int:
-        """Frames taken in so far."""
+        """Frames processed so far."""
         return int(self._beam.counts[2])
 
     def push(self, emission: np.ndarray) -> None:
-        """Take in more frames `(frames, tokens)`."""
+        """Process more frames `(frames, tokens)`."""
         decoder = self._decoder
         emission = decoder.discounted(check_emission(emission, len(decoder.pieces)))
         frame = 0
         while frame < len(emission):
-            frame = advance(emission, frame, decoder._graph, decoder._lm, decoder._hotwords, decoder._rules, self._beam)
+            frame = advance(emission, frame, decoder._search, self._beam, self._work)
             if frame < len(emission):
                 self._make_room()
 
     def finish(self) -> list[Hypothesis]:
         """The likeliest hypotheses if the utterance ends here. More frames may be pushed afterwards."""
         decoder = self._decoder
-        found = endings(decoder._graph, decoder._lm, decoder._hotwords, decoder._rules, self._beam, decoder._spelling)
-        if not len(found.score):
+        found = endings(decoder._search, self._beam, decoder._spelling)
+        if not len(found):
             return [Hypothesis("", (), -np.inf, -np.inf, 0.0, (), ())]
-        # Several endings may have the same words: other spellings, or a space at the end. Their acoustic
+        # Several endings may have the same words, by other spellings or a space at the end. Their acoustic
         # probabilities add up.
-        _, first, group = np.unique(found.words, return_index=True, return_inverse=True)
-        order = np.lexsort((-found.score, group))
+        scores = found["score"]
+        _, first, group = np.unique(found["words"], return_index=True, return_inverse=True)
+        order = np.lexsort((-scores, group))
         best = order[np.searchsorted(group[order], np.arange(len(first)))]
-        excess = np.log(np.bincount(group, np.exp(found.score - found.score[best][group])))
-        totals = found.score[best] + excess
+        excess = np.log(np.bincount(group, np.exp(scores - scores[best][group])))
+        totals = scores[best] + excess
         chosen = np.lexsort((best, -totals))[: decoder.config.hypotheses]
-        hypotheses = [self._hypothesis(found, best[place], excess[place]) for place in chosen]
-        shares = word_shares(best[chosen[0]], found, self._beam, decoder._graph, decoder._spelling)
+        hypotheses = [self._hypothesis(found[best[place]], excess[place]) for place in chosen]
+        shares = word_shares(best[chosen[0]], found, self._beam, decoder._search.graph, decoder._spelling)
         return [replace(hypotheses[0], shares=tuple(shares.tolist())), *hypotheses[1:]]
 
-    def _hypothesis(self, found: Endings, place: int, excess: float) -> Hypothesis:
+    def _hypothesis(self, ending: np.void, excess: float) -> Hypothesis:
         decoder, lexicon = self._decoder, self._decoder.lexicon
-        tokens, words, spans = _words(found.node[place], found.word[place], self._beam.nodes, decoder)
+        tokens, words, spans = _words(ending["node"], ending["word"], self._beam.nodes, decoder)
         text = ("" if lexicon.joined and not lexicon.pronounced else " ").join(words)
-        score, acoustic = found.score[place] + excess, found.acoustic[place] + excess
-        return Hypothesis(
-            text,
-            tuple(words),
-            float(score),
-            float(acoustic),
-            float(found.lm[place]),
-            tuple(tokens),
-            tuple(spans),
-        )
+        score, acoustic = float(ending["score"] + excess), float(ending["acoustic"] + excess)
+        return Hypothesis(text, tuple(words), score, acoustic, float(ending["lm"]), tuple(tokens), tuple(spans))
 
     def _make_room(self) -> None:
         forget(self._beam)
@@ -221,7 +218,9 @@ def check_emission(emission: np.ndarray, tokens: int) -> np.ndarray:
     """Log-probabilities `(frames, tokens)` as contiguous float32; raises `DecoderError` for anything else."""
     emission = np.asarray(emission)
     if emission.ndim != 2 or emission.shape[1] != tokens:
-        raise DecoderError(f"log-probabilities of shape {emission.shape}; needs (frames, {tokens}), one column a token")
+        raise DecoderError(
+            f"log-probabilities of shape {emission.shape}; needs (frames, {tokens}), one column per token"
+        )
     if emission.dtype.kind not in "fiu":
         raise DecoderError(f"log-probabilities of type {emission.dtype}; needs real numbers")
     emission = np.ascontiguousarray(emission, np.float32)
@@ -280,6 +279,6 @@ def _spelling(pieces: Sequence[str]) -> Spelling:
 
 
 def _no_model() -> NgramArrays:
-    """Arrays in the place of a language model's, for compiled code that has one kind of argument."""
+    """Placeholders for a language model's arrays: compiled code always takes arguments of the same types."""
     kinds = (np.int32, np.float32, np.float32, np.int32, np.int32, np.int32)
     return NgramArrays(*(frozen(np.zeros(1, kind)) for kind in kinds))

@@ -1,22 +1,23 @@
-"""How far the search agreed on each word: posteriors over the prefixes that were in the beam when it was heard.
+"""Agreement of the search on each word: posteriors over the prefixes that were in the beam when the word ended.
 
-At the end of an utterance the beam's prefixes differ in the last words alone, and say nothing of all others. So the
-beam leaves snapshots behind (`search.SNAPSHOT_FRAMES`), and a word is judged by three of them, `LAGS`, the last of
-them up to 20 frames behind it. A prefix agrees if it has the same word, ended at about the same time, as in frame-wise
-word posteriors (Wessel et al. 2001); aligning the word sequences instead gave the same confidence for more work.
-Prefixes count by the square root of their probability: scores that are sums over frames, as if these were
-independent, are too sure of themselves.
+At the end of an utterance the beam's prefixes differ only in the last words and carry no information about the others.
+So the search stores snapshots of the beam (`search.SNAPSHOT_FRAMES`), and a word is judged by three of them, `LAGS`,
+the last up to 20 frames after it. A prefix agrees if it has the same word, ended at about the same time, as in
+frame-wise word posteriors (Wessel et al. 2001); aligning the word sequences instead gave the same confidence for more
+work. Prefixes are weighted by the square root of their probability: scores that are sums over frames, as if these were
+independent, are overconfident.
 
-A word's confidence (`decoder.WordDecoder`) is the geometric mean of this share and of its tokens' posteriors, which
-know what the other does not. The normalised cross entropy (0 says nothing, 1 all) on librispeech-dev was, with the
-letters of mini_librispeech, its 3-gram and 16, 64 or 256 prefixes, 0.15, 0.19 and 0.18 (their product: 0.18, 0.11,
+A word's confidence (`decoder.WordDecoder`) is the geometric mean of this share and of its tokens' posteriors; the two
+complement each other. The normalised cross entropy (0: uninformative, 1: perfect) on librispeech-dev was, with the
+letter model of mini_librispeech, its 3-gram and 16, 64 or 256 prefixes, 0.15, 0.19 and 0.18 (their product: 0.18, 0.11,
 0.06; the share alone: 0.01, 0.12, 0.13; the posteriors alone: 0.03, 0.04, 0.03).
 """
 
 import numpy as np
 
-from asr.decoding.arrays import NO_WORD, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Spelling
-from asr.decoding.prefixes import Endings, spell_word
+from asr.decoding.arrays import HELD, NO_WORD, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Spelling
+from asr.decoding.prefixes import spell_word
+from asr.lm.trie import search
 from asr.utils.numba_cache import compiled, kernel
 
 LAGS = (1, 2, 4)  # snapshots after the first one behind a word's end
@@ -24,38 +25,38 @@ LEAST_SHARE = 1e-3  # the best hypothesis was in the beam even where no snapshot
 SLACK = 2  # snapshots by which the ends of a word may differ from one prefix to another
 
 
-@compiled
-def word_shares(best: int, endings: Endings, beam: Beam, graph: Graph, spelling: Spelling) -> np.ndarray:
-    """For each word of ending `best` the share, 0..1, of the prefixes' weight that had it when it had been heard.
+def word_shares(best: int, endings: np.ndarray, beam: Beam, graph: Graph, spelling: Spelling) -> np.ndarray:
+    """For each word of `endings[best]` the share, 0..1, of the prefixes' weight that had the word when it ended.
 
-    Nodes are numbered in the order of their making, which tells the time: a word's is that of its last token.
+    `endings` are `prefixes.ENDING`.
     """
-    nodes, taken = beam.nodes, beam.counts[3]
-    moments, last = beam.moments[:taken], np.int64(len(nodes))  # `last`: behind all nodes, the utterance's end
+    final = np.empty(len(endings), HELD)
+    final["node"], final["weight"] = endings["node"], np.sqrt(np.exp(endings["score"] - endings["score"][best]))
     unfinished = np.full(SNAPSHOT_PREFIXES, UNKNOWN_WORD, np.int32)
-    weights = np.sqrt(np.exp(endings.score - endings.score[best]))
-    shares = np.zeros(nodes[endings.node[best]].depth + 1)
-    place, end = len(shares), last
-    node, word = np.int64(endings.node[best]), np.int64(endings.word[best])
+    words = np.ascontiguousarray(endings["word"])
+    return _word_shares(best, final, words, unfinished, beam, graph, spelling)
+
+
+@compiled
+def _word_shares(best, final, words, unfinished, beam, graph, spelling):
+    """Nodes are numbered in the order of their creation, which gives the time: a word's is that of its last token."""
+    nodes, moments, taken = beam.nodes, beam.moments, beam.counts[3]
+    last = np.int64(len(nodes))  # behind all nodes: the utterance's end
+    node, word, end = np.int64(final[best].node), np.int64(words[best]), last
+    shares = np.empty(nodes[node].depth + 1)
+    place = len(shares)
     while True:
         before, text = spell_word(node, graph, nodes, spelling)
         if word != NO_WORD:
             place -= 1
-            first = np.searchsorted(moments, node, side="right")
-            low = moments[first - 1 - SLACK] if first > SLACK else 0
-            high = moments[first + SLACK] if first + SLACK < taken else last
+            first = search(moments, 0, taken, node + 1)
+            low = np.int64(moments[first - 1 - SLACK]) if first > SLACK else 0
+            high = np.int64(moments[first + SLACK]) if first + SLACK < taken else last
             share = 0.0
             for lag in LAGS:
-                at = first + lag
-                if end < last and at < taken:
-                    share += _share(
-                        end, word, text, low, high, beam.held[at].node, unfinished, beam.held[at].weight, graph, nodes,
-                        spelling,
-                    )  # fmt: skip
-                else:
-                    share += _share(
-                        end, word, text, low, high, endings.node, endings.word, weights, graph, nodes, spelling
-                    )
+                is_held = end < last and first + lag < taken
+                rivals, rival_words = (beam.held[first + lag], unfinished) if is_held else (final, words)
+                share += _share(end, word, text, low, high, rivals, rival_words, graph, nodes, spelling)
             shares[place] = min(1.0, max(LEAST_SHARE, share / len(LAGS)))
         if before == 0:
             return shares[place:]
@@ -63,25 +64,25 @@ def word_shares(best: int, endings: Endings, beam: Beam, graph: Graph, spelling:
 
 
 @kernel
-def _share(end, word, text, low, high, rivals, last_words, weights, graph, nodes, spelling):
+def _share(end, word, text, low, high, rivals, words, graph, nodes, spelling):
     """The share of the rivals' weight that has the word: completed by node `end`, or with its last token among the
-    nodes `low` .. `high`. A word that has not been completed is known by its spelling so far."""
+    nodes `low` .. `high`. A word that is not complete is identified by its spelling so far."""
     agreeing, whole = 0.0, 0.0
     for i in range(len(rivals)):
-        node, other = np.int64(rivals[i]), np.int64(last_words[i])
+        node, other, weight = np.int64(rivals[i].node), np.int64(words[i]), np.float64(rivals[i].weight)
         if node < 0:
             break
-        whole += weights[i]
+        whole += weight
         above = node
         while above > end:
             above = np.int64(nodes[above].parent)
         if above == end:
-            agreeing += weights[i]
+            agreeing += weight
             continue
         while node >= low:
             before, other_text = spell_word(node, graph, nodes, spelling)
             if node <= high and (other == word if other >= 0 else other != NO_WORD and other_text == text):
-                agreeing += weights[i]
+                agreeing += weight
                 break
             if before == 0:
                 break

@@ -1,9 +1,6 @@
-"""The decoder that the options ask for: log-probabilities -> words with frames and confidence."""
+"""Decoders by their options: log-probabilities -> words with frames and confidence."""
 
-import contextlib
-import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,10 +13,11 @@ from asr.text.config import TextConfig
 from asr.text.normalizer import normalize
 from asr.text.tokenizer import Tokenizer
 
-if TYPE_CHECKING:  # greedy decoding need not wait for numba
+if TYPE_CHECKING:  # greedy decoding does not import numba
     from asr.decoding.beam import BeamDecoder, Hypothesis
-
-COMPILING_SECONDS = 4.0  # loading what was compiled before, and the largest lexicons, take less
+    from asr.decoding.hotwords import Phrase
+    from asr.decoding.lexicon import Lexicon
+    from asr.decoding.vocabulary import NewWord
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class DecodedWord:
 
 @dataclass(frozen=True)
 class Decoding:
-    """What was said in one utterance."""
+    """The words of one utterance."""
 
     text: str
     words: tuple[DecodedWord, ...]
@@ -42,8 +40,8 @@ class Decoding:
 
 
 def join_decodings(parts: Sequence[tuple[int, Decoding]]) -> Decoding:
-    """The decodings of an utterance's parts, each with the frame that it begins at, as one. Only a single part has
-    other hypotheses: those of several would not fit together."""
+    """The decodings of an utterance's parts, each with its first frame, as one. Only a single part keeps its other
+    hypotheses: those of several parts cannot be combined."""
     if len(parts) == 1:
         return parts[0][1]
     words = (replace(word, start=word.start + at, end=word.end + at) for at, part in parts for word in part.words)
@@ -51,13 +49,13 @@ def join_decodings(parts: Sequence[tuple[int, Decoding]]) -> Decoding:
 
 
 class Decoder(Protocol):
-    """Log-probabilities of several utterances, `(frames, tokens)` each -> what was said in each."""
+    """Log-probabilities of several utterances, `(frames, tokens)` each -> the words of each."""
 
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]: ...
 
 
 class GreedyDecoder:
-    """The best token of each frame, phones left aside; a word's confidence is the geometric mean of its tokens' highest
+    """The best token of each frame, phones excluded; a word's confidence is the geometric mean of its tokens' highest
     probabilities."""
 
     def __init__(self, tokenizer: Tokenizer):
@@ -76,7 +74,7 @@ class WordDecoder:
     """Beam search with word times from the likeliest alignment; a word's confidence is the share of the beam that
     agreed on it times the geometric mean of its tokens' highest probabilities (see `confidence`).
 
-    `columns` are those of the tokens that are searched: the network's phones, where a lexicon has words made of them.
+    `columns` are those of the tokens that are searched: the network's phones, if the lexicon spells words by them.
     """
 
     def __init__(self, beam: "BeamDecoder", columns: slice = slice(None)):
@@ -105,7 +103,7 @@ class WordDecoder:
         return Decoding(best.text, words, tuple(hypotheses))
 
     def searched(self, emission: np.ndarray) -> np.ndarray:
-        """The part of a network's log-probabilities that the search goes by, `(frames, tokens)`."""
+        """The columns of a network's log-probabilities that are searched, `(frames, tokens)`."""
         return np.asarray(emission)[..., self._columns]
 
 
@@ -116,18 +114,31 @@ def make_decoder(
     phones: Sequence[str] = (),
     priors: Sequence[float] = (),
 ) -> Decoder:
-    """The decoder for a model's tokenizer, its phones, if it names any, and the priors of both; raises an `AsrError`
-    naming the file that cannot be used, or options that exclude each other."""
+    """The decoder for a model's tokenizer, its phones, if it has any, and the priors of both.
+
+    Raises an `AsrError` naming a file that cannot be used, or options that exclude each other.
+    """
     if config.is_greedy:
-        unread = [name for name in ("lm", "lexicon", "hotwords") if getattr(config, name) not in (None, "none")]
+        unread = [
+            name for name in ("lm", "lexicon", "vocabulary", "hotwords") if getattr(config, name) not in (None, "none")
+        ]
         if unread:
             raise ConfigError(
                 f"--decoder greedy has no use for --{unread[0]} {getattr(config, unread[0])}: leave out one of them"
             )
         return GreedyDecoder(tokenizer)
+    from asr.decoding.warm_up import compiling_search
+
+    with compiling_search():
+        return _make_word_decoder(config, tokenizer, text, phones, priors)
+
+
+def _make_word_decoder(
+    config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig, phones: Sequence[str], priors: Sequence[float]
+) -> WordDecoder:
     from asr.decoding.beam import BeamDecoder
-    from asr.decoding.hotwords import read_hotwords
     from asr.decoding.lexicon import Lexicon
+    from asr.decoding.vocabulary import add_words
     from asr.lm.ngram import NgramModel
 
     pieces, columns = tokenizer.pieces, slice(len(tokenizer.pieces) if phones else None)
@@ -135,31 +146,47 @@ def make_decoder(
     lexicon = Lexicon.read(config.lexicon, pieces, phones) if config.lexicon else None
     if lexicon and lexicon.pronounced and phones:
         pieces, columns = phones, slice(len(tokenizer.pieces), None)
-    hotwords = []
-    if config.hotwords:
-        for phrase in read_hotwords(config.hotwords, config.hotword_boost):
-            hotwords.append(replace(phrase, text=normalize(phrase.text, text)))
-            if not hotwords[-1].text:
-                raise DecoderError(
-                    f"{phrase.origin}hotword '{phrase.text}': the normalizer '{text.normalizer}' leaves nothing of it"
-                )
-    with _told_if_slow():
-        beam = BeamDecoder(pieces, config.beam, lm, lexicon, hotwords, config.lm, priors[columns])
-        beam.decode(np.full((1, len(pieces)), -np.log(len(pieces))))
-    return WordDecoder(beam, columns)
+    if lm and not lexicon:
+        lexicon = Lexicon.of_model(lm, pieces, config.lm)
+    phrases = _read_phrases(config, text)
+    if new := _new_words(config, text, lexicon, phrases, pieces):
+        lexicon = add_words(lexicon, new, pieces)
+    return WordDecoder(BeamDecoder(pieces, config.beam, lm, lexicon, phrases, config.lm, priors[columns]), columns)
 
 
-@contextlib.contextmanager
-def _told_if_slow() -> Iterator[None]:
-    """Compiling the search takes half a minute at its very first use on a machine, and nothing later."""
-    message = "asr: compiling the search for this machine, once: about half a minute"
-    timer = threading.Timer(COMPILING_SECONDS, lambda: print(message, file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def _read_phrases(config: DecoderConfig, text: TextConfig) -> list["Phrase"]:
+    """The hotwords, normalized as transcripts are."""
+    from asr.decoding.hotwords import read_hotwords
+
+    phrases = []
+    for phrase in read_hotwords(config.hotwords, config.hotword_boost) if config.hotwords else ():
+        phrases.append(replace(phrase, text=normalize(phrase.text, text)))
+        if not phrases[-1].text:
+            raise DecoderError(
+                f"{phrase.origin}hotword '{phrase.text}': the normalizer '{text.normalizer}' leaves nothing of it"
+            )
+    return phrases
+
+
+def _new_words(
+    config: DecoderConfig,
+    text: TextConfig,
+    lexicon: "Lexicon | None",
+    phrases: Sequence["Phrase"],
+    pieces: Sequence[str],
+) -> list["NewWord"]:
+    """The words of --vocabulary and, where only words of the lexicon can be recognised, those of hotwords."""
+    from asr.decoding.vocabulary import NewWord, read_vocabulary
+
+    new = []
+    if config.vocabulary:
+        if not lexicon:
+            raise ConfigError(f"--vocabulary {config.vocabulary} adds words to those of --lexicon or --lm: give one")
+        new += read_vocabulary(config.vocabulary, text, pieces if lexicon.pronounced else ())
+    spells_words = lexicon and (lexicon.pronounced or not lexicon.joined)
+    if spells_words and not lexicon.is_open(config.beam.open_vocabulary):
+        new += [NewWord(word, (), phrase.origin) for phrase in phrases for word in phrase.text.split()]
+    return new
 
 
 def words_of(tokens: Tokens, pieces: Sequence[str]) -> tuple[DecodedWord, ...]:

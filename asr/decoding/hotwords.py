@@ -1,7 +1,7 @@
 """Hotwords: phrases that the search prefers, as an automaton over tokens (Aho & Corasick 1975).
 
-A phrase matches whole words only. Each symbol matched so far lends its share of the boost, which a hypothesis loses
-again when the match fails; a complete phrase keeps it.
+A phrase matches whole words only. Each matched symbol adds its share of the boost, which a hypothesis loses again when
+the match fails and keeps when the phrase is complete.
 """
 
 from collections import deque
@@ -22,20 +22,20 @@ MOST_VARIANTS = 64  # pronunciations of one phrase
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words to prefer, and by how much."""
+    """Words to prefer, and their boost."""
 
     text: str
     boost: float  # nats, above 0
-    origin: str = ""  # where it was read, to begin a message about it
+    origin: str = ""  # file and line, to begin a message about it
 
 
 def read_hotwords(path: Path, boost: float) -> list[Phrase]:
-    """A phrase a line, with a tab and its own boost behind it or without; `#` begins a comment.
+    """The phrases of a file, one per line, optionally with a tab and a boost of their own; `#` begins a comment.
 
     Raises `DecoderError` naming file and line.
     """
     phrases = []
-    for number, line in enumerate(read_lines(path, DecoderError, "give a file of hotwords, one phrase a line"), 1):
+    for number, line in enumerate(read_lines(path, DecoderError, "give a file of hotwords, one phrase per line"), 1):
         text, _, own = line.partition("\t")
         if not line.strip() or line.startswith("#"):
             continue
@@ -50,9 +50,9 @@ def read_hotwords(path: Path, boost: float) -> list[Phrase]:
 
 
 def no_hotwords(tokens: int) -> Hotwords:
-    """An automaton that prefers nothing."""
+    """An automaton without phrases."""
     return Hotwords(
-        frozen(np.zeros((1, tokens + 1), np.int32)), frozen(np.zeros((1, tokens + 1))), frozen(np.zeros(1)), 0
+        frozen(np.zeros((1, tokens + 1), np.int32)), frozen(np.zeros((1, tokens + 1))), frozen(np.zeros(1)), 0, 1.0
     )
 
 
@@ -60,7 +60,7 @@ def compile_hotwords(phrases: Sequence[Phrase], pieces: Sequence[str], lexicon: 
     """The automaton; its last column is the end of a word where no token marks it.
 
     Raises `DecoderError` for a phrase that the tokens cannot spell or, in a closed vocabulary, with a word that the
-    lexicon lacks: it could never be recognised.
+    lexicon lacks, which could never be recognised.
     """
     spellings, token_symbols, edged = _spell(phrases, pieces, lexicon, is_open)
     goto, failure, progress, completed = _grow(spellings, edged)
@@ -75,7 +75,7 @@ def compile_hotwords(phrases: Sequence[Phrase], pieces: Sequence[str], lexicon: 
         for symbol, target in goto[state].items():
             follow[state, symbol] = target
     gain = potential[follow] - potential[:, None] + bank[follow]  # (states, symbols)
-    # Two spaces are as one. In a script without spaces phrases match anywhere, and the ends of words change nothing.
+    # Two spaces count as one. In a script without spaces phrases match anywhere, and the ends of words have no effect.
     after_edge = [target for arcs in goto for symbol, target in arcs.items() if symbol == EDGE]
     deaf = after_edge if edged else list(range(len(goto)))
     follow[deaf, EDGE], gain[deaf, EDGE] = deaf, 0.0
@@ -88,7 +88,8 @@ def compile_hotwords(phrases: Sequence[Phrase], pieces: Sequence[str], lexicon: 
             state = follow[state, symbol]
         token_next[:, token] = state
     last = gain[:, EDGE] - potential[follow[:, EDGE]]
-    return Hotwords(frozen(token_next), frozen(token_gain), frozen(last), int(follow[0, EDGE]))
+    most = float(np.exp(max(0.0, token_gain.max())))
+    return Hotwords(frozen(token_next), frozen(token_gain), frozen(last), int(follow[0, EDGE]), most)
 
 
 def _spell(phrases, pieces, lexicon, is_open):
@@ -110,7 +111,7 @@ def _spell(phrases, pieces, lexicon, is_open):
         if not parts:
             raise DecoderError(f"{named}: has no words")
         if not is_open and edge and (missing := [word for word in parts if word not in words]):
-            raise DecoderError(f"{named}: '{missing[0]}' is not in the closed vocabulary; add it there")
+            raise DecoderError(f"{named}: '{missing[0]}' is not in the lexicon; add it there or by --vocabulary")
         variants = [edge]
         for word in parts:
             try:
@@ -134,7 +135,7 @@ def _pronunciations(lexicon):
 
 
 def _grow(spellings, edged):
-    """A tree of the spellings: transitions, failure links, partial boosts, and boosts of what is complete."""
+    """A tree of the spellings: transitions, failure links, and the boosts of partial and of complete phrases."""
     goto, progress, completed = [{}], [0.0], [0.0]
     for spelling, boost in spellings.items():
         state, inner = 0, len(spelling) - 2 * edged

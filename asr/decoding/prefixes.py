@@ -1,84 +1,87 @@
-"""What the search has found: the words of the prefixes in the beam, their scores, and room for more prefixes."""
+"""Results of the search: the words and scores of the prefixes in the beam; and making room for more prefixes."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from asr.decoding.arrays import NO_WORD, ROOT, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Hotwords, Rules, Spelling
-from asr.decoding.search import ask, word_bias
+from asr.decoding.arrays import NO_WORD, ROOT, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Search, Spelling
+from asr.decoding.weights import look_ahead, query_word, word_bias
 from asr.lm.query import query
-from asr.lm.trie import NgramArrays
 from asr.utils.numba_cache import compiled, kernel
 
-
-class Endings(NamedTuple):
-    """Complete hypotheses, `(endings,)` each; several may have the same words."""
-
-    node: np.ndarray  # int32 prefix
-    word: np.ndarray  # int32 what its last word is; NO_WORD when no word had begun
-    acoustic: np.ndarray  # float64 ln P(tokens | sound), over all alignments
-    lm: np.ndarray  # float64 ln P(words), sentence end included
-    score: np.ndarray  # float64 weighted sum of both, with bonuses and hotwords
-    words: np.ndarray  # uint64 hash of the word sequence
+#: A complete hypothesis; several may have the same words.
+ENDING = np.dtype(
+    [
+        ("node", np.int32),  # prefix
+        ("word", np.int32),  # its last word; NO_WORD when no word had begun
+        ("acoustic", np.float64),  # ln P(tokens | sound), over all alignments
+        ("lm", np.float64),  # ln P(words), sentence end included
+        ("score", np.float64),  # weighted sum of both, with bonuses and hotwords
+        ("words", np.uint64),  # hash of the word sequence
+    ]
+)
 
 
 @compiled
-def endings(graph: Graph, lm: NgramArrays, hotwords: Hotwords, rules: Rules, beam: Beam, spelling: Spelling) -> Endings:
+def endings(search: Search, beam: Beam, spelling: Spelling) -> np.ndarray:
     """End every prefix of the beam here: its last word, the sentence, and hotwords that have only begun.
 
-    In a closed vocabulary a prefix inside a word is no hypothesis.
+    In a closed vocabulary a prefix inside a word is not a hypothesis. Returns ENDING `(endings,)`.
     """
-    slots, nodes = beam.slots, beam.nodes
-    room = 1
+    graph, slots, nodes = search.graph, beam.slots, beam.nodes
+    room, depth = 0, 0
     for i in range(beam.counts[0]):
-        lexical = nodes[slots[i].node].lexical
-        room += 1 + (graph.word_begin[lexical + 1] - graph.word_begin[lexical] if lexical >= 0 else 0)
-    node_of, word_of = np.empty(room, np.int32), np.empty(room, np.int32)
-    acoustic, lm_of, score = np.empty(room), np.empty(room), np.empty(room)
-    words, found = np.empty(room, np.uint64), np.empty(64, np.uint64)
+        node = nodes[slots[i].node]
+        depth = max(depth, node.depth)
+        room += max(1, graph.word_begin[node.lexical + 1] - graph.word_begin[node.lexical] if node.lexical >= 0 else 1)
+    found, words = np.empty(room, ENDING), np.empty(depth + 1, np.uint64)
     count = 0
     for i in range(beam.counts[0]):
-        node = slots[i].node
-        lexical = nodes[node].lexical
-        first, last = 0, 1
+        lexical = np.int64(nodes[slots[i].node].lexical)
+        first = last = np.int64(0)
         if lexical > ROOT:
-            first, last = graph.word_begin[lexical], graph.word_begin[lexical + 1]
-            if first == last and rules.is_open:
-                first, last = 0, 1
-        for place in range(first, last):
-            if lexical == ROOT:
-                word = NO_WORD
-            elif lexical < 0 or graph.word_begin[lexical] == graph.word_begin[lexical + 1]:
-                word = UNKNOWN_WORD
-            else:
-                word = graph.node_word[place]
-            ahead = graph.ahead[lexical] if lexical >= 0 else rules.ahead_unknown
-            bias, raw, state = nodes[node].bias, nodes[node].lm, np.int64(nodes[node].state)
-            sound = math.log(slots[i].blank + slots[i].label) + beam.scale[0] - bias - math.log(ahead)
-            if word != NO_WORD:
-                part, state = ask(state, word, graph, lm, rules)
-                bias += word_bias(part, word, rules)
-                raw += part
-            if rules.has_lm and rules.lm_end >= 0:
-                part, state = query(lm, state, rules.lm_end)
-                bias += rules.lm_weight * part
-                raw += part
-            if rules.has_hotwords:
-                bias += hotwords.last[nodes[node].hot]
-            node_of[count], word_of[count] = node, word
-            acoustic[count], lm_of[count], score[count] = sound, raw, sound + bias
-            if len(found) <= nodes[node].depth:
-                found = np.empty(2 * nodes[node].depth + 1, np.uint64)
-            words[count] = _hash(found[: _spell_words(node, word, graph, nodes, spelling, found)])
+            first, last = np.int64(graph.word_begin[lexical]), np.int64(graph.word_begin[lexical + 1])
+        if first < last:
+            for place in range(first, last):
+                _end(search, beam, i, np.int64(graph.node_word[place]), found[count])
+                count += 1
+        elif lexical == ROOT or search.rules.is_open:
+            _end(search, beam, i, np.int64(NO_WORD if lexical == ROOT else UNKNOWN_WORD), found[count])
             count += 1
-    return Endings(node_of[:count], word_of[:count], acoustic[:count], lm_of[:count], score[:count], words[:count])
+    for ending in found[:count]:
+        spelled = _spell_words(np.int64(ending.node), np.int64(ending.word), graph, nodes, spelling, words)
+        ending.words = _hash(words, spelled)
+    return found[:count]
+
+
+@kernel
+def _end(search, beam, slot, word, ending):
+    """End a prefix with a word, NO_WORD or UNKNOWN_WORD, and the sentence with it."""
+    rules, here, node = search.rules, beam.slots[slot], beam.nodes[beam.slots[slot].node]
+    bias, raw, state = node.bias, node.lm, np.int64(node.state)
+    ending.node, ending.word = here.node, word
+    ending.acoustic = (
+        math.log(here.blank + here.label) + beam.scale[0] - bias - math.log(look_ahead(search, node.lexical))
+    )
+    if word != NO_WORD:
+        part, state = query_word(search, state, word)
+        bias += word_bias(rules, part, word)
+        raw += part
+    if rules.has_lm and rules.lm_end >= 0:
+        part, state = query(search.lm, state, np.int64(rules.lm_end))
+        bias += rules.lm_weight * part
+        raw += part
+    if rules.has_hotwords:
+        bias += search.hotwords.last[node.hot]
+    ending.lm, ending.score = raw, ending.acoustic + bias
 
 
 @kernel
 def _spell_words(node: int, word: int, graph: Graph, nodes: np.ndarray, spelling: Spelling, found: np.ndarray) -> int:
-    """A number for each word of a prefix that ends in `word`: by the lexicon's index, or by its spelling where the
-    lexicon lacks it. Writes them into `found`, the last word first, and returns how many there are."""
+    """Number the words of a prefix that ends in `word`, by the lexicon's index or else by spelling.
+
+    Writes the numbers into `found`, the last word first, and returns how many there are.
+    """
     count = 0
     while True:
         before, text = spell_word(node, graph, nodes, spelling)
@@ -94,8 +97,7 @@ def _spell_words(node: int, word: int, graph: Graph, nodes: np.ndarray, spelling
 
 @kernel
 def spell_word(node, graph, nodes, spelling):
-    """The node of the tree that begins the word in which a prefix ends, 0 if it is the first one, and a number for
-    the word's spelling."""
+    """The node that begins the last word of a prefix, 0 if it is the first word, and a hash of the word's spelling."""
     text, weight = np.uint64(0), np.uint64(1)
     while node > 0:
         token = nodes[node].token
@@ -108,10 +110,10 @@ def spell_word(node, graph, nodes, spelling):
 
 
 @kernel
-def _hash(numbers):
+def _hash(numbers, count):
     result = np.uint64(1469598103934665603)
-    for number in numbers:
-        number *= np.uint64(0x9E3779B97F4A7C15)
+    for place in range(count):
+        number = numbers[place] * np.uint64(0x9E3779B97F4A7C15)
         result = (result ^ number ^ (number >> np.uint64(31))) * np.uint64(1099511628211)
     return result
 
@@ -121,8 +123,9 @@ def forget(beam: Beam) -> None:
     """Drop the tree's nodes that lead to no prefix in the beam or a snapshot; the others keep their order."""
     slots, nodes, count = beam.slots, beam.nodes, beam.counts[1]
     moments, held = beam.moments[: beam.counts[3]], beam.held[: beam.counts[3]]
-    place = np.full(count, -1, np.int32)
-    place[0] = 0
+    place = np.empty(count, np.int32)
+    for node in range(count):
+        place[node] = 0 if node == 0 else -1
     for i in range(beam.counts[0]):
         _mark(slots[i].node, nodes, place)
     for prefixes in held:
@@ -145,7 +148,8 @@ def forget(beam: Beam) -> None:
             nodes[kept].parent, nodes[kept].sibling = parent, nodes[parent].child
             nodes[parent].child = kept
         kept += 1
-    moments[moment:] = kept
+    for later in range(moment, len(moments)):
+        moments[later] = kept
     for i in range(beam.counts[0]):
         slots[i].node = place[slots[i].node]
     for prefixes in held:

@@ -1,4 +1,4 @@
-"""What leaves the beam when not all fit: the least likely, and those that another one surpasses whatever follows."""
+"""Which prefixes leave a full beam: the least likely, and those that can never overtake another one."""
 
 import numpy as np
 
@@ -6,25 +6,17 @@ from asr.utils.numba_cache import kernel
 
 
 @kernel
-def room_to_recombine(width):
-    """Places that `recombine` needs for so many prefixes: a power of two, half of them or more free."""
-    room = 2
-    while room < 2 * width:
-        room *= 2
-    return room
-
-
-@kernel
 def recombine(slots, nodes, count, histories, table):
-    """Keep the likeliest `histories` of the prefixes that have one future; returns how many prefixes are left.
+    """Keep the likeliest `histories` prefixes of each group with the same future; returns how many prefixes are left.
 
-    Lexicon, language model and hotwords see no more of a prefix than where it stands in each of them, and the network
-    nothing but its last token: of prefixes that agree in these, the likeliest stays the likeliest, as in the token
-    passing of Young et al. (1989). Without this a beam fills with old alternatives in all their combinations. `table`
-    is a hash table of places in the beam, by open addressing.
+    What follows a prefix is scored by its last token and its state in the lexicon, the language model and the hotwords.
+    Among prefixes that agree in these, the likeliest stays the likeliest, as in the token passing of Young et al.
+    (1989). Without this, a beam fills with combinations of old alternatives. `table` is a hash table of places in the
+    beam, by open addressing.
     """
     mask = len(table) - 1
-    table[:] = -1
+    for place in range(len(table)):
+        table[place] = -1
     for i in range(count):
         total = slots[i].blank + slots[i].label
         place = _future(slots[i].last, nodes[slots[i].node]) & mask
@@ -59,7 +51,7 @@ def _same_future(node, other):
 
 @kernel
 def _future(last, node):
-    """A hash of all that what follows depends on."""
+    """A hash of the states that the future of a prefix depends on."""
     result = np.uint64(node.lexical + 1) * np.uint64(0x9E3779B97F4A7C15)
     result = (result ^ np.uint64(node.state)) * np.uint64(0xBF58476D1CE4E5B9)
     result = (result ^ np.uint64(last) ^ (np.uint64(node.hot) << np.uint64(32))) * np.uint64(0x94D049BB133111EB)
@@ -68,7 +60,7 @@ def _future(last, node):
 
 @kernel
 def thin(extensions, values, width):
-    """Move the best `width` extensions to the front; returns what the others do not exceed."""
+    """Move the best `width` extensions to the front; returns the largest value that the others may have."""
     for c in range(len(extensions)):
         values[c] = extensions[c].value
     threshold = nth_largest(values, len(extensions), width)

@@ -1,3 +1,3 @@
 """N-gram language models: text -> counts -> Kneser-Ney -> ARPA -> the memory-mapped form that the decoder queries."""
 
-ARPA_NAMES = (".arpa", ".arpa.gz", ".arpa.xz")  # how the names of ARPA files end
+ARPA_NAMES = (".arpa", ".arpa.gz", ".arpa.xz")  # suffixes of ARPA files

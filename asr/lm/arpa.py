@@ -1,24 +1,27 @@
-"""ARPA files (Doug Paul's format), the exchange format of n-gram models: read any tool's, write what any tool reads.
+"""ARPA files (Doug Paul's format), the exchange format of n-gram models: those of any tool are read.
 
 Log-probabilities are base 10 in the files and natural in memory.
 """
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from asr.errors import LanguageModelError
-from asr.lm.arpa_lines import GROW, HEADING, LOST, MORE, PROBLEMS, format_lines, parse_lines
+from asr.lm.arpa_lines import GROW, HEADING, LOST, MORE, PROBLEMS, Lookup, Rows, format_lines, parse_lines
+from asr.lm.interpolation import interpolate
 from asr.lm.trie import MISSING_UNKNOWN, UNKNOWN, Trie, build_trie
 from asr.lm.vocabulary import Vocabulary
 from asr.utils.compressed_text import read_blocks, writing
 
 LONGEST_ORDER = 5
 _NOT_BLANK = re.compile(rb"[^\s\0][^\n]*\n")
+_DATA = re.compile(rb"^[ \t]*\\data\\[ \t\r]*\n", re.MULTILINE)
+_COUNT = re.compile(r"ngram\s*([0-9]+)\s*=\s*([0-9]{1,18})")
 
 
 @dataclass
@@ -35,8 +38,9 @@ class _Level:
 def read_arpa(path: str | os.PathLike, advance: Callable[[int], object] | None = None) -> Trie:
     """Read an ARPA file, plain or compressed, up to order 5.
 
-    A missing <unk> is added with log10 P = -100, and an n-gram's missing context with the probability that backing
-    off gives it and back-off weight 1, both as KenLM does. Raises `LanguageModelError` with the file and the line.
+    Text before the header is skipped. A missing <unk> is added with log10 P = -100, and an n-gram's missing context
+    with its backed-off probability and back-off weight 1, both as KenLM does. IRSTLM's iARPA files hold the terms of an
+    interpolated model, which are summed. Raises `LanguageModelError` with the file and the line.
     """
     return _Reader(Path(path), advance).read()
 
@@ -53,11 +57,12 @@ class _Reader:
         self.buffer, self.position = np.empty(0, np.uint8), 0
         self.lines_before = 0  # lines of the file before the buffer
         self.block = b""  # what `buffer` views
-        self.again = ""  # a line that was read too early
+        self.again = ""  # a line read too early, to be read again
         self.vocabulary = Vocabulary()
         self.levels: list[_Level] = []
         self.first_unigram = 0  # the line it is on
         self.spelt_large = False  # <UNK> rather than <unk>, as some tools write it
+        self.is_interpolated = False  # IRSTLM's iARPA
 
     def read(self) -> Trie:
         counts = self.read_header()
@@ -68,15 +73,8 @@ class _Reader:
             self._section(order, count)
         if self._line() != "\\end\\":
             raise self._error("'\\end\\' must be here", self.line_number - 1)
-        words = self._words()
-        levels = self.levels
-        return build_trie(
-            words,
-            [level.context for level in levels],
-            [level.word for level in levels],
-            [level.logp for level in levels],
-            [level.backoff for level in levels[:-1]],
-        )
+        trie = self._trie(self._words())
+        return interpolate(trie) if self.is_interpolated else trie
 
     @property
     def line_number(self) -> int:
@@ -114,15 +112,23 @@ class _Reader:
         """The number of n-grams of each order."""
         if not self._refill():
             raise LanguageModelError(f"{self.path}: the file is empty")
-        if self._line() != "\\data\\":
-            raise LanguageModelError(f"{self.path}: not an ARPA file, which begins with '\\data\\'")
+        data = _DATA.search(self.block)
+        if not data:
+            raise LanguageModelError(f"{self.path}: not an ARPA file: it has no line '\\data\\'")
+        kind = self.block[: data.start()].split(maxsplit=1)[:1]
+        if kind == [b"qARPA"]:
+            raise LanguageModelError(
+                f"{self.path}: a quantized model of IRSTLM; convert the model it was made from: compile-lm --text=yes"
+            )
+        self.is_interpolated = kind == [b"iARPA"]
+        self.position = data.end()
         counts = []
         while True:
             line = self._line()
-            name, _, number = line.replace(" ", "").partition("=")
-            if name != f"ngram{len(counts) + 1}" or not re.fullmatch(r"[0-9]{1,18}", number):
+            count = _COUNT.fullmatch(line)
+            if not count or int(count[1]) != len(counts) + 1:
                 break
-            counts.append(int(number))
+            counts.append(int(count[2]))
         if not counts:
             raise self._error("'ngram 1=' and a number must be here", self.line_number - 1)
         if len(counts) > LONGEST_ORDER:
@@ -143,10 +149,11 @@ class _Reader:
         )
         vocabulary, rows, ids = self.vocabulary, 0, np.zeros(order, np.int64)
         while self._refill():
+            lookup = Lookup(vocabulary.table, vocabulary.text, vocabulary.ends, trie.word, trie.children)
+            out = Rows(level.context, level.word, level.logp, level.backoff)
             self.position, rows, vocabulary.size, status = parse_lines(
-                self.buffer, self.position, order, ids, trie.word, trie.children, level.context, level.word,
-                level.logp, level.backoff, rows, vocabulary.table, vocabulary.text, vocabulary.ends, vocabulary.size,
-            )  # fmt: skip
+                self.buffer, self.position, ids, lookup, out, rows, vocabulary.size
+            )
             if status == HEADING:
                 break
             if status == GROW:
@@ -175,13 +182,16 @@ class _Reader:
             self.first_unigram = first_line
             self._add_unknown(level)
 
-    def _trie(self) -> Trie:
-        """What has been read, for looking up contexts."""
+    def _trie(self, words: Sequence[str] = ()) -> Trie:
+        """What has been read; without `words`, for looking up contexts."""
         levels = self.levels or [_Level(*[np.empty(0, np.int32)] * 2, *[np.empty(0, np.float32)] * 2)]
         return build_trie(
-            [], [a.context for a in levels], [a.word for a in levels], [a.logp for a in levels],
-            [a.backoff for a in levels[:-1]],
-        )  # fmt: skip
+            list(words),
+            [level.context for level in levels],
+            [level.word for level in levels],
+            [level.logp for level in levels],
+            [level.backoff for level in levels[:-1]],
+        )
 
     def _sort(self, level: _Level, first_line: int) -> None:
         """Sort by context, then word, and check that no n-gram is there twice."""
@@ -266,15 +276,15 @@ def _resize(level: _Level, rows: int) -> None:
 def write_arpa(
     path: str | os.PathLike, trie: Trie, advance: Callable[[int], object] | None = None, decimals: int = 7
 ) -> None:
-    """Write an ARPA file, compressed if its name ends in .gz or .xz. `advance` is told of n-grams as they are written.
+    """Write an ARPA file, compressed if its name ends in .gz or .xz. `advance` gets the number of n-grams written.
 
-    Numbers have seven significant digits, and at most so many `decimals`; a back-off weight of 1 is left out, as all
-    readers take it for granted.
+    Numbers have seven significant digits, and at most so many `decimals`; a back-off weight of 1 is omitted, being what
+    all readers assume.
     """
     vocabulary = [word.encode() for word in trie.words]
     text = np.frombuffer(b"".join(vocabulary), np.uint8)
     ends = np.concatenate([[0], np.cumsum([len(word) for word in vocabulary])]).astype(np.int64)
-    longest = trie.order * (max(map(len, vocabulary)) + 1) + 64  # bytes of a line
+    longest = trie.order * (max(map(len, vocabulary)) + 1) + 64  # bytes per line
     out = np.empty(max(1 << 22, longest), np.uint8)
     with writing(path) as stream:
         counts = "".join(f"ngram {order}={count}\n" for order, count in enumerate(trie.counts, start=1))

@@ -1,15 +1,22 @@
 """The lines of ARPA files, `log10 P, words, log10 back-off weight`, parsed and written in compiled loops."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from asr.lm.trie import search
 from asr.lm.vocabulary import intern, slot_of
-from asr.utils.numba_cache import compiled
+from asr.utils.numba_cache import compiled, kernel
 
 LN10 = float(np.log(10))
-_LARGEST = 1e9  # of numbers in a file: sums of more than that say nothing, and end in infinity
+LOG_ZERO = -99.0  # log10 of a probability of 0, as SRILM writes it; other tools write -inf
+_LARGEST = 1e9  # of numbers in a file: their sums stay finite
 
-# How the parser of lines ends.
+_TAB, _NEWLINE, _SPACE, _PLUS, _MINUS, _POINT, _ZERO, _NINE, _BACKSLASH = b"\t\n +-.09\\"
+_E, _LOWER = ord("e"), 32  # a letter's byte | _LOWER is its lower case
+_INFINITY = tuple(b"infinity")
+
+# Why the parser of lines stops.
 MORE, HEADING, GROW, LOST, _DUPLICATE = range(5)
 _NUMBER, _POSITIVE, _FEW, _MANY, _WORD = range(5, 10)
 PROBLEMS = {
@@ -22,118 +29,195 @@ PROBLEMS = {
 }
 
 
+class Lookup(NamedTuple):
+    """Words and the n-grams of lower orders, by which the parser finds contexts."""
+
+    table: np.ndarray  # of `Vocabulary`
+    text: np.ndarray
+    ends: np.ndarray
+    word: np.ndarray  # of `Trie`
+    children: np.ndarray
+
+
+class Rows(NamedTuple):
+    """The n-grams of one order, to be filled, `(rows,)` each."""
+
+    context: np.ndarray  # int32 node of the context in the trie of lower orders; -1: it has none
+    word: np.ndarray  # int32
+    logp: np.ndarray  # float32
+    backoff: np.ndarray  # float32
+
+
 @compiled
 def parse_lines(
-    buffer, position, order, ids, trie_word, children, out_context, out_word, out_logp, out_backoff, rows,
-    table, text, ends, size,
-):  # fmt: skip
-    """Read lines `log10 P, words, log10 back-off weight` until something else comes; see the codes above.
+    buffer: np.ndarray, position: int, ids: np.ndarray, lookup: Lookup, out: Rows, rows: int, words: int
+) -> tuple[int, int, int, int]:
+    """Read the lines of n-grams of order `len(ids)` until something else comes: see the codes above.
 
-    Returns the place reached (of the faulty line, if one is), rows filled, the number of words and the code.
+    Returns the position in the buffer (of the faulty line, if there is one), the number of rows filled, the number of
+    words, and the code. `ids` has the word ids of the last line.
     """
     while position < len(buffer):
         start = position
-        while buffer[position] <= 32 and buffer[position] != 10:
-            position += 1
-        if buffer[position] == 10:
+        position = _skip_blanks(buffer, position)
+        if buffer[position] == _NEWLINE:
             position += 1
             continue
-        if buffer[position] == 92:  # a backslash begins a heading
-            return start, rows, size, HEADING
-        if rows == len(out_word):
-            return start, rows, size, GROW
+        if buffer[position] == _BACKSLASH:
+            return start, rows, words, HEADING
+        if rows == len(out.word):
+            return start, rows, words, GROW
         logp, position, fine = _number(buffer, position)
         if not fine:
-            return start, rows, size, _NUMBER
+            return start, rows, words, _NUMBER
         if logp > 1e-4:
-            return start, rows, size, _POSITIVE
-        for k in range(order):
-            while buffer[position] <= 32 and buffer[position] != 10:
-                position += 1
-            first = position
-            while buffer[position] > 32:
-                position += 1
-            if position == first:
-                return start, rows, size, _FEW
-            if order > 1:
-                ids[k] = table[slot_of(buffer, first, position, table, text, ends)]
-                if ids[k] < 0:
-                    return start, rows, size, _WORD
-            else:
-                if 2 * (size + 2) > len(table) or size + 2 > len(ends) or ends[size] + position - first > len(text):
-                    return start, rows, size, GROW
-                ids[0], size = intern(buffer, first, position, table, text, ends, size)
-                if ids[0] != rows:
-                    return start, rows, size, _DUPLICATE
-        while buffer[position] <= 32 and buffer[position] != 10:
-            position += 1
-        backoff = 0.0
-        if buffer[position] != 10:
-            backoff, position, fine = _number(buffer, position)
-            if not fine:
-                return start, rows, size, _MANY
-            while buffer[position] <= 32 and buffer[position] != 10:
-                position += 1
-            if buffer[position] != 10:
-                return start, rows, size, _MANY
-        position += 1
-        node = np.int64(0)
-        for k in range(order - 1):
-            if k == 0:
-                node = ids[0] + 1
-                continue
-            end = np.int64(children[node + 1])
-            node = search(trie_word, np.int64(children[node]), end, ids[k])
-            if node == end or trie_word[node] != ids[k]:
-                node = -1
-                break
-        out_context[rows], out_word[rows] = node, ids[order - 1]
-        out_logp[rows], out_backoff[rows] = min(logp, 0.0) * LN10, backoff * LN10
+            return start, rows, words, _POSITIVE
+        if len(ids) == 1:
+            position, words, code = _new_word(buffer, position, ids, lookup, rows, words)
+        else:
+            position, code = _known_words(buffer, position, ids, lookup)
+        if code != MORE:
+            return start, rows, words, code
+        backoff, position, fine = _backoff(buffer, position)
+        if not fine:
+            return start, rows, words, _MANY
+        context = _context(ids, lookup)
+        out.context[rows], out.word[rows] = context, ids[-1]
+        out.logp[rows], out.backoff[rows] = min(logp, 0.0) * LN10, backoff * LN10
         rows += 1
-        if node < 0:
-            return position, rows, size, LOST
-    return position, rows, size, MORE
+        if context < 0:
+            return position, rows, words, LOST
+    return position, rows, words, MORE
 
 
-@compiled
-def _number(buffer, position):
-    """A decimal number, the place after it, and whether one was there and ended at white space."""
-    negative = buffer[position] == 45
-    if negative or buffer[position] == 43:
+@kernel
+def _skip_blanks(buffer, position):
+    while buffer[position] <= _SPACE and buffer[position] != _NEWLINE:
         position += 1
+    return position
+
+
+@kernel
+def _next_word(buffer, position):
+    """Where the next word of the line begins and ends; nowhere if there is none."""
+    first = position = _skip_blanks(buffer, position)
+    while buffer[position] > _SPACE:
+        position += 1
+    return first, position
+
+
+@kernel
+def _new_word(buffer, position, ids, lookup, rows, words):
+    """Add the word of a unigram; returns the position after it, the number of words, and a code."""
+    table, text, ends = lookup.table, lookup.text, lookup.ends
+    first, position = _next_word(buffer, position)
+    if position == first:
+        return position, words, _FEW
+    if 2 * (words + 2) > len(table) or words + 2 > len(ends) or ends[words] + position - first > len(text):
+        return position, words, GROW
+    ids[0], words = intern(buffer, first, position, table, text, ends, words)
+    return position, words, MORE if ids[0] == rows else _DUPLICATE
+
+
+@kernel
+def _known_words(buffer, position, ids, lookup):
+    """Find the ids of an n-gram's words; returns the position after them, and a code."""
+    for place in range(len(ids)):
+        first, position = _next_word(buffer, position)
+        if position == first:
+            return position, _FEW
+        ids[place] = lookup.table[slot_of(buffer, first, position, lookup.table, lookup.text, lookup.ends)]
+        if ids[place] < 0:
+            return position, _WORD
+    return position, MORE
+
+
+@kernel
+def _backoff(buffer, position):
+    """The back-off weight at the end of a line, 0 if it has none, the beginning of the next line, and whether nothing
+    else was there."""
+    position = _skip_blanks(buffer, position)
+    value, fine = 0.0, True
+    if buffer[position] != _NEWLINE:
+        value, position, fine = _number(buffer, position)
+        if fine:
+            position = _skip_blanks(buffer, position)
+    return value, position + 1, fine and buffer[position] == _NEWLINE
+
+
+@kernel
+def _context(ids, lookup):
+    """The node of an n-gram's words but the last; -1 if the lower orders lack it."""
+    node = np.int64(0)
+    for place in range(len(ids) - 1):
+        if place == 0:
+            node = ids[0] + 1
+            continue
+        end = np.int64(lookup.children[node + 1])
+        node = search(lookup.word, np.int64(lookup.children[node]), end, ids[place])
+        if node == end or lookup.word[node] != ids[place]:
+            return -1
+    return node
+
+
+@kernel
+def _number(buffer, position):
+    """A decimal number, the position after it, and whether one was there and ended at white space.
+
+    -inf is `LOG_ZERO`.
+    """
+    negative = buffer[position] == _MINUS
+    if negative or buffer[position] == _PLUS:
+        position += 1
+    letters = 0
+    while letters < len(_INFINITY) and buffer[position + letters] | _LOWER == _INFINITY[letters]:
+        letters += 1
+    if letters:
+        whole = (letters == 3 or letters == len(_INFINITY)) and buffer[position + letters] <= _SPACE
+        return LOG_ZERO, position + letters, negative and whole
     mantissa, exponent, digits, after_point = np.uint64(0), 0, 0, False
     while True:
         byte = buffer[position]
-        if 48 <= byte <= 57:
+        if _ZERO <= byte <= _NINE:
             digits += 1
             if mantissa < np.uint64(10**17):
-                mantissa = mantissa * np.uint64(10) + np.uint64(byte - 48)
+                mantissa = mantissa * np.uint64(10) + np.uint64(byte - _ZERO)
                 exponent -= after_point
             else:
                 exponent += not after_point
-        elif byte == 46 and not after_point:
+        elif byte == _POINT and not after_point:
             after_point = True
         else:
             break
         position += 1
-    if digits and (buffer[position] == 101 or buffer[position] == 69):
-        position += 1
-        minus = buffer[position] == 45
-        if minus or buffer[position] == 43:
-            position += 1
-        power, digits = 0, 0
-        while 48 <= buffer[position] <= 57:
-            power, digits = min(power * 10 + np.int64(buffer[position] - 48), 1000), digits + 1
-            position += 1
-        exponent += -power if minus else power
+    fine = digits > 0
+    if fine and buffer[position] | _LOWER == _E:
+        power, position, fine = _power(buffer, position + 1)
+        exponent += power
     value = np.float64(mantissa) * 10.0 ** np.float64(exponent)
-    fine = digits > 0 and buffer[position] <= 32 and value < _LARGEST  # which NaN, 0 times infinity, is not
+    fine = fine and buffer[position] <= _SPACE and value < _LARGEST  # false for NaN, 0 times infinity
     return -value if negative else value, position, fine
+
+
+@kernel
+def _power(buffer, position):
+    """The exponent of a number, the position after it, and whether it has digits."""
+    negative = buffer[position] == _MINUS
+    if negative or buffer[position] == _PLUS:
+        position += 1
+    power, first = 0, position
+    while _ZERO <= buffer[position] <= _NINE:
+        power = min(power * 10 + np.int64(buffer[position] - _ZERO), 1000)
+        position += 1
+    return -power if negative else power, position, position > first
 
 
 @compiled
 def format_lines(path_to, node, last, longest, word, logp, backoff, children, text, ends, out, decimals):
-    """Lines for the nodes from `node` on while there is room; returns the next node and the bytes used."""
+    """Write lines for the nodes from `node` on while there is room; returns the next node and the bytes used.
+
+    `path_to` has one node per order, down to the n-gram.
+    """
     size = 0
     order = len(path_to) - 1
     while node < last and size + longest <= len(out):
@@ -143,24 +227,24 @@ def format_lines(path_to, node, last, longest, word, logp, backoff, children, te
                 path_to[k] += 1
         size = _format_number(logp[node] / LN10, out, size, decimals)
         for k in range(1, order + 1):
-            out[size] = 9 if k == 1 else 32
+            out[size] = _TAB if k == 1 else _SPACE
             size += 1
             id = word[path_to[k]]
             for i in range(ends[id], ends[id + 1]):
                 out[size] = text[i]
                 size += 1
         if node < len(backoff) and backoff[node] != 0:
-            out[size] = 9
+            out[size] = _TAB
             size = _format_number(backoff[node] / LN10, out, size + 1, decimals)
-        out[size] = 10
+        out[size] = _NEWLINE
         size += 1
         node += 1
     return node, size
 
 
-@compiled
+@kernel
 def _format_number(value, out, size, most_decimals):
-    """Write a number with seven significant digits at most, without an exponent or closing zeros; returns the new
+    """Write a number with at most seven significant digits, without an exponent or trailing zeros; returns the new
     size."""
     negative, value = value < 0, abs(value)
     decimals, bound = 7, 1.0
@@ -171,22 +255,22 @@ def _format_number(value, out, size, most_decimals):
         scale *= 10
     scaled = np.int64(value * scale + 0.5)
     if negative and scaled:
-        out[size] = 45
+        out[size] = _MINUS
         size += 1
     whole, fraction = scaled // scale, scaled % scale
     power = 1
     while power * 10 <= whole:
         power *= 10
     while power > 0:
-        out[size] = 48 + whole // power % 10
+        out[size] = _ZERO + whole // power % 10
         size += 1
         power //= 10
     if fraction:
-        out[size] = 46
+        out[size] = _POINT
         size += 1
         while fraction:
             scale //= 10
-            out[size] = 48 + fraction // scale
+            out[size] = _ZERO + fraction // scale
             size += 1
             fraction %= scale
     return size

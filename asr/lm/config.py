@@ -10,12 +10,12 @@ from asr.utils.config_io import SHOWN, NotNegative, NotNegativeReal
 
 @dataclass(frozen=True)
 class LmTextConfig:
-    """How a language model sees text: the same way in training, measuring and recognising."""
+    """Text for a language model, prepared in the same way for training, perplexity and recognition."""
 
-    #: Applied to the text first; choose what the recogniser's recipe has. 'nfc': Unicode NFC and single spaces,
-    #: nothing else. 'basic': also lower case and no punctuation but apostrophes inside words. 'none': text as it is.
+    #: Normalizer of the text, the same as in the recogniser's recipe. 'nfc': Unicode NFC and single spaces. 'basic':
+    #: also lower case and no punctuation but apostrophes inside words. 'none': text as it is.
     normalizer: Literal["basic", "nfc", "none"] = "basic"
-    #: Each character is a word of its own and spaces are dropped: for languages written without spaces.
+    #: Model characters instead of words, without spaces: for languages written without spaces.
     characters: bool = False
 
     @property
@@ -26,20 +26,19 @@ class LmTextConfig:
 
 @dataclass(frozen=True)
 class LmConfig(LmTextConfig):
-    """How text becomes a language model (interpolated modified Kneser-Ney)."""
+    """Training of a language model (interpolated modified Kneser-Ney)."""
 
-    #: Words of the longest n-grams. 3 is the usual choice for recognition; 4 gains a few percent of perplexity and
-    #: needs twice the memory.
+    #: Words of the longest n-grams. 3 is usual for recognition; 4 has a few percent less perplexity and needs twice
+    #: the memory.
     order: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
-    #: Leave out n-grams that occur this often or less: a value an order from 1 on, such as 0 0 1; the last one holds
-    #: for all further orders. The first must be 0, and none may be below the one before it. Empty: all are kept.
+    #: Omit n-grams that occur at most this often: one non-decreasing value per order, the first 0, such as 0 0 1; the
+    #: last applies to all further orders. Empty: keep all.
     prune: Annotated[tuple[NotNegative, ...], SHOWN] = ()
-    #: Words to keep, the most frequent ones; all others become <unk>. 0 keeps all.
+    #: Number of words to keep, the most frequent; the others become <unk>. 0: keep all.
     vocab: NotNegative = 0
-    #: Nats for each word of the text. Leave out n-grams whose loss costs less relative entropy than this (Stolcke
-    #: 1998), best after prune 0 0 1: on 40 million words, 3e-8 then leaves 54% of a 3-gram model for 4% more
-    #: perplexity, 1e-7 leaves 23% for 10% more. 0 keeps all.
+    #: Omit n-grams worth less than this relative entropy (Stolcke 1998), in nats per word of text, best with prune
+    #: 0 0 1: of 40 million words' 3-grams, 3e-8 keeps 54% for 4% more perplexity, 1e-7 23% for 10%. 0: keep all.
     entropy: NotNegativeReal = 0.0
-    #: Decimals of the numbers in ARPA files. 2 make the .arpa.xz of 2.2 million n-grams 34% smaller than 7 do, and its
-    #: perplexity is the same (224.29 and 224.30).
+    #: Decimals of the numbers in ARPA files. With 2 instead of 7, the .arpa.xz of 2.2 million n-grams is 34% smaller
+    #: at the same perplexity (224.29 and 224.30).
     decimals: Annotated[int, msgspec.Meta(ge=1, le=7)] = 7

@@ -1,7 +1,7 @@
-"""Text files -> sentences of word ids, fast enough that normalising costs next to nothing.
+"""Text files -> sentences of word ids.
 
-Text is cut at white space first and each distinct piece is normalised once: in real text there are some hundred times
-fewer of them than words, and the normalizers treat pieces between white space independently.
+Text is split at white space first and each distinct piece is normalized once: real text has about a hundred times fewer
+of them than words, and the normalizers treat pieces between white space independently.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ class _Line(msgspec.Struct):
 
 
 class _Ids(dict):
-    """Ids of normalised words, given out as words are first asked for."""
+    """Ids of normalized words, assigned at the first lookup."""
 
     def __missing__(self, word: str) -> int:
         self[word] = id = len(self)
@@ -36,10 +36,10 @@ class _Ids(dict):
 class TextReader:
     """Sentences as word ids: `for ids in reader` gives int32 blocks of `<s> words </s>`, whole sentences each.
 
-    Files are text, one sentence a line, or manifests (.jsonl), whose field `text` is used; either may be compressed
-    with gzip or xz. Lines without words are left out. With `characters`, each character is a word of its own and
-    spaces are dropped: for languages that are written without them. Tags such as `<unk>` and `[noise]`, of which the
-    normalizer 'basic' would make words, are dropped and counted in `tags`.
+    Files are text, one sentence per line, or manifests (.jsonl), whose field `text` is used; either may be compressed
+    with gzip or xz. Lines without words are skipped. With `characters`, each character is a word of its own and spaces
+    are dropped: for languages that are written without them. Tags such as `<unk>` and `[noise]`, of which `basic` would
+    make words, are dropped and counted in `tags`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class TextReader:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         self._raw = Vocabulary()  # pieces between white space
-        self._offsets, self._expansions = [0], []  # what each piece becomes: the ids from offset to offset
+        self._offsets, self._expansions = [0], []  # the word ids of each piece: from offset to offset
         self._tags_of: dict[int, int] = {}  # by piece
         self.tags = 0
         encode = self._encode_characters if self.characters else self._encode_words
@@ -88,7 +88,7 @@ class TextReader:
                 try:
                     texts.append(" ".join(msgspec.json.decode(line, type=_Line).text.split()) if line.strip() else "")
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise ManifestError(f"{path}:{number}: no text to be read: {error}") from error
+                    raise ManifestError(f"{path}:{number}: no readable text: {error}") from error
             yield ("\n".join(texts) + "\n").encode()
 
     def _encode_words(self, block: bytes, path: Path, lines_before: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Counting n-grams of all orders by sorting, a chunk of text at a time.
 
-An n-gram is the pair (rank of its context among the distinct (n-1)-grams, last word), one 64-bit integer whatever the
-order. Word ids and ranks of the text lie in temporary files, so memory grows with the number of distinct n-grams, not
-with the length of the text.
+An n-gram is the pair (rank of its context among the distinct (n-1)-grams, last word), one 64-bit integer at any order.
+Word ids and ranks of the text are in temporary files, so memory grows with the number of distinct n-grams, not with the
+length of the text.
 """
 
 import tempfile
@@ -16,7 +16,7 @@ from asr.lm.corpus import BEGIN_ID
 from asr.lm.trie import search
 from asr.utils.numba_cache import compiled
 
-CHUNK = 1 << 23  # words that are sorted at once: 64 MB of keys
+CHUNK = 1 << 23  # words sorted at once: 64 MB of keys
 
 
 @dataclass
@@ -29,25 +29,25 @@ class Counts:
 
 
 class Column:
-    """An int32 array in a temporary file, written from its beginning to its end and then read in chunks."""
+    """An int32 array in a temporary file, written sequentially and then read in chunks."""
 
     def __init__(self):
         self._file = tempfile.TemporaryFile(prefix="asr-lm-")  # noqa: SIM115 (deleted with the object)
         self.size = 0
 
     def append(self, values: np.ndarray) -> None:
-        """Write more."""
+        """Append values."""
         try:
             values.astype(np.int32, copy=False).tofile(self._file)
         except OSError as error:
             raise LanguageModelError(
-                f"{tempfile.gettempdir()}: no room for the text's word ids, which take 4 bytes a word for each order "
-                "but the last; set TMPDIR to a folder with more"
+                f"{tempfile.gettempdir()}: no room for the text's word ids, 4 bytes per word and order but the last; "
+                "set TMPDIR to a folder with more"
             ) from error
         self.size += len(values)
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """All that was written."""
+        """All values."""
         self._file.flush()
         self._file.seek(0)
         while len(chunk := np.fromfile(self._file, np.int32, CHUNK)):
@@ -55,7 +55,7 @@ class Column:
 
 
 class Text:
-    """Sentences as word ids, `<s>` and `</s>` included, under ids that may still change."""
+    """Sentences as word ids, `<s>` and `</s>` included, with ids that may still change."""
 
     def __init__(self):
         self._ids = Column()
@@ -68,14 +68,14 @@ class Text:
         return self._ids.size
 
     def append(self, ids: np.ndarray) -> None:
-        """More sentences."""
+        """Add sentences."""
         counts = np.bincount(ids, minlength=len(self.counts))
         counts[: len(self.counts)] += self.counts
         self.counts = counts
         self._ids.append(ids)
 
     def relabel(self, new_ids: np.ndarray) -> None:
-        """Give each id a new one; several may become the same. Once, before counting."""
+        """Map ids to new ones, several of which may be equal. Call it once, before counting."""
         self._new_ids = new_ids.astype(np.int32)
         self.counts = np.bincount(new_ids, self.counts, minlength=int(new_ids.max()) + 1).astype(np.int64)
 
@@ -91,7 +91,7 @@ def count_orders(text: Text, order: int, track=lambda chunks, _description, _tot
     kind = np.int32 if text.size < 2**31 else np.int64
     levels = [Counts(np.array([0, words]), np.arange(words, dtype=np.int32), text.counts.astype(kind))]
     total = -(-text.size // CHUNK)
-    ranks: Column | None = None  # of the n-gram of the order below that ends at each word; None: the words' own ids
+    ranks: Column | None = None  # of the n-gram one order below that ends at each word; None: the words' ids
     for n in range(2, order + 1):
         runs, last = _Runs(kind), -1
         bits = max(1, (words - 1).bit_length())
@@ -145,7 +145,7 @@ class _Runs:
 
 @compiled
 def _keys(ids, below, last, bits):
-    """The keys of all n-grams that end in this chunk; none ends in <s>, nor goes across it."""
+    """The keys of all n-grams that end in this chunk; none ends in <s> or spans it."""
     keys = np.empty(len(ids), np.int64)
     filled = 0
     context = np.int64(last)
@@ -159,7 +159,7 @@ def _keys(ids, below, last, bits):
 
 @compiled
 def _distinct(keys, one):
-    """The distinct ones of sorted keys, and how often each occurs."""
+    """The distinct values of sorted keys, and the count of each."""
     size = 0
     for i in range(len(keys)):
         size += i == 0 or keys[i] != keys[i - 1]

@@ -2,8 +2,8 @@
 
 The definitions are those of KenLM's lmplz (Heafield et al. 2013): below the highest order an n-gram's *adjusted* count
 is the number of different words seen before it, or its occurrences if it begins with <s>, which has no word before it;
-unigrams are interpolated with the uniform distribution over all words but <s>; the counts of pruned n-grams go to the
-back-off weight of their context, so that probabilities sum to 1.
+unigrams are interpolated with the uniform distribution over all words but <s>; the counts of pruned n-grams are added
+to the back-off weight of their context, so that probabilities sum to 1.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from asr.lm.counting import Counts
 from asr.lm.trie import Trie, build_trie, search
 from asr.utils.numba_cache import compiled
 
-#: Discounts of adjusted counts 1, 2 and 3 or more where the text is too small to find its own, as lmplz's
-#: --discount_fallback has them.
+#: Discounts of adjusted counts 1, 2 and 3 or more where the text is too small to estimate them, as in lmplz's
+#: --discount_fallback.
 FALLBACK = (0.5, 1.0, 1.5)
 
 #: ln P of <s>, which is never predicted: log10 P = -99, as SRILM writes it.
@@ -25,7 +25,7 @@ NEVER = -99 * float(np.log(10))
 
 @dataclass
 class Estimate:
-    """A model and what training learnt on the way."""
+    """A model and statistics of its training."""
 
     trie: Trie
     occurrences: np.ndarray  # int64 (contexts,) of each context in the text
@@ -34,10 +34,10 @@ class Estimate:
 
 
 def estimate(words: list[str], levels: list[Counts], prune: tuple[int, ...] = ()) -> Estimate:
-    """The model of the words and the counts of each order, which are used up.
+    """The model of the words and of the counts of each order, whose memory is released.
 
-    `prune[k - 1]` is the number of occurrences up to which n-grams of order k are left out; the first is 0, none is
-    below the one before it, and the last one holds for all further orders.
+    `prune[k - 1]` is the number of occurrences up to which n-grams of order k are omitted; the first is 0, the values
+    do not decrease, and the last one applies to all further orders.
     """
     order = len(levels)
     adjusted_counts, suffixes = _adjusted_counts(levels)
@@ -69,13 +69,13 @@ def estimate(words: list[str], levels: list[Counts], prune: tuple[int, ...] = ()
             occurrences.append(level.count[kept])
             kept_below = np.where(kept, np.cumsum(kept) - 1, -1)
             lower = probability
-        # The counts of an order can be as large as the model: none is kept for longer than it is needed.
+        # The counts of an order can be as large as the model, so each is released as soon as possible.
         levels[k - 1] = adjusted_counts[k - 1] = suffixes[k - 1] = None
     return Estimate(build_trie(words, **parts), np.concatenate(occurrences), discounts, fallbacks)
 
 
 def kneser_ney_discounts(adjusted: np.ndarray) -> tuple[float, float, float] | None:
-    """The three discounts of an order by Chen & Goodman's equation 26, or None where its counts don't allow it.
+    """The three discounts of an order by Chen & Goodman's equation 26, or None where its counts do not allow it.
 
     >>> kneser_ney_discounts(np.repeat([1, 2, 3, 4], [40, 10, 5, 2]))
     (0.6666666666666667, 1.0, 1.9333333333333333)
@@ -118,7 +118,7 @@ def _suffixes(first_below, word_below, first, word, suffix_below):
     """Suffixes of an order from those of the order below: the same word after the suffix of the context."""
     suffix = np.empty(len(word), np.int32)
     for context in range(len(first) - 1):
-        # Continuations are sorted, so each search goes on from the last find.
+        # Continuations are sorted, so each search continues from the last match.
         low, high = first_below[suffix_below[context]], first_below[suffix_below[context] + 1]
         for node in range(first[context], first[context + 1]):
             low = search(word_below, low, high, word[node])

@@ -1,8 +1,8 @@
 """N-gram language models as the decoder queries them, and their compiled form on disk (`.asrlm`).
 
 A compiled model is a safetensors file whose arrays are memory-mapped. The whole file is checked before use, because
-damaged links would lead queries outside the arrays. Its CRC-32 takes about 12 ms per million n-grams and brings the
-pages into memory that decoding needs.
+damaged links would lead queries outside the arrays. Its CRC-32 takes about 12 ms per million n-grams and loads the
+pages that decoding needs.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ class NgramModel(ByOrder):
     """
 
     def __init__(self, arrays: NgramArrays, starts: Iterable[int], words: Iterable[str] | bytes):
-        """`words` is the list, or its UTF-8 text with a word a line, which is only read once it is needed."""
+        """`words` is the list, or its UTF-8 text with one word per line, which is split on first use."""
         self.arrays = arrays
         self.starts = tuple(starts)  # first node of each order, as in `Trie`
         self._words = words
@@ -59,8 +59,8 @@ class NgramModel(ByOrder):
     def load(cls, path: str | os.PathLike) -> "NgramModel":
         """Read an ARPA file (plain, .gz or .xz) or a compiled model.
 
-        An ARPA file is compiled once, into `NAME.asrlm` beside it or, where that folder can't be written to, into
-        the user's cache folder; a compiled file whose ARPA has changed is made again. Raises `LanguageModelError`.
+        An ARPA file is compiled once, into `NAME.asrlm` beside it or, if that folder is not writable, into the user's
+        cache folder; when the ARPA file has changed it is compiled again. Raises `LanguageModelError`.
         """
         return load_model(Path(path))
 
@@ -73,7 +73,7 @@ class NgramModel(ByOrder):
 
     @property
     def spoken_words(self) -> list[str]:
-        """The words without <s>, </s>, <unk> and other markup, which nobody says."""
+        """The words without <s>, </s>, <unk> and other markup."""
         return [word for word in self.words if not _MARKUP.fullmatch(word)]
 
     @cached_property
@@ -83,7 +83,7 @@ class NgramModel(ByOrder):
 
     @property
     def unknown(self) -> int:
-        """Id of <unk>, which stands for all words that the model doesn't know."""
+        """Id of <unk>, which stands for all words that the model lacks."""
         return self.index[UNKNOWN]
 
     @property
@@ -97,9 +97,9 @@ class NgramModel(ByOrder):
         return self.index.get(END, -1)
 
     def score(self, words: Iterable[str]) -> list[tuple[float, int]]:
-        """ln P and the number of words of the n-gram that was found, for each word of a sentence and for its end.
+        """ln P and the order of the n-gram that was found, for each word of a sentence and for its end.
 
-        The end has no entry in models without </s>. Unknown words are scored as <unk>.
+        Models without </s> have no entry for the end. Unknown words are scored as <unk>.
         """
         ids = [self.index.get(word, self.unknown) for word in words] + [self.end] * (self.end >= 0)
         scores, state = [], self.begin
@@ -111,7 +111,7 @@ class NgramModel(ByOrder):
 
 
 def save_compiled(path: str | os.PathLike, model: NgramModel, source: dict[str, Any] | None = None) -> None:
-    """Write a model; `source` says which ARPA file it was made from (`fingerprint`)."""
+    """Write a model; `source` is the `fingerprint` of the ARPA file that it was made from."""
     text = np.frombuffer("\n".join(model.words).encode(), np.uint8)
     arrays = model.arrays._asdict() | {"words": text}
     checksum, offset, header = 0, 0, {}
@@ -138,7 +138,7 @@ def is_compiled(path: Path) -> bool:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What the header of a compiled model says: `format_version`, `starts`, `crc32`, `source`, `arrays`, `data`."""
+    """The header of a compiled model: `format_version`, `starts`, `crc32`, `source`, `arrays`, `data`."""
     damaged = f"{path}: cut short or damaged; compile the model again"
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -161,15 +161,15 @@ def read_metadata(path: Path) -> dict[str, Any]:
         raise LanguageModelError(damaged)
     if version > FORMAT_VERSION:
         raise LanguageModelError(
-            f"{path}: format version {version} is newer than this program knows ({FORMAT_VERSION}); upgrade asr"
+            f"{path}: format version {version} is newer than this program's ({FORMAT_VERSION}); upgrade asr"
         )
     return metadata | {"arrays": header, "data": 8 + length}
 
 
 def _fits(header: dict[str, Any], starts: list[int], size: int) -> bool:
-    """Whether the arrays follow one another, are as long as the n-grams of each order ask for, and fill the file.
+    """Whether the arrays are contiguous, have the lengths that follow from the n-gram counts, and fill the file.
 
-    The checksum covers the arrays alone: an array of the wrong length would lead queries outside of it.
+    The checksum covers the arrays alone: a wrong length would lead queries outside an array.
     """
     nodes, contexts = starts[-1], starts[-2]
     lengths = {"word": nodes, "logp": nodes, "backoff": contexts, "children": contexts + 1}
@@ -201,7 +201,7 @@ def load_compiled(path: str | os.PathLike) -> NgramModel:
 
 
 def _checksum(path: Path, start: int) -> int:
-    """CRC-32 of a file from a byte on; by reading it, which is faster than by way of the mapped pages."""
+    """CRC-32 of a file from a byte on; reading it is faster than accessing the mapped pages."""
     checksum, buffer = 0, memoryview(bytearray(1 << 20))
     with path.open("rb", buffering=0) as stream:
         stream.seek(start)
@@ -211,7 +211,7 @@ def _checksum(path: Path, start: int) -> int:
 
 
 def load_model(path: Path) -> NgramModel:
-    """A model from its compiled form or, compiled on the way, from an ARPA file."""
+    """A model from its compiled form or from an ARPA file, which is compiled."""
     try:
         if is_compiled(path):
             return load_compiled(path)
@@ -223,7 +223,7 @@ def load_model(path: Path) -> NgramModel:
 
 
 def _load_arpa(path: Path) -> NgramModel:
-    """The model of an ARPA file, from the compiled file of an earlier time if that is still right."""
+    """The model of an ARPA file, from its compiled file if that is up to date."""
     from asr.lm.arpa import read_arpa
 
     for cached in _cache_paths(path):
@@ -231,12 +231,12 @@ def _load_arpa(path: Path) -> NgramModel:
             if is_compiled(cached) and (source := _current(read_metadata(cached)["source"], path)):
                 model = load_compiled(cached)
                 if source["modified"] != path.stat().st_mtime_ns:
-                    # The same content at another time: noted, so that it need not be hashed each time.
+                    # The same content with another time: stored, so that it is not hashed again each time.
                     with contextlib.suppress(OSError):
                         save_compiled(cached, model, fingerprint(path))
                 return model
         except (OSError, LanguageModelError):
-            continue  # missing, damaged or of another version: made again below
+            continue  # missing, damaged or of another version: compiled again below
     with progress_bar(f"compiling {path.name}, once", path.stat().st_size) as advance:
         model = NgramModel.from_trie(read_arpa(path, advance))
     source = fingerprint(path)
@@ -245,20 +245,20 @@ def _load_arpa(path: Path) -> NgramModel:
             save_compiled(cached, model, source)
             return load_compiled(cached)
         except OSError:
-            continue  # not writable, or full: the model is in memory anyway
+            continue  # not writable, or full: use the model in memory
     return model
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """What a file is recognised by: its size, its time of change and a hash of its content."""
+    """What identifies a file: its size, modification time and a hash of its content."""
     status = path.stat()
     return {"size": status.st_size, "modified": status.st_mtime_ns, "sha256": _hash(path)}
 
 
 def _current(source: dict[str, Any] | None, path: Path) -> dict[str, Any] | None:
-    """The fingerprint of what a compiled model was made from, if `path` still is that.
+    """The fingerprint that a compiled model was made from, if `path` still matches it.
 
-    Size and time of change, if both are as they were, are believed; else, as after copying, the content decides.
+    Equal size and modification time are sufficient; otherwise, as after copying, the content decides.
     """
     status = path.stat()
     if source is None or status.st_size != source["size"]:
@@ -272,7 +272,7 @@ def _hash(path: Path) -> str:
 
 
 def compiled_path(arpa: Path) -> Path:
-    """The compiled form of an ARPA file beside it."""
+    """The path of an ARPA file's compiled form beside it."""
     return arpa.with_name(arpa.name + SUFFIX)
 
 

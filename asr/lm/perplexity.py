@@ -1,4 +1,4 @@
-"""How well a language model foresees a text."""
+"""Perplexity of a language model on a text."""
 
 import math
 from collections.abc import Sequence
@@ -17,11 +17,13 @@ from asr.utils.numba_cache import compiled
 
 @dataclass(frozen=True)
 class Perplexity:
-    """Sums over a text. As KenLM's `query` counts them, sentence ends are predicted too and `<s>` is not."""
+    """Sums over a text. As in KenLM's `query`, sentence ends are predicted too and `<s>` is not; a model without </s>
+    predicts the words alone."""
 
-    predicted: int  # words and sentence ends
+    predicted: int  # words, and sentence ends if the model has </s>
+    words: int
     sentences: int
-    unknown: int  # words that the model doesn't have
+    unknown: int  # words that the model does not have
     logp: float  # ln P of all that was predicted
     unknown_logp: float  # ln P of the unknown words, as <unk>
     hits: tuple[int, ...]  # predictions by the order of the n-gram that was found
@@ -35,17 +37,16 @@ class Perplexity:
 
     @property
     def perplexity_known(self) -> float:
-        """Perplexity of the words that the model knows."""
+        """Perplexity without the unknown words."""
         known = self.predicted - self.unknown
         return math.exp(-(self.logp - self.unknown_logp) / known) if known else math.nan
 
     def to_text(self) -> str:
-        """For a person."""
-        words = self.predicted - self.sentences
+        """Rows of names and values."""
         rows = [
             ("perplexity", f"{self.perplexity:.2f} with unknown {self.unit}, {self.perplexity_known:.2f} without"),
-            ("text", f"{words:,} {self.unit} in {self.sentences:,} sentences"),
-            ("unknown", f"{self.unknown:,} {self.unit} ({self.unknown / max(1, words):.2%})"),
+            ("text", f"{self.words:,} {self.unit} in {self.sentences:,} sentences"),
+            ("unknown", f"{self.unknown:,} {self.unit} ({self.unknown / max(1, self.words):.2%})"),
         ]
         if self.tags:
             rows.append(("dropped", f"{self.tags:,} tags, such as <unk> or [noise]"))
@@ -57,7 +58,7 @@ class Perplexity:
 
 
 def measure_perplexity(model: NgramModel, paths: Sequence[Path], config: LmTextConfig) -> Perplexity:
-    """Score text files or manifests. Raises `LanguageModelError` when there are no words in them."""
+    """Score text files or manifests. Raises `LanguageModelError` when they have no words."""
     reader = TextReader(paths, config.normalizer, config.characters)
     known = np.full(0, -1, np.int32)  # the model's id of each of the reader's words; -1: unknown
     sums, hits = np.zeros(4), np.zeros(model.order, np.int64)
@@ -67,11 +68,12 @@ def measure_perplexity(model: NgramModel, paths: Sequence[Path], config: LmTextC
         known = np.append(known, np.array([model.index.get(word, -1) for word in new], np.int32))
         known[known == model.unknown] = -1
         _score(model.arrays, ids, known, model.begin, model.unknown, model.end, starts, sums, hits)
-    sentences = int(sums[3])
-    if not hits.sum():
+    predicted, sentences, unknown = int(hits.sum()), int(sums[3]), int(sums[2])
+    words = predicted - sentences if model.end >= 0 else predicted
+    if not words:
         raise LanguageModelError(f"{', '.join(map(str, paths))}: no words in it")
-    predicted, unknown = int(hits.sum()), int(sums[2])
-    return Perplexity(predicted, sentences, unknown, sums[0], sums[1], tuple(hits.tolist()), config.unit, reader.tags)
+    found = tuple(hits.tolist())
+    return Perplexity(predicted, words, sentences, unknown, sums[0], sums[1], found, config.unit, reader.tags)
 
 
 @compiled

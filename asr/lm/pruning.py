@@ -1,9 +1,9 @@
-"""Entropy pruning (Stolcke 1998): leave out the n-grams that the model hardly needs.
+"""Entropy pruning (Stolcke 1998): omit the n-grams that contribute least to the model.
 
-Leaving out an n-gram changes one context's distribution; what that costs is the relative entropy between the model
-before and after, in nats for each word of the text. Unlike Stolcke's, the probability of a context is its share of the
-text rather than what the model gives it: lower-order Kneser-Ney estimates say how likely words are after *unseen*
-contexts, and pruning by them removes the wrong n-grams (Chelba et al. 2010).
+Omitting an n-gram changes one context's distribution; its cost is the relative entropy between the model before and
+after, in nats per word of the text. Unlike Stolcke's, the probability of a context is its share of the text rather than
+the model's: lower-order Kneser-Ney estimates are probabilities of words after *unseen* contexts, and pruning by them
+removes the wrong n-grams (Chelba et al. 2010).
 """
 
 import numpy as np
@@ -14,9 +14,9 @@ from asr.utils.numba_cache import compiled
 
 
 def prune_by_entropy(trie: Trie, share: np.ndarray, threshold: float) -> Trie:
-    """The model without the n-grams that cost less than `threshold` nats a word each; back-off weights are made anew.
+    """The model without the n-grams that cost less than `threshold` nats per word, with new back-off weights.
 
-    `share` is the probability of each context, float64 `(contexts,)`. Contexts of n-grams that stay do so as well.
+    `share` is the probability of each context, float64 `(contexts,)`. Contexts of n-grams that stay are kept.
     """
     arrays = link(trie)
     keep = np.ones(len(arrays.word), np.bool_)
@@ -26,7 +26,7 @@ def prune_by_entropy(trie: Trie, share: np.ndarray, threshold: float) -> Trie:
 
 
 def _without(trie: Trie, keep: np.ndarray) -> Trie:
-    """The n-grams to keep, with back-off weights that no longer fit."""
+    """The n-grams to keep, with their old back-off weights."""
     contexts, place = [np.zeros(trie.starts[2] - 1, np.int32)], None
     for order in range(2, trie.order + 1):
         kept_below = keep[trie.starts[order - 1] : trie.starts[order]]
@@ -64,7 +64,7 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 
 @compiled
 def _masses(arrays, context):
-    """What a context leaves to backing off: 1 minus the sum of P of its continuations, and the same for its suffix."""
+    """The mass that a context leaves to backing off, 1 minus P of its continuations, and the same for its suffix."""
     left, left_below = 1.0, 1.0
     for node in range(arrays.children[context], arrays.children[context + 1]):
         left -= np.exp(np.float64(arrays.logp[node]))
@@ -74,12 +74,12 @@ def _masses(arrays, context):
 
 @compiled
 def _mark(arrays, first, last, share, threshold, keep):
-    """Mark the continuations of the contexts from `first` to `last` that can go."""
+    """Mark the continuations of the contexts from `first` to `last` that can be omitted."""
     contexts = len(arrays.backoff)
     for context in range(first, last):
         left, left_below = _masses(arrays, context)
         if left <= 0 or left_below <= 0:
-            continue  # all words are continuations
+            continue  # every word is a continuation
         weight = np.log(left / left_below)
         for node in range(arrays.children[context], arrays.children[context + 1]):
             if node < contexts:

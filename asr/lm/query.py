@@ -3,10 +3,10 @@
 import numpy as np
 
 from asr.lm.trie import search
-from asr.utils.numba_cache import kernel
+from asr.utils.numba_cache import uncounted
 
 
-@kernel
+@uncounted(forceinline=True)
 def find(arrays, state, word):
     """ln P(word | state), float64, and the node of the longest n-gram that the model has for it."""
     logp, state = 0.0, np.int64(state)
@@ -20,7 +20,7 @@ def find(arrays, state, word):
     return logp + arrays.logp[word + 1], np.int64(word) + 1
 
 
-@kernel
+@uncounted(forceinline=True)
 def query(arrays, state, word):
     """ln P(word | state), float64, and the next state, int64. Words are ids, 0 is the empty state.
 

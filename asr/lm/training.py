@@ -24,17 +24,17 @@ _SPECIAL = 3  # <unk>, <s>, </s>
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model and what it was made from."""
+    """A model and the size of its text."""
 
     trie: Trie
     words: int  # in the text, sentence ends not counted
     sentences: int
     unknown: int  # words of the text that --vocab left out
-    notes: list[str]  # what the user should know
+    notes: list[str]  # for the user
     unit: str = "words"  # or characters
 
     def to_text(self) -> str:
-        """For a person."""
+        """Rows of names and values."""
         rows = [
             ("text", f"{self.words:,} {self.unit} in {self.sentences:,} sentences"),
             ("vocabulary", f"{len(self.trie.words) - _SPECIAL:,} {self.unit}"),
@@ -46,9 +46,9 @@ class TrainedModel:
 
 
 def train_model(paths: Sequence[Path], config: LmConfig, output: Path | None = None) -> TrainedModel:
-    """Make a model from text files or manifests and, if `output` is given, write it: ARPA or, by the name, compiled.
+    """Train a model on text files or manifests and, if `output` is given, write it: ARPA or, by its name, compiled.
 
-    Raises `ConfigError` for options that don't fit together and `LanguageModelError` for text that can't be used.
+    Raises `ConfigError` for options that exclude each other and `LanguageModelError` for unusable text.
     """
     _check(paths, config, output)
     text = Text()
@@ -72,12 +72,12 @@ def train_model(paths: Sequence[Path], config: LmConfig, output: Path | None = N
     if result.fallbacks:
         orders = ", ".join(map(str, result.fallbacks))
         notes.append(
-            f"order {orders}: too few different n-grams to find Kneser-Ney discounts; "
-            f"{', '.join(map(str, FALLBACK))} were taken instead"
+            f"order {orders}: too few different n-grams to estimate Kneser-Ney discounts; "
+            f"using {', '.join(map(str, FALLBACK))} instead"
         )
     trie = result.trie
     if config.entropy:
-        # Each word of the text, and each sentence's end, was predicted from one context of every order.
+        # Each word of the text, and each sentence end, is predicted from one context of every order.
         share = result.occurrences / (total + sentences)
         trie = prune_by_entropy(trie, share, config.entropy)
     if output:
@@ -97,7 +97,7 @@ def compile_arpa(arpa: Path, output: Path | None = None) -> Path:
 
 
 def write_model(path: Path, trie: Trie, decimals: int) -> None:
-    """Write a model as ARPA or, by the name, in compiled form, whose numbers are as they are."""
+    """Write a model as ARPA or, by its name, in compiled form with unrounded numbers."""
     if path.name.endswith(SUFFIX):
         save_compiled(path, NgramModel.from_trie(trie))
         return
@@ -112,9 +112,9 @@ def _check(paths: Sequence[Path], config: LmConfig, output: Path | None) -> None
     if output and not output.name.endswith((*ARPA_NAMES, SUFFIX)):
         raise ConfigError(f"{output}: not a model by its name; end it in {', '.join(ARPA_NAMES)} or {SUFFIX}")
     if output and is_among(output, paths):
-        raise ConfigError(f"{output}: would be written over, but is a TEXT; choose another --output")
+        raise ConfigError(f"{output}: is also a TEXT and would be overwritten; choose another --output")
     if len(prune) > config.order:
-        raise ConfigError(f"--prune has {len(prune)} values, --order is {config.order}: give one an order at most")
+        raise ConfigError(f"--prune has {len(prune)} values, --order is {config.order}: give at most one per order")
     if prune and prune[0]:
         raise ConfigError(
             f"--prune begins with {prune[0]}, but unigrams are never pruned: begin with 0, or use --vocab"
@@ -124,8 +124,8 @@ def _check(paths: Sequence[Path], config: LmConfig, output: Path | None) -> None
 
 
 def _choose_words(words: list[str], text: Text, size: int) -> list[str]:
-    """Order words by frequency, most frequent first, which keeps what is asked for often close together; those beyond
-    the first `size` become <unk> (0: all are kept)."""
+    """Order words by frequency, most frequent first, which keeps frequent words close together in memory; words beyond
+    the first `size` become <unk> (0: keep all)."""
     if len(text.counts) == 0:
         return words
     counts = np.zeros(len(words), np.int64)

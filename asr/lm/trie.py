@@ -1,9 +1,9 @@
-"""The n-grams of a back-off model as a trie in flat arrays, which everything in this package shares.
+"""The n-grams of a back-off model as a trie in flat arrays, the form that all of this package works on.
 
 Nodes are n-grams: node 0 is the empty context, nodes 1..V are the unigrams in the order of word ids (node = word
-id + 1), then come the bigrams grouped by their first word, then the trigrams grouped by their first two, and so on.
-Inside a group nodes are sorted by word id, so a group can be searched by bisection (Pauls & Klein 2011 compare such
-layouts). Nodes of every order below the highest are *contexts*: others can hang below them.
+id + 1), followed by the bigrams grouped by their first word, the trigrams grouped by their first two, and so on.
+Within a group nodes are sorted by word id, so a group can be searched by bisection (Pauls & Klein 2011 compare such
+layouts). Nodes of every order below the highest are *contexts*, which can have children.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from asr.utils.numba_cache import compiled, kernel
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 
-#: ln P of <unk> in a model whose ARPA file has none: log10 P = -100, as KenLM takes it.
+#: ln P of <unk> in a model whose ARPA file has none: log10 P = -100, as in KenLM.
 MISSING_UNKNOWN = -100 * float(np.log(10))
 
 
@@ -32,7 +32,7 @@ class NgramArrays(NamedTuple):
 
 
 class ByOrder:
-    """What the first nodes of each order, `starts`, tell of a model."""
+    """Order and size of a model, from the first node of each order."""
 
     starts: tuple[int, ...]  # starts[k]: the first node of order k; the last entry is the number of nodes
 
@@ -49,12 +49,12 @@ class ByOrder:
 
 @dataclass
 class Trie(ByOrder):
-    """A model that is being made: what an ARPA file says, without the links that queries need."""
+    """A model under construction: the content of an ARPA file, without the links that queries need."""
 
     words: list[str]  # id -> word; <unk> is always among them
     starts: tuple[int, ...]  # starts[k]: the first node of order k; the last entry is the number of nodes
     word: np.ndarray  # int32 (nodes,)
-    logp: np.ndarray  # float32 (nodes,); NaN: not given, to be found by backing off
+    logp: np.ndarray  # float32 (nodes,); NaN: to be computed by backing off
     backoff: np.ndarray  # float32 (contexts,)
     children: np.ndarray  # int32 (contexts + 1,)
 
@@ -71,18 +71,18 @@ def build_trie(
     logp: list[np.ndarray],
     backoff: list[np.ndarray],
 ) -> Trie:
-    """A trie from one array an order: each n-gram's context (its index in the order below), last word, ln P and ln of
+    """A trie from one array per order: each n-gram's context (its index in the order below), last word, ln P and ln of
     its back-off weight.
 
     N-grams come sorted by context, then word; unigrams are all words in order, their contexts all 0. `backoff` has no
-    entry for the highest order. Highest orders without n-grams are left out.
+    entry for the highest order. Highest orders without n-grams are omitted.
     """
     while len(word) > 1 and len(word[-1]) == 0 and not backoff[-1].any():
         contexts, word, logp, backoff = contexts[:-1], word[:-1], logp[:-1], backoff[:-1]
     sizes = [1, *map(len, word)]
     starts = (0, *np.cumsum(sizes).tolist())
     if starts[-1] >= 2**31:
-        raise LanguageModelError(f"{starts[-1]:,} n-grams, more than the 2^31 that a model can have: prune them")
+        raise LanguageModelError(f"{starts[-1]:,} n-grams, more than a model can have (2^31): prune them")
     degrees = [np.bincount(c, minlength=size) for c, size in zip(contexts, sizes, strict=False)]
     children = np.ones(sum(sizes[:-1]) + 1, np.int32)
     np.cumsum(np.concatenate(degrees), out=children[1:], dtype=np.int32)
@@ -118,8 +118,8 @@ def freeze(arrays: NgramArrays) -> NgramArrays:
 def search(word, low, high, wanted):
     """The first node from `low` to `high` (exclusive) whose word is not below `wanted`; `high` if there is none.
 
-    It gallops before it bisects (Bentley & Yao 1976): words that are asked for often have low ids in models of this
-    program, so they are near the beginning, where the memory is in the processor's cache as well.
+    Galloping precedes bisection (Bentley & Yao 1976): frequent words have low ids in models trained by this program, so
+    they are near the beginning, which is also in the processor's cache.
     """
     step = 1
     while low + step < high and word[low + step] < wanted:
@@ -142,7 +142,7 @@ def _link(word, logp, backoff, children, suffix, following):
         first = np.int64(children[suffix[context]])
         for node in range(children[context], children[context + 1]):
             # The longest suffix: the same word below the longest suffix of the context that has it. Siblings are
-            # sorted by word, so the search below the nearest suffix goes on from the last find.
+            # sorted by word, so the search below the nearest suffix continues from the last match.
             wanted, weight, found = word[node], np.float64(backoff[context]), 0
             state = np.int64(suffix[context])
             while context > 0:
@@ -162,7 +162,7 @@ def _link(word, logp, backoff, children, suffix, following):
             suffix[node] = found
             if np.isnan(logp[node]):
                 logp[node] = weight + logp[found]
-            # A state without continuations and with back-off weight 1 says no more than its suffix: hypotheses that
+            # A state without continuations and with back-off weight 1 is equivalent to its suffix: hypotheses that
             # differ only there can be merged (Li & Khudanpur 2008; KenLM's state minimisation).
             useful = node < contexts and (children[node + 1] > children[node] or backoff[node] != 0)
             following[node] = node if useful else following[found]

@@ -1,4 +1,4 @@
-"""Words as bytes -> ids, in the order in which they are first seen: a hash table that compiled loops can use."""
+"""Words as bytes -> ids, in the order of first occurrence: a hash table for compiled loops."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ _SPACE, _NEWLINE = 32, 10
 
 
 class Vocabulary:
-    """A growing set of words. `table`, `text` and `ends` are what the compiled functions of this module work on."""
+    """A growing set of words. The compiled functions of this module work on `table`, `text` and `ends`."""
 
     def __init__(self, words: Iterable[bytes] = ()):
         self.table = np.full(1 << 12, -1, np.int32)  # slot -> id; open addressing
@@ -29,7 +29,7 @@ class Vocabulary:
         return id
 
     def make_room(self, length: int) -> None:
-        """Grow so that one more word of `length` bytes fits, with as much again for later ones."""
+        """Grow so that one more word of `length` bytes fits, and as much again."""
         if self.size + 2 > len(self.table) * _FULL:
             self.table = np.full(len(self.table) * 4, -1, np.int32)
             rehash(self.table, self.text, self.ends, self.size)
@@ -98,7 +98,7 @@ def tokenize(buffer, position, ids, filled, table, text, ends, size):
     """Words between white space -> ids, and -1 at the end of each line that has words.
 
     Stops at the end of the buffer, which ends in a line end, or where the vocabulary must grow first. Returns the
-    place reached, the ids filled and the number of words.
+    position reached, the number of ids filled and the number of words.
     """
     while position < len(buffer):
         byte = buffer[position]

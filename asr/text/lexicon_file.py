@@ -8,7 +8,7 @@ from asr.errors import LexiconError
 from asr.utils.files import read_lines, write_atomically
 
 Pronunciation = tuple[str, ...]
-_VARIANT = re.compile(r"\(\d+\)$")  # CMUdict's mark of a second pronunciation, as in READ(2)
+VARIANT = re.compile(r"\(\d+\)$")  # CMUdict's mark of a second pronunciation, as in READ(2)
 
 
 def write_lexicon(path: Path, found: dict[str, list[Pronunciation]]) -> None:
@@ -32,7 +32,7 @@ def read_rows(path: Path) -> list[tuple[str, list[str]]]:
     """
     lines = read_lines(path, LexiconError, "give a lexicon, one word per line")
     fields = [line.partition(" #")[0].split() for line in lines if not line.startswith((";;;", "#"))]
-    rows = [(_VARIANT.sub("", row[0]), row[1:]) for row in fields if row]
+    rows = [(VARIANT.sub("", row[0]), row[1:]) for row in fields if row]
     if not rows:
         raise LexiconError(f"{path}: no words; a lexicon has one word per line, optionally followed by its tokens")
     short = [word for word, tokens in rows if not tokens]
