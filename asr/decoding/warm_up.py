@@ -12,7 +12,7 @@ from asr.decoding.alignment import align
 from asr.decoding.beam import BeamDecoder
 from asr.decoding.search import advance
 from asr.utils.messages import tell
-from asr.utils.numba_cache import gc_paused, is_cached
+from asr.utils.numba_cache import cache_folder, gc_paused, is_cached
 
 _EMISSION = np.log(np.full((1, 2), 0.5, np.float32))
 
@@ -41,6 +41,8 @@ def compiling_search() -> Iterator[None]:
 
 
 def _start_helper() -> subprocess.Popen | None:
+    if cache_folder() is None:
+        return None
     command = [sys.executable, "-c", f"from {__name__} import _compile_advance as run; run()"]
     try:
         # A module in the current folder must not hide one of Python's.
