@@ -19,11 +19,11 @@ def words(text):
 @pytest.mark.parametrize(
     ("command", "parts"),
     [
-        ((), ["• train Text -> an n-gram language model.", "• compile", "• perplexity"]),
+        ((), ["train Train an n-gram language model on text.", " compile ", " perplexity "]),
         (("train",), ["-o LM, --output LM", "--order INT Words of the longest n-grams.", "(default: 3)"]),
-        (("train",), ["--prune", "--vocab INT", "--entropy FLOAT Nats", "--normalizer {basic,nfc,none}"]),
-        (("compile",), ["LM.arpa The model: plain, .gz or .xz.", "-o LM.asrlm, --output LM.asrlm"]),
-        (("perplexity",), ["LM The model: ARPA or compiled.", "TEXT Text files, one sentence a line, or manifests"]),
+        (("train",), ["--prune", "--vocab INT", "--entropy FLOAT", "--normalizer {basic,nfc,none}"]),
+        (("compile",), ["LM.arpa ARPA file", "-o LM.asrlm, --output LM.asrlm"]),
+        (("perplexity",), ["LM Language model: ARPA or compiled.", "TEXT Text files", "manifests (.jsonl)"]),
     ],
 )
 def test_help(asr, command, parts):
@@ -36,7 +36,7 @@ def test_help(asr, command, parts):
 def test_train_then_compile_then_perplexity_then_info(asr, text, tmp_path):
     arpa, compiled = tmp_path / "out/lm.arpa", tmp_path / "lm.asrlm"
     result = asr("lm", "train", text, "-o", arpa, "--order", 2)
-    assert_told(result, COMPLETE, "asr: order 1, 2: too few different n-grams to find Kneser-Ney discounts; 0.5, 1.0")
+    assert_told(result, COMPLETE, "asr: order 1, 2: too few different n-grams", "0.5, 1.0, 1.5")
     assert result.stdout.splitlines() == [
         "text        27 words in 9 sentences",
         "vocabulary  6 words",
