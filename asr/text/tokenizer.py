@@ -7,11 +7,16 @@ words and their times follow from the pieces alone, whatever the units are.
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from asr.errors import ModelFileError, TextError
 from asr.text.config import TextConfig
 from asr.text.normalizer import nfc
+
+if TYPE_CHECKING:
+    import tokenizers
 
 BLANK = 0
 
@@ -61,18 +66,23 @@ class CharacterTokenizer:
 
 
 class BpeTokenizer:
-    """Byte-pair units (Sennrich et al. 2016) by Hugging Face's `tokenizers`."""
+    """Byte-pair units (Sennrich et al. 2016) by Hugging Face's `tokenizers`, which only encoding needs."""
 
     units = "bpe"
     _SPACE = "▁"
 
     def __init__(self, model: str):
+        self._json = model
+        vocabulary = json.loads(model)["model"]["vocab"]
+        pieces = sorted(vocabulary, key=vocabulary.__getitem__)
+        self.pieces = ["", *(piece.replace(self._SPACE, " ") for piece in pieces)]
+        self._characters = {character for piece in self.pieces for character in piece} | {" "}
+
+    @cached_property
+    def _encoder(self) -> "tokenizers.Tokenizer":
         import tokenizers
 
-        self._model = tokenizers.Tokenizer.from_str(model)
-        vocabulary = sorted(self._model.get_vocab().items(), key=lambda item: item[1])
-        self.pieces = ["", *(piece.replace(self._SPACE, " ") for piece, _ in vocabulary)]
-        self._characters = {character for piece in self.pieces for character in piece} | {" "}
+        return tokenizers.Tokenizer.from_str(self._json)
 
     @classmethod
     def train(cls, texts: Sequence[str], size: int) -> "BpeTokenizer":
@@ -94,7 +104,7 @@ class BpeTokenizer:
         unknown = count_unknown([text], self._characters)
         if unknown:
             raise TextError(f"characters outside the alphabet: {name_characters(unknown)}")
-        return [index + 1 for index in self._model.encode(text).ids]
+        return [index + 1 for index in self._encoder.encode(text).ids]
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of token indices; blanks are left out."""
@@ -102,7 +112,7 @@ class BpeTokenizer:
 
     def to_json(self) -> str:
         """The tokenizer as JSON text, for the model file."""
-        return json.dumps({"units": self.units, "model": self._model.to_str()}, ensure_ascii=False)
+        return json.dumps({"units": self.units, "model": self._json}, ensure_ascii=False)
 
 
 Tokenizer = CharacterTokenizer | BpeTokenizer

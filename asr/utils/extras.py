@@ -8,6 +8,7 @@ EXTRAS = {
     "torch": "train",
     "torchaudio": "train",
     "tensorboard": "train",
+    "tokenizers": "train",
     "matplotlib": "report",
     "jinja2": "report",
     "espeakng_loader": "synthetic",
