@@ -1,5 +1,5 @@
-"""Shared fixtures: a small untrained model file, and recordings of noise. No test needs a trained model but those
-that train one themselves."""
+"""Shared fixtures: a small untrained model file, and recordings of speech in noise. No test needs a trained model but
+those that train one themselves."""
 
 import contextlib
 import os
@@ -41,10 +41,13 @@ def model_path(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def noise_file(tmp_path):
-    """Write noise of some seconds to a named sound file below the test's folder."""
+    """Write some seconds of speech in noise to a named sound file below the test's folder."""
+    speech, _ = soundfile.read(Path(__file__).parent / "data" / "1088-134315-0013.opus", dtype="float32")
 
     def write(name: str, seconds: float = 1.0, sample_rate: int = 16000, channels: int = 1, seed: int = 0) -> Path:
-        samples = 0.1 * np.random.default_rng(seed).standard_normal((int(seconds * sample_rate), channels))
+        samples = 0.02 * np.random.default_rng(seed).standard_normal((int(seconds * sample_rate), channels))
+        # At whatever rate the model takes it for, it is speech: no words come of noise alone.
+        samples += 2 * np.resize(np.roll(speech, -seed * 8000), (len(samples), 1))
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, sample_rate)

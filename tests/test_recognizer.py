@@ -13,7 +13,7 @@ from asr.errors import AudioError, ConfigError
 
 @pytest.fixture(scope="module")
 def recognizer(model_path):
-    return asr.Recognizer.load(model_path)
+    return asr.Recognizer.load(model_path, voice_activity=False)
 
 
 def sound(seconds: float, seed: int = 0) -> np.ndarray:

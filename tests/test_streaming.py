@@ -18,7 +18,7 @@ from asr.transcript import Word
 
 @pytest.fixture(scope="module")
 def recognizer(model_path):
-    return Recognizer.load(model_path, "cpu")
+    return Recognizer.load(model_path, "cpu", voice_activity=False)
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:

@@ -63,7 +63,7 @@ def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: 
         if missing:
             run = config.run
             with joined(run.device) as group:
-                recognizer = Recognizer.load(model, run.device, config.search, run.precision)
+                recognizer = Recognizer.load(model, run.device, config.search, run.precision, run.voice_activity)
                 _run(missing, outputs, recognizer, config, group, tally)
     finally:
         for failure in failures if is_leading() else ():

@@ -68,7 +68,9 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
     """
     utterances = read_manifest(manifest)
     with joined(config.run.device) as group:
-        recognizer = Recognizer.load(model, config.run.device, config.search, config.run.precision)
+        recognizer = Recognizer.load(
+            model, config.run.device, config.search, config.run.precision, config.run.voice_activity
+        )
         if output:
             make_folder(output)  # now, rather than fail after the work
             require("matplotlib")

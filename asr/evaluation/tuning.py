@@ -86,7 +86,9 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     Raises `ConfigError` for greedy decoding, `ManifestError` for a set without words, `AudioError` naming a recording
     that cannot be read.
     """
-    recognizer = Recognizer.load(model, config.run.device, config.search, config.run.precision)
+    recognizer = Recognizer.load(
+        model, config.run.device, config.search, config.run.precision, config.run.voice_activity
+    )
     if config.search.is_greedy:
         raise ConfigError("nothing to tune for greedy decoding: give a language model with --lm, or a --lexicon")
     utterances = read_manifest(manifest)

@@ -26,7 +26,7 @@ def align_file(sound: Path, text: Path, model: Path, folder: Path | None, config
     """
     name = str(sound)
     outputs = Outputs([name], config.format, folder, str(model), {"decoder": "forced alignment"}, [model, text])
-    recognizer = Recognizer.load(model, config.device, DecoderConfig(decoder="greedy"))
+    recognizer = Recognizer.load(model, config.device, DecoderConfig(decoder="greedy"), voice_activity=False)
     found = align_recording(recognizer, sound, text, config)
     if folder is None:
         return AlignedFile(found, outputs.text(name, found.transcript))

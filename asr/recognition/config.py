@@ -22,6 +22,8 @@ class RunConfig:
     precision: Literal["auto", "float32", "int8", "bfloat16"] = "auto"
     #: Seconds of audio per batch on a GPU; a CPU takes recordings one by one.
     batch_seconds: PositiveReal = 120.0
+    #: Give words only where a voice activity detector finds speech, none in silence, noise or music.
+    voice_activity: bool = True
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def _heard(
         return
 
     def score(part: Part) -> tuple[Part, np.ndarray]:
-        return part, scorer.log_probabilities([part.values])[0]
+        return part, scorer.only_speech(scorer.log_probabilities([part.values])[0], part.window.samples)
 
     with ThreadPoolExecutor(scorer.parallel_calls) as threads:
         parts = prefetch(_parts(scorer, sources), READ_AHEAD * scorer.parallel_calls)
@@ -203,7 +203,8 @@ def _score_batches(
         emissions |= zip(batch, scorer.log_probabilities([pool[index].values for index in batch]), strict=True)
         advance(sum(durations[index] for index in batch))
     for index, part in enumerate(pool):
-        yield replace(part, values=part.window.core(emissions[index]))
+        emission = scorer.only_speech(emissions[index], part.window.samples)
+        yield replace(part, values=part.window.core(emission))
 
 
 def _seconds(scorer: Scorer, part: Part) -> float:

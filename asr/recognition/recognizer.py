@@ -37,8 +37,9 @@ class Recognizer(Scorer):
         device: Device = "auto",
         decoder: DecoderConfig | None = None,
         precision: Precision = "auto",
+        voice_activity: bool = True,
     ):
-        super().__init__(file, device, precision)
+        super().__init__(file, device, precision, voice_activity)
         self.decoder = make_decoder(decoder or DecoderConfig(), file.tokenizer, file.text, file.phones, file.priors)
 
     @classmethod
@@ -48,14 +49,15 @@ class Recognizer(Scorer):
         device: Device = "auto",
         decoder: DecoderConfig | None = None,
         precision: Precision = "auto",
+        voice_activity: bool = True,
     ) -> "Recognizer":
         """Read a model file, or the English one that comes with the program; raises `asr.errors.ModelFileError` when
         it cannot be used.
 
         Without `decoder` the one of the decoder.toml beside the model is used if there is one, else greedy decoding.
-        `device` and `precision` are those of `asr.recognition.config.RunConfig`.
+        `device`, `precision` and `voice_activity` are those of `asr.recognition.config.RunConfig`.
         """
-        return cls(load_model(path), device, decoder or load_decoder(Path(path)), precision)
+        return cls(load_model(path), device, decoder or load_decoder(Path(path)), precision, voice_activity)
 
     def transcribe(self, source: str | os.PathLike | BinaryIO | ArrayLike) -> Transcript:
         """The words of a sound file, an open binary stream, or samples at `sample_rate`, of any length.
@@ -85,5 +87,6 @@ class Recognizer(Scorer):
         if not recordings:
             return []
         monos = [to_mono(samples, self.sample_rate)[0] for samples in recordings]
-        decodings = self.decoder.decode_batch(self.emissions(monos))
+        emissions = [self.only_speech(*each) for each in zip(self.emissions(monos), monos, strict=True)]
+        decodings = self.decoder.decode_batch(emissions)
         return [self.to_transcript(found, len(samples)) for found, samples in zip(decodings, monos, strict=True)]

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from asr.audio.features import LogMel
+from asr.audio.voice_activity import find_speech
 from asr.decoding.decoder import Decoding
 from asr.model.engine import Device, Precision, make_engine
 from asr.model.model_file import ModelFile
+from asr.text.tokenizer import BLANK
 from asr.transcript import Alternative, Transcript, Word
+
+IMPOSSIBLE = -100.0  # a log-probability, finite for the decoders' sums
 
 
 class Scorer:
@@ -18,8 +22,10 @@ class Scorer:
     cannot be used, `ConfigError` for a device or precision that is not to be had.
     """
 
-    def __init__(self, file: ModelFile, device: Device = "auto", precision: Precision = "auto"):
-        self.file = file
+    def __init__(
+        self, file: ModelFile, device: Device = "auto", precision: Precision = "auto", voice_activity: bool = True
+    ):
+        self.file, self.voice_activity = file, voice_activity
         self._engine = make_engine(file, device, precision)
         self._log_mel = LogMel(file.features)
 
@@ -54,6 +60,21 @@ class Scorer:
     def log_probabilities(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The network's output for several recordings: `(frames, mels)` each -> as `emissions`."""
         return self._engine(features)
+
+    def only_speech(self, emission: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Log-probabilities of a recording `(samples,)` with nothing but blanks where there is no speech, if
+        `voice_activity` is asked for."""
+        if not self.voice_activity:
+            return emission
+        times = np.arange(len(emission)) * self.file.frame_seconds
+        return self.with_blanks(emission, find_speech(samples, self.sample_rate, times))
+
+    def with_blanks(self, emission: np.ndarray, speech: np.ndarray) -> np.ndarray:
+        """Log-probabilities `(output frames, tokens + phones)`, the blanks' 0 where not `speech` `(output frames,)`."""
+        silence = np.full(emission.shape[1], IMPOSSIBLE, np.float32)
+        tokens = len(self.file.tokenizer.pieces)
+        silence[[BLANK, tokens] if len(silence) > tokens else [BLANK]] = 0
+        return np.where(speech[:, np.newaxis], emission, silence)
 
     def to_transcript(self, found: Decoding, samples: int) -> Transcript:
         """The transcript of a recording of so many samples: frames become seconds."""

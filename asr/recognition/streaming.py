@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asr.audio.voice_activity import BLOCK_SECONDS, SpeechDetector, speech_at
 from asr.decoding.decoder import DecodedWord
 from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
@@ -46,6 +47,9 @@ class LiveRecognizer:
         self._segment_start = 0  # its first output frame
         self._agreed: list[str] = []  # the segment's words in the last step
         self._committed = 0  # how many of them have been committed
+        self._detector = SpeechDetector(recognizer.sample_rate) if recognizer.voice_activity else None
+        self._probabilities = np.zeros(0, np.float32)  # of speech, by block
+        self._first_block = 0
 
     def push(self, samples: np.ndarray) -> Iterator[Update]:
         """Add samples `(samples,)` at the model's rate. Yields an update per complete step."""
@@ -53,6 +57,8 @@ class LiveRecognizer:
             taken, samples = np.split(samples, [self._step_samples - self._new])
             self._sound = np.concatenate([self._sound, taken])
             self._new += len(taken)
+            if self._detector:
+                self._probabilities = np.concatenate([self._probabilities, self._detector.push(taken)])
             if self._new == self._step_samples:
                 self._new = 0
                 yield self._step(self._look_ahead)
@@ -67,7 +73,7 @@ class LiveRecognizer:
 
     def _step(self, look_ahead: int, ended: bool = False) -> Update:
         started = time.perf_counter()
-        emission = self._recognizer.emissions([self._sound])[0]
+        emission = self._only_speech(self._recognizer.emissions([self._sound])[0])
         end = self._sound_start + len(emission)
         final = max(self._final, end - look_ahead)
         self._segment.append(emission[self._final - self._sound_start : final - self._sound_start])
@@ -82,6 +88,13 @@ class LiveRecognizer:
         self._cut(words, known, pause)
         self._forget()
         return Update(timed, "" if pause else partial, pause, heard, time.perf_counter() - started)
+
+    def _only_speech(self, emission: np.ndarray) -> np.ndarray:
+        if not self._detector:
+            return emission
+        frames = self._sound_start + np.arange(len(emission))
+        times = frames * self._recognizer.file.frame_seconds - self._first_block * BLOCK_SECONDS
+        return self._recognizer.with_blanks(emission, speech_at(self._probabilities, times))
 
     def _commit(self, words: list[DecodedWord], ended: bool) -> tuple[list[DecodedWord], bool]:
         """The words of the segment that are committed now, and whether the segment is complete."""
@@ -114,6 +127,9 @@ class LiveRecognizer:
         if frames > 0:
             self._sound = self._sound[frames * self._recognizer.frame_samples :]
             self._sound_start += frames
+            first = int(self._sound_start * self._recognizer.file.frame_seconds / BLOCK_SECONDS)
+            self._probabilities = self._probabilities[first - self._first_block :]
+            self._first_block = first
 
     def _decode(self, emission: np.ndarray) -> list[DecodedWord]:
         return list(self._recognizer.decoder.decode_batch([emission])[0].words) if len(emission) else []

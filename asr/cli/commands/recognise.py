@@ -54,7 +54,8 @@ def listen(
     from asr.recognition.streaming import listen
 
     options = validate(options, "options")
-    recognizer = Recognizer.load(model, options.run.device, options.search, options.run.precision)
+    run = options.run
+    recognizer = Recognizer.load(model, run.device, options.search, run.precision, run.voice_activity)
     rate = recognizer.sample_rate
     pieces = microphone(rate) if source == "microphone" else raw_samples(sys.stdin.buffer, options.rate, rate)
     tell(show(listen(recognizer, pieces, options), sys.stdout).to_text())
