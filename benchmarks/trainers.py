@@ -75,7 +75,7 @@ class Asr:
             corpora[0].utterances, recipe.features, recipe.augment, training.seed, training.epochs
         )
         start = time.process_time()
-        features.keep(folder.features, training.cache_gigabytes, tell)
+        features.cache(folder.features, training.cache_gigabytes, tell)
         hours = corpora[0].hours * min(recipe.augment.copies, training.epochs)
         self.feature_cost = (time.process_time() - start) / (3600 * hours)
         self.trainer = Trainer(recipe, folder, *corpora, Group())

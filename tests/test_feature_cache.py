@@ -29,8 +29,8 @@ def all_of(features: CorpusFeatures, count: int) -> list[np.ndarray]:
 def test_kept_features_are_the_same_to_the_last_bit(utterances, tmp_path, augment):
     made, kept = (CorpusFeatures(utterances, FeatureConfig(), augment, seed=3) for _ in range(2))
     told = []
-    kept.keep(tmp_path / "cache", 1.0, told.append)
-    assert kept.kept and not made.kept and "making features: 0.00 GB in" in told[0]
+    kept.cache(tmp_path / "cache", 1.0, told.append)
+    assert kept.is_cached and not made.is_cached and "computing features: 0.00 GB in" in told[0]
     sent = pickle.loads(pickle.dumps(kept))  # as to a worker process
     for a, b, c in zip(*(all_of(each, 4) for each in (made, kept, sent)), strict=True):
         assert np.array_equal(a, b) and np.array_equal(a, c) and a.dtype == np.float32
@@ -38,13 +38,13 @@ def test_kept_features_are_the_same_to_the_last_bit(utterances, tmp_path, augmen
 
 def test_features_are_made_once_and_again_only_when_something_changed(utterances, tmp_path):
     def files(config: FeatureConfig, augment: AugmentConfig | None, seed: int) -> int:
-        CorpusFeatures(utterances, config, augment, seed).keep(tmp_path, 1.0, print)
+        CorpusFeatures(utterances, config, augment, seed).cache(tmp_path, 1.0, print)
         return len(list(tmp_path.glob("*.features")))
 
     plain = FeatureConfig()
     assert files(plain, None, 0) == 1
     before = next(tmp_path.glob("*.features")).stat().st_mtime_ns
-    assert files(plain, None, 0) == files(plain, None, 1) == 1, "without augmentation the seed is of no account"
+    assert files(plain, None, 0) == files(plain, None, 1) == 1, "without augmentation the seed has no effect"
     assert next(tmp_path.glob("*.features")).stat().st_mtime_ns == before
     assert files(dataclasses.replace(plain, mels=40), None, 0) == 2
     assert files(plain, LOUD, 0) == 3
@@ -55,16 +55,16 @@ def test_features_are_made_once_and_again_only_when_something_changed(utterances
 
 def test_masks_do_not_change_what_is_kept(utterances, tmp_path):
     for masks in (0, 3):
-        CorpusFeatures(utterances, FeatureConfig(), AugmentConfig(time_masks=masks)).keep(tmp_path, 1.0, print)
+        CorpusFeatures(utterances, FeatureConfig(), AugmentConfig(time_masks=masks)).cache(tmp_path, 1.0, print)
     assert len(list(tmp_path.glob("*.features"))) == 1
 
 
 def test_too_large_features_are_not_kept_and_it_says_so(utterances, tmp_path):
     features = CorpusFeatures(utterances, FeatureConfig())
     told = []
-    features.keep(tmp_path / "cache", 1e-9, told.append)
-    assert "made anew in each epoch" in told[0]
-    assert not features.kept and not (tmp_path / "cache").exists()
+    features.cache(tmp_path / "cache", 1e-9, told.append)
+    assert "recomputed in every epoch" in told[0]
+    assert not features.is_cached and not (tmp_path / "cache").exists()
     assert features(0, 0).shape == (31, 80)
 
 
@@ -81,7 +81,7 @@ def test_a_damaged_recording_is_named_and_nothing_is_left(utterances, tmp_path):
     broken.write_text("no sound")
     features = CorpusFeatures([*utterances, Utterance("broken", broken, 1.0, "")], FeatureConfig())
     with pytest.raises(AudioError, match=r"broken\.wav: not a sound file"):
-        features.keep(tmp_path / "cache", 1.0, print)
+        features.cache(tmp_path / "cache", 1.0, print)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -90,5 +90,5 @@ def test_other_noise_recordings_make_other_features(utterances, noise_file, tmp_
     loud = AugmentConfig(noise_share=1.0, noise=noise.parent)
     for seed in (9, 10):
         noise_file("noises/hum.wav", seconds=2.0 + seed / 10, seed=seed)
-        CorpusFeatures(utterances, FeatureConfig(), loud).keep(tmp_path / "cache", 1.0, print)
+        CorpusFeatures(utterances, FeatureConfig(), loud).cache(tmp_path / "cache", 1.0, print)
     assert len(list((tmp_path / "cache").glob("*.features"))) == 2

@@ -33,7 +33,7 @@ from pathlib import Path
 from asr.audio.config import FeatureConfig
 from asr.data.feature_cache import CorpusFeatures
 from asr.data.manifest import read_manifest
-CorpusFeatures(read_manifest(Path(sys.argv[1])), FeatureConfig()).keep(Path(sys.argv[2]), 1.0, print)
+CorpusFeatures(read_manifest(Path(sys.argv[1])), FeatureConfig()).cache(Path(sys.argv[2]), 1.0, print)
 """
 
 
@@ -96,7 +96,7 @@ def test_feature_cache(noise_file, manifest, tmp_path):
     assert left_behind(tmp_path / "cache") == list((tmp_path / "cache").iterdir())
     kept, made = (CorpusFeatures(read_manifest(path), FeatureConfig()) for _ in range(2))
     told = []
-    kept.keep(tmp_path / "cache", 1.0, told.append)
+    kept.cache(tmp_path / "cache", 1.0, told.append)
     assert told, "nothing of the killed run was taken for the features"
     assert [name.endswith(".features") for name in contents(tmp_path / "cache")] == [True]
     assert all(np.array_equal(a, b) for a, b in zip(all_of(kept, 3), all_of(made, 3), strict=True))

@@ -126,7 +126,7 @@ HEADS = {
 def test_without_pyav_the_error_names_the_remedy(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / name).write_bytes(HEADS[name] + bytes(3000))
-    with pytest.raises(AudioError, match=r"pip install av.*ffmpeg -i") as caught:
+    with pytest.raises(AudioError, match=r"pip install 'small-asr\[media\]'.*ffmpeg -i") as caught:
         load_audio(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Where the recordings in a file begin and end, whatever its headers say.
+"""Where the recordings in a file begin and end, even where its headers are wrong.
 
 libsndfile trusts the length in a header, and reads only the first of several recordings that were joined (by `cat` or a
 stream recorder). But writers to a pipe leave lengths open, MP3 often has none, and a truncated file keeps the length
@@ -142,7 +142,7 @@ def find_recordings(file: File, name: str) -> tuple[Recording, ...]:
             break
         try:
             found += parser(file, position, name)
-        except EOFError as error:  # within a header: libsndfile says it better
+        except EOFError as error:  # within a header: libsndfile's message is better
             if found:
                 raise AudioError(f"{name}: cut short within recording {len(found) + 1}; copy it again") from error
             break
@@ -191,7 +191,7 @@ def _follows(file: File, position: int) -> bool:
 
 
 def _is_open(length: int, bits: int = 32) -> bool:
-    """Whether a length is one that writers leave who don't know it: 0, all bits, or about the most that is possible.
+    """Whether a length is a placeholder for an unknown one: 0, all bits set, or about the largest possible value.
 
     sox writes 0x7F000000 and 0x7FFFF000, arecord 2**31, ffmpeg all bits.
     """
@@ -300,7 +300,7 @@ def _aiff(file: File, start: int, name: str) -> list[Recording]:
 
 
 def _aiff_frames(file: File, position: int | None, frame_bytes: int, length: int) -> tuple[tuple[int, bytes], ...]:
-    """The number of frames in COMM, if it was left open and `length` bytes of samples tell it."""
+    """The number of frames in COMM, if it was left open and follows from `length` bytes of samples."""
     if position is None or not frame_bytes or length <= 0 or not _is_open(file.unpack(">I", position)[0]):
         return ()
     return ((position, struct.pack(">I", min(length // frame_bytes, 0xFFFFFFFF))),)

@@ -1,4 +1,4 @@
-"""Any recording -> mono float32 samples at the sample rate asked for; durations without decoding.
+"""Any recording -> mono float32 samples at a given sample rate; durations without decoding.
 
 soundfile (libsndfile) decodes wav, flac, ogg (Vorbis and Opus), mp3, aiff and more; `asr.audio.media` adds what video
 files and telephones contain. What headers say about lengths is checked by `asr.audio.containers` before that.
@@ -202,7 +202,7 @@ def _track(file: File, recording: Recording, name: str) -> Track:
     try:
         return _SoundfileTrack(file, recording, name)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        if media.recognise(head):
+        if media.identify(head):
             return _MediaTrack(file, recording, name)
         raise AudioError(f"{name}: not a sound file that can be read (wav, flac, ogg, opus, mp3, aiff)") from error
 
@@ -292,8 +292,8 @@ def _total(infos: list[AudioInfo]) -> AudioInfo:
 def _parts(
     tracks: list[Track], offset: float, duration: float | None, notes: list[str]
 ) -> Iterator[tuple[Track, Iterator[np.ndarray]]]:
-    """Each track with the pieces `(samples,)` of it that lie in a part given in seconds; what is found out on the way
-    joins `notes`."""
+    """Each track with its pieces `(samples,)` that lie in a part given in seconds; conversions noticed while reading
+    are added to `notes`."""
     total = _total([track.info for track in tracks])
     end = total.duration if duration is None else offset + duration
     if offset >= total.duration or (duration and end > total.duration + OVERSHOOT):
@@ -312,7 +312,7 @@ def _parts(
 def _checked(track: Track, start: int, stop: int) -> Iterator[np.ndarray]:
     """`(samples, channels)` of a track; raises `AudioError` when they are not all there, or NaN.
 
-    All of a track is what its decoder gives, be it more than expected.
+    A track to its end is all that its decoder returns, even if that is more than expected.
     """
     name, done, wanted = track.info.path, 0, stop - start
     for samples in track.read(start):

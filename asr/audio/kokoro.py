@@ -75,7 +75,7 @@ class Kokoro:
     def say(self, text: str, blend: Mapping[str, float], speed: float) -> np.ndarray:
         """Speak `text`: `(samples,)` float32 at `sample_rate`.
 
-        `blend` gives the share of each voice, in sum 1; the first one's accent is spoken. Raises `AsrError` for text
+        `blend` is the share of each voice, of sum 1; the first one's accent is spoken. Raises `AsrError` for text
         of more than `MOST_TOKENS` phoneme letters.
         """
         letters = self.phonemes(text, next(iter(blend))[0]) + "."

@@ -1,7 +1,7 @@
 """Formats that libsndfile lacks (m4a, mp4, webm, wma, amr, ...): the first audio stream, decoded by FFmpeg via PyAV.
 
-PyAV is optional: `pip install av`. Formats are recognised by their first bytes, never by name alone, and FFmpeg is told
-which one to expect: guessing, it would also take a playlist in disguise and open the files that it names.
+PyAV is in the extra `media`. The format is identified by the file's first bytes, never by name alone, and passed to
+FFmpeg: left to guess, it would also accept a disguised playlist and open the files that the playlist names.
 """
 
 import re
@@ -45,13 +45,13 @@ KINDS = (
     (rb"FORM.{4}AIFC", "AIFF that is damaged or has a rare codec", "aiff"),
 )
 LIBSNDFILE = ("ogg", "wav", "caf", "aiff")
-HEAD = 400  # bytes that tell the format
+HEAD = 400  # bytes that identify the format
 STATED = ("mov", "matroska", "asf")  # formats whose duration is no estimate
-SHORTFALL = 0.5  # seconds that may be missing from what a header promises
+SHORTFALL = 0.5  # seconds by which a recording may be shorter than its header states
 
 
-def recognise(head: bytes) -> tuple[str, str] | None:
-    """What a file is, and FFmpeg's name for its format, by its first `HEAD` bytes."""
+def identify(head: bytes) -> tuple[str, str] | None:
+    """The kind of a file and FFmpeg's name for its format, from its first `HEAD` bytes."""
     for pattern, kind, demuxer in KINDS:
         if re.match(pattern, head, re.DOTALL):
             return kind, demuxer
@@ -60,7 +60,7 @@ def recognise(head: bytes) -> tuple[str, str] | None:
 
 def is_foreign(head: bytes) -> bool:
     """Whether a file is of a format that libsndfile does not have at all."""
-    found = recognise(head)
+    found = identify(head)
     return found is not None and found[1] not in LIBSNDFILE
 
 
@@ -71,7 +71,7 @@ class MediaDecoder:
     """
 
     def __init__(self, open_file: Callable[[], BinaryIO], name: str, head: bytes):
-        kind, self._demuxer = recognise(head) or ("", "")
+        kind, self._demuxer = identify(head) or ("", "")
         self._open_file, self._name = open_file, name
         self._av = _import_av(name, kind, self._demuxer)
         with self._errors(), self._open() as container:
@@ -92,7 +92,7 @@ class MediaDecoder:
             for other in container.streams:
                 if other.type != "audio":
                     other.discard = self._av.stream.Discard.all
-            # Codecs such as HE-AAC may change the layout on the way.
+            # Codecs such as HE-AAC may change the layout during the stream.
             convert = self._av.AudioResampler("fltp", stream.codec_context.layout, self.sample_rate)
             for frame in container.decode(stream):
                 for piece in convert.resample(frame):
@@ -127,13 +127,13 @@ def _import_av(name: str, kind: str, demuxer: str):
     try:
         import av
     except ImportError as error:
-        raise AudioError(f"{name}: {kind} needs PyAV (pip install av), or {convert}") from error
+        raise AudioError(f"{name}: {kind} needs PyAV: pip install 'small-asr[media]', or {convert}") from error
     av.logging.set_level(av.logging.PANIC)
     return av
 
 
 def _seconds(container, stream, name: str) -> float:
-    """The sum of all packets' durations: those in headers are estimates, missing, or of a file before it was cut."""
+    """The sum of all packets' durations: headers may lack theirs, estimate it, or state one from before a cut."""
     ticks, latest = 0, 0.0  # of the stream; seconds of any stream
     for packet in container.demux():
         if packet.stream_index == stream.index:

@@ -33,7 +33,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Frame:
-    """What the four bytes of a frame's header say."""
+    """The four bytes of a frame's header."""
 
     version: int
     layer: int

@@ -88,7 +88,7 @@ def _manifest(path: Path) -> Iterable[tuple[str, str]]:
         yield "note", f"{synthetic} utterances are synthetic speech"
 
 
-def _stretch(seconds: float) -> str:
+def _context(seconds: float) -> str:
     return "everything" if math.isinf(seconds) else f"{seconds:.3f} s"
 
 
@@ -104,7 +104,7 @@ def _model(path: Path) -> Iterable[tuple[str, str]]:
     yield "layers", f"{architecture.layers} {architecture.encoder}, width {architecture.width}"
     yield "input", f"{features.mels} mel bands at {features.sample_rate} Hz, normalised by {features.normalization}"
     yield "output frame", f"{file.frame_seconds * 1000:g} ms (subsampling {architecture.subsampling})"
-    yield "receptive field", f"back {_stretch(back)}, ahead {_stretch(ahead)}"
+    yield "receptive field", f"back {_context(back)}, ahead {_context(ahead)}"
     shown = f": {''.join(pieces)!r}" if len(pieces) < 100 else ""
     yield "tokens", f"{len(pieces)} ({file.tokenizer.units}){shown}"
     if file.phones:

@@ -12,7 +12,7 @@ from asr.utils.messages import tell
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command line; errors are the caller's."""
+    """Run a command line and return its exit status; errors propagate to the caller."""
     from asr.cli.commands import evaluate, language_models, look_inside, recognise, serve, train
 
     groups = tuple(module.GROUP for module in (recognise, serve, train, evaluate, language_models, look_inside))

@@ -72,8 +72,8 @@ class CorpusFeatures:
         start, end = self._starts[version * len(self._utterances) + index :][:2]
         return self._map[start:end].astype(np.float32)
 
-    def keep(self, folder: Path, most_gigabytes: float, tell: Callable[[str], None]) -> None:
-        """Cache all versions in `folder`, unless they are there already; `tell` gets messages for the user.
+    def cache(self, folder: Path, most_gigabytes: float, log: Callable[[str], None]) -> None:
+        """Cache all versions in `folder`, unless they are there already; `log` prints messages for the user.
 
         Features larger than `most_gigabytes` or the free disk space are not cached, but computed whenever they are
         needed. Raises `AudioError` naming an unreadable recording.
@@ -82,16 +82,16 @@ class CorpusFeatures:
         if not path.exists():
             refusal = self._refusal(folder, most_gigabytes)
             if refusal:
-                tell(refusal)
+                log(refusal)
                 return
-            tell(f"making features: {self._gigabytes():.2f} GB in {folder}")
+            log(f"computing features: {self._gigabytes():.2f} GB in {folder}")
             self._write(path)
         lengths = np.fromfile(path, np.int64, offset=path.stat().st_size - 8 * jobs)
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
         self._path = path
 
     @property
-    def kept(self) -> bool:
+    def is_cached(self) -> bool:
         """Whether features are cached, not computed when needed."""
         return self._path is not None
 
@@ -118,9 +118,9 @@ class CorpusFeatures:
         gigabytes = self._gigabytes()
         free = shutil.disk_usage(next(parent for parent in (folder, *folder.parents) if parent.exists())).free / 1e9
         if gigabytes > most_gigabytes:
-            return f"features take {gigabytes:.1f} GB, over the {most_gigabytes:g} GB to keep: made anew in each epoch"
+            return f"features take {gigabytes:.1f} GB, more than {most_gigabytes:g} GB: recomputed in every epoch"
         if gigabytes > 0.9 * free:
-            return f"features take {gigabytes:.1f} GB, the disk has {free:.1f} GB free: made anew in each epoch"
+            return f"features take {gigabytes:.1f} GB, the disk has {free:.1f} GB free: recomputed in every epoch"
         return ""
 
     def _gigabytes(self) -> float:

@@ -322,7 +322,7 @@ def _check_same(first: Path, second: Path, one: dict[str, Any], other: dict[str,
 
 
 def _alignment(report: dict[str, Any]) -> Alignment:
-    """How a report's words are aligned; older reports do not say, and are by the fewest errors."""
+    """The alignment of a report's words; older reports lack it and use the fewest errors."""
     alignment = report.get("alignment", "levenshtein")
     if alignment not in COSTS:
         raise ScoreError(f"unknown alignment {alignment!r} in a report; it is one of {', '.join(COSTS)}")

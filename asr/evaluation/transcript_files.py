@@ -258,7 +258,7 @@ def _check_fit(
     if kind == "lines" and len(references) != len(hypotheses):
         raise ScoreError(
             f"{reference} has {len(references)} lines, {hypothesis} {len(hypotheses)}: "
-            "plain lines are matched by number and must be as many"
+            "plain lines are matched by number, so both files need the same number of lines"
         )
     extra = [id for id in hypotheses if id not in references]
     if extra:

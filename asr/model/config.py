@@ -31,7 +31,7 @@ class ModelConfig:
     """The acoustic model: convolutional subsampling, the layers of one encoder family, a linear CTC head."""
 
     #: Layer type. 'bilstm': bidirectional LSTM. 'rnn', 'gru', 'lstm': causal, for live transcription. 'cnn', 'none' (no
-    #: context) and 'transformer' (rotary positions) are there to compare with.
+    #: context) and 'transformer' (rotary positions) are for comparison.
     encoder: Literal["rnn", "gru", "lstm", "bilstm", "cnn", "transformer", "none"] = "bilstm"
     #: Feature frames per output frame. 4 gives 40 ms frames, the fastest that still suit characters; 3 is more accurate
     #: for characters, 6 and 8 suit longer units.

@@ -32,7 +32,7 @@ class Engine(Protocol):
 def make_engine(file: ModelFile, device: Device = "auto", precision: Precision = "auto") -> Engine:
     """The engine for a device. 'auto' takes a GPU if there is one and PyTorch is installed, else the CPU.
 
-    Raises `ConfigError` for a device or precision that is not to be had here.
+    Raises `ConfigError` for a device or precision that is not available.
     """
     if device == "cpu" or (device == "auto" and not has_gpu()):
         return OnnxEngine(file, precision)

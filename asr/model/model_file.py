@@ -140,7 +140,7 @@ def load_model(path: str | os.PathLike) -> ModelFile:
 
 
 def contents_of(weights: Arrays, metadata: dict[str, Any], path: str | os.PathLike) -> ModelFile:
-    """The contents of a model file from what `metadata_of` gave; raises `ModelFileError` naming the file."""
+    """The contents of a model file, the reverse of `metadata_of`; raises `ModelFileError` naming the file."""
     try:
         contents = ModelFile(
             weights,

@@ -33,8 +33,8 @@ def build_graph(config: ModelConfig, mels: int, weights: Weights, int8: bool = F
     With `int8`, LSTMs multiply 8-bit weights, each row of a matrix with a scale of its own, by inputs that are rounded
     to 8 bits as they come (dynamic quantisation).
 
-    Raises `ModelFileError` for a weight that is missing or left over, or that has another shape than the settings ask
-    for.
+    Raises `ModelFileError` for a weight that is missing or left over, or that has another shape than the settings
+    require.
     """
     graph = GraphBuilder(weights, int8)
     x, lengths, size = _subsampling(graph, config, mels)
@@ -90,7 +90,7 @@ class GraphBuilder:
         """A weight as float32; raises `ModelFileError` unless it has this shape."""
         found = tuple(self._weights[name].shape) if name in self._weights else None
         if found != shape:
-            raise ModelFileError(f"{name}: the shape is {found}, but the settings ask for {shape}")
+            raise ModelFileError(f"{name}: the shape is {found}, but the settings require {shape}")
         self._unused.discard(name)
         return np.asarray(self._weights[name], np.float32)
 
@@ -114,14 +114,14 @@ class GraphBuilder:
         position = self.op("Range", self.constant(0), frames, self.constant(1))
         return self.op("Less", position, self.op("Unsqueeze", lengths, self.constant([1])))
 
-    def silence(self, x: str, inside: str, axes: Sequence[int]) -> str:
+    def mask(self, x: str, inside: str, axes: Sequence[int]) -> str:
         """`x` with zeros behind each utterance's end; `axes` are those that `inside` lacks."""
         return self.op("Where", self.op("Unsqueeze", inside, self.constant(axes)), x, self.constant(0.0))
 
     def model(self, mels: int) -> onnx.ModelProto:
         """The finished graph."""
         if self._unused:
-            raise ModelFileError(f"{min(self._unused)}: a weight that the settings do not ask for")
+            raise ModelFileError(f"{min(self._unused)}: a weight that the settings do not use")
         inputs = [
             helper.make_tensor_value_info("features", TensorProto.FLOAT, ("batch", "frames", mels)),
             helper.make_tensor_value_info("lengths", TensorProto.INT64, ("batch",)),
@@ -140,7 +140,7 @@ class GraphBuilder:
 def _subsampling(graph: GraphBuilder, config: ModelConfig, mels: int) -> tuple[str, str, int]:
     """The strided convolutions: `(batch, output frames, size)`, the lengths `(batch,)` in output frames, and size."""
     lengths, channels = "lengths", 1
-    x = graph.silence("features", graph.inside("features", lengths), [2])
+    x = graph.mask("features", graph.inside("features", lengths), [2])
     if not STRIDES[config.subsampling]:
         return x, lengths, mels
     x = graph.op("Unsqueeze", x, graph.constant([1]))  # (batch, 1, frames, mels)
@@ -156,7 +156,7 @@ def _subsampling(graph: GraphBuilder, config: ModelConfig, mels: int) -> tuple[s
         rounded = graph.op("Add", lengths, graph.constant(stride - 1))
         lengths = graph.op("Div", rounded, graph.constant(stride))
         frames_first = graph.op("Transpose", x, perm=(0, 2, 1, 3))
-        x = graph.silence(x, graph.inside(frames_first, lengths), [1, 3])
+        x = graph.mask(x, graph.inside(frames_first, lengths), [1, 3])
         channels, mels = config.channels, math.ceil(mels / 2)
     size = mels * channels
     x = graph.op("Transpose", x, perm=(0, 2, 1, 3))
@@ -233,7 +233,7 @@ def _residual(graph: GraphBuilder, config: ModelConfig, name: str, x: str, size:
 def _convolution(graph: GraphBuilder, name: str, x: str, width: int, inside: str) -> str:
     """`asr.model.encoders.SeparableConvolution`."""
     kernel = graph.shape(f"{name}.along_time.weight")[-1]
-    x = graph.op("Transpose", graph.silence(x, inside, [2]), perm=(0, 2, 1))
+    x = graph.op("Transpose", graph.mask(x, inside, [2]), perm=(0, 2, 1))
     weights = (
         graph.weight(f"{name}.along_time.weight", width, 1, kernel),
         graph.weight(f"{name}.along_time.bias", width),

@@ -56,7 +56,7 @@ def make_subtitles(transcript: Transcript) -> list[Subtitle]:
 
 
 def reading_seconds(columns: int) -> float:
-    """How long a subtitle of so many columns should stay."""
+    """Seconds that a subtitle of this many columns should stay."""
     return max(SHORTEST, columns / READING_SPEED)
 
 

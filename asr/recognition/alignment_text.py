@@ -60,7 +60,7 @@ def number_speller(language: str) -> Callable[[str], str]:
     try:
         from num2words import CONVERTER_CLASSES, num2words
     except ImportError as error:
-        raise ConfigError("--numbers: num2words is not installed; `pip install num2words`") from error
+        raise ConfigError("--numbers: num2words is not installed; pip install 'small-asr[numbers]'") from error
     if language not in CONVERTER_CLASSES:
         raise ConfigError(f"--numbers {language}: no such language; known: {', '.join(sorted(CONVERTER_CLASSES))}")
 

@@ -33,7 +33,7 @@ def save_batch(path: str | os.PathLike, tensors: dict[str, Tensor], names: list[
 def warm_start(model: AcousticModel, tokenizer: Tokenizer, path: str | os.PathLike) -> str:
     """Copy the weights of a model file into `model` where name and shape agree, those of the output layer by token.
 
-    Returns a line that says how much was copied. Raises `ModelFileError` when nothing can be.
+    Returns a message with the share that was copied. Raises `ModelFileError` when nothing can be.
     """
     file = load_model(path)
     theirs, ours = {name: torch.from_numpy(array) for name, array in file.weights.items()}, model.state_dict()

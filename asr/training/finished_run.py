@@ -1,4 +1,4 @@
-"""A run that has ended, trained again: what has changed since, and how to go on."""
+"""The training command of a finished run, given again: what has changed since, and how to continue."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from asr.training.run_folder import RunFolder
 
 
 def check_finished(folder: RunFolder, recipe: Recipe) -> str:
-    """A line that says that the run is finished and nothing has changed since.
+    """A message that the run is finished and nothing has changed since.
 
     Raises `TrainingError` that lists what has changed: options, the content of manifests, missing files.
     """

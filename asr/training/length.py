@@ -1,7 +1,7 @@
-"""Training length and batch size from the amount of speech, where the recipe leaves them open.
+"""Training length and batch size by the amount of speech, where the recipe does not set them.
 
-CTC takes about a thousand updates before it outputs anything but blanks, so what must not fall short is the number of
-updates; passes over the data follow from it.
+CTC takes about a thousand updates before it outputs anything but blanks, so the number of updates has a minimum, from
+which the number of epochs follows.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ LEAST_PATIENCE = 10  # epochs
 
 
 def with_length(config: TrainingConfig, seconds: float, fine_tuning: bool = False) -> TrainingConfig:
-    """The config with `batch_seconds`, `epochs` and `patience` for so many seconds of training speech.
+    """The config with `batch_seconds`, `epochs` and `patience` for `seconds` of training speech.
 
     Fine-tuning takes a third of the updates.
     """

@@ -38,7 +38,7 @@ SKIPPED = StepResult(loss=0.0, too_short=0, gradient_norm=0.0, stop=False)
 
 
 def train(recipe: Recipe) -> Path:
-    """Train as the recipe says, or resume from the run folder's checkpoint; returns the path of the model file.
+    """Train by a recipe, or resume from the run folder's checkpoint; returns the path of the model file.
 
     Under torchrun the processes share each batch, and the first one writes.
 
@@ -79,9 +79,9 @@ def _training(recipe: Recipe, folder: RunFolder, hours: float) -> TrainingConfig
 
 
 class Trainer:
-    """A run: its data, the model in training, and how far it has got.
+    """A run: its data, the model in training, and its progress.
 
-    Making one reads and writes nothing; `run` and `finish` work inside `started`.
+    The constructor reads and writes nothing; `run` and `finish` work inside `started`.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def started(self) -> Iterator[None]:
-        """Load the weights to start from, open the log and make the features; the log is closed at the end."""
+        """Load the weights to start from, open the log and compute the features; the log is closed at the end."""
         origin = self._load_start()
         self.learner.connect()  # after loading: it copies the first process's weights to the others
         if self.group.leads:
@@ -262,14 +262,14 @@ class Trainer:
         return self.dev_set.measure(self.model, self._workers(self.dev_set.features))
 
     def _workers(self, features: CorpusFeatures) -> int:
-        return 0 if features.kept and self.learner.device.type == "cpu" else self.config.workers
+        return 0 if features.is_cached and self.learner.device.type == "cpu" else self.config.workers
 
     def _keep_features(self) -> None:
-        """The first process makes the features, then the others find them."""
+        """The first process computes the features, then the others find them."""
         for turn in (True, False):
             if self.group.leads == turn:
                 for features in (self.train_set.features, self.dev_set.features):
-                    features.keep(self.folder.features, self.config.cache_gigabytes, self.log.say)
+                    features.cache(self.folder.features, self.config.cache_gigabytes, self.log.say)
             self.group.wait()
 
     def _load_average(self, epochs: list[int]) -> None:

@@ -16,6 +16,6 @@ class Candidate:
     subset: str = "all"  # the corpus's own division: "train-clean-5", "dev", "test", ...
     offset: float = 0.0  # seconds into the recording
     duration: float | None = None  # seconds; None: to the end of the recording
-    claimed_duration: float | None = None  # seconds of the whole recording, by the corpus; None: it does not say
+    claimed_duration: float | None = None  # seconds of the whole recording, as the corpus states; None: not stated
     extra: dict[str, Any] = field(default_factory=dict)  # further keys for the manifest line
     problem: str = ""  # a reason for rejection that the reader found, such as "no transcript"

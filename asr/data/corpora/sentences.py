@@ -12,7 +12,7 @@ FEWEST_WORDS, MOST_WORDS = 2, 20  # of a line: the longest take some ten seconds
 
 
 def choose_sentences(path: Path, counts: dict[str, int], seed: int) -> dict[str, list[str]]:
-    """Distinct sentences for each subset, as many as `counts` says, in random order.
+    """Distinct sentences in random order, `counts[subset]` for each subset.
 
     Candidates are lines of `FEWEST_WORDS` to `MOST_WORDS` words with a letter. Each sentence is ranked by its hash with
     the seed, and the lowest ranks are taken (a bottom-k sample, Cohen and Kaplan 2007): one pass over the file, with at

@@ -104,7 +104,7 @@ def generate(source: str, folder: Path, config: SyntheticConfig) -> Iterator[Can
     lines = choose_sentences(Path(source), counts, config.seed) if is_file else dict.fromkeys(counts, ())
     for subset in counts:
         make_folder(folder / subset)
-    keep = _made_alike(source, folder, config)
+    keep = _same_settings(source, folder, config)
     size = ENGINES[config.engine].BLOCK
     blocks = [
         Block(source, folder, config, subset, numbers, tuple(lines[subset][numbers.start : numbers.stop]), keep)
@@ -117,14 +117,14 @@ def generate(source: str, folder: Path, config: SyntheticConfig) -> Iterator[Can
             yield from candidates
 
 
-def _made_alike(source: str, folder: Path, config: SyntheticConfig) -> bool:
-    """Whether the folder's recordings have these settings, which are stored there. The size of train does not matter: a
-    larger set contains the utterances of a smaller one."""
+def _same_settings(source: str, folder: Path, config: SyntheticConfig) -> bool:
+    """Whether the folder's recordings were made with these settings, which are then stored there. The size of train
+    does not matter: a larger set contains the utterances of a smaller one."""
     values = {"source": source, **dataclasses.asdict(dataclasses.replace(config, train=1))}
     settings, path = msgspec.json.format(msgspec.json.encode(values, enc_hook=str)), folder / SETTINGS
-    alike = path.exists() and path.read_bytes() == settings
+    same = path.exists() and path.read_bytes() == settings
     write_atomically(path, settings)
-    return alike
+    return same
 
 
 def speak_block(block: Block) -> list[Candidate]:
