@@ -29,7 +29,7 @@ LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=Tr
 ALL = [ROOT / name for name in LISTED if (ROOT / name).exists()] or docs.PAGES  # without git: those with examples
 
 #: Programs other than ours that a page's commands may begin with.
-OTHERS = {".", "cd", "ffmpeg", "git", "pip", "pre-commit", "head", "tail", "tensorboard"}
+OTHERS = {".", "cd", "curl", "ffmpeg", "git", "pip", "pre-commit", "head", "tail", "tensorboard"}
 
 
 def name_of(page: Path) -> str:
@@ -125,7 +125,7 @@ def test_the_commands_that_are_not_run_parse(page, parse, monkeypatch, tmp_path)
 @pytest.mark.parametrize("page", ALL, ids=name_of)
 def test_commands_are_in_blocks_that_are_checked(page):
     """A command in an indented block, or in one of another kind, would not be."""
-    checked = {"console", "pycon", "sh", "text", "toml"}
+    checked = {"console", "pycon", "python", "sh", "text", "toml"}  # python: tests/test_server_docs.py
     text = page.read_text(encoding="utf-8")
     assert {found["kind"] for found in docs.BLOCK.finditer(text)} <= checked
     assert not re.search(r"^    (asr|make|python3?|torchrun|pip|pytest) ", docs.BLOCK.sub("", text), re.MULTILINE)
