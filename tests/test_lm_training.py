@@ -5,10 +5,11 @@ import json
 import lzma
 import math
 from collections import Counter, defaultdict
+from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asr.errors import AsrError, ConfigError, LanguageModelError
@@ -53,6 +54,7 @@ def text_file(tmp_path):
 
 sentences = st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=8), min_size=1, max_size=30)
 prunings = st.sampled_from([(), (0, 0, 1), (0, 1, 1, 2)])
+ZERO_DISCOUNT = [[0, 1, 2, 2, 1, 2, 2, 2]]  # that of bigrams seen twice, by the estimate from their counts
 
 
 def test_hand_worked_example(text_file):
@@ -102,9 +104,9 @@ def reference(sentences, order, prune):
         discounts = [0.0]
         for k in (1, 2, 3):
             if seen[1] and seen[2] and seen[3]:
-                y = seen[1] / (seen[1] + 2 * seen[2])
-                discounts.append(k - (k + 1) * y * seen[k + 1] / seen[k])
-        if len(discounts) < 4 or any(not 0 <= d <= k for k, d in enumerate(discounts)):
+                y = Fraction(seen[1], seen[1] + 2 * seen[2])
+                discounts.append(k - (k + 1) * y * Fraction(seen[k + 1], seen[k]))
+        if len(discounts) < 4 or min(discounts[1:]) <= 0:
             discounts = [0.0, *FALLBACK]
         threshold = prune[min(n, len(prune)) - 1] if prune else 0
         contexts = defaultdict(dict)
@@ -125,6 +127,7 @@ def reference(sentences, order, prune):
 
 @settings(max_examples=40, deadline=None)
 @given(sentences, st.integers(1, 4), prunings)
+@example(ZERO_DISCOUNT, 2, ())
 def test_estimates_are_those_of_the_reference(sentences, order, prune):
     trie = train(sentences, order, prune).trie
     expected = reference(sentences, order, prune)
@@ -139,15 +142,16 @@ def test_estimates_are_those_of_the_reference(sentences, order, prune):
 
 
 def assert_sums_to_one(trie):
-    """After every context, the probabilities of all words but <s>, which is never predicted, sum to 1."""
+    """After every context, all words but <s>, which is never predicted, are possible; their probabilities sum to 1."""
     model = NgramModel.from_trie(trie)
     for context in range(len(model.arrays.backoff)):
         p = [math.exp(query(model.arrays, context, word)[0]) for word in range(len(model.words)) if word != 1]
-        assert sum(p) == pytest.approx(1, abs=1e-5)
+        assert min(p) > 0 and sum(p) == pytest.approx(1, abs=1e-5)
 
 
 @settings(max_examples=30, deadline=None)
 @given(sentences, st.integers(1, 4), prunings, st.sampled_from([0.0, 1e-3, 1e-2, 0.1]))
+@example(ZERO_DISCOUNT, 2, (), 0.0)
 def test_probabilities_sum_to_one(sentences, order, prune, entropy):
     result = train(sentences, order, prune)
     assert_sums_to_one(result.trie)
@@ -172,6 +176,7 @@ def test_chunks_do_not_matter(sentences, order):
 
 @settings(max_examples=20, deadline=None)
 @given(sentences)
+@example(ZERO_DISCOUNT)
 def test_entropy_pruning_removes_what_costs_less(sentences):
     """The cost of a bigram by the definition: relative entropy of its context's distribution before and after."""
     result = train(sentences, 2)

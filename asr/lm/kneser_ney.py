@@ -78,14 +78,16 @@ def kneser_ney_discounts(adjusted: np.ndarray) -> tuple[float, float, float] | N
     """The three discounts of an order by Chen & Goodman's equation 26, or None where its counts do not allow it.
 
     >>> kneser_ney_discounts(np.repeat([1, 2, 3, 4], [40, 10, 5, 2]))
-    (0.6666666666666667, 1.0, 1.9333333333333333)
+    (0.6666666666666666, 1.0, 1.9333333333333333)
     """
-    n = np.bincount(np.minimum(adjusted, 5), minlength=6).astype(float)
-    if not n[1:4].all():
+    n = np.bincount(np.minimum(adjusted, 5), minlength=6).tolist()
+    if not all(n[1:4]):
         return None
-    share = n[1] / (n[1] + 2 * n[2])
-    found = tuple(float(k - (k + 1) * share * n[k + 1] / n[k]) for k in (1, 2, 3))
-    return found if all(0 <= discount <= k for k, discount in enumerate(found, start=1)) else None
+    # k - (k + 1) n[1] / (n[1] + 2 n[2]) * n[k + 1] / n[k], in whole numbers, so that 0 is exactly 0. A discount of 0
+    # would leave contexts without mass for words not seen after them, and so probabilities of 0.
+    total = n[1] + 2 * n[2]
+    found = tuple((k * n[k] * total - (k + 1) * n[1] * n[k + 1]) / (n[k] * total) for k in (1, 2, 3))
+    return found if min(found) > 0 else None
 
 
 def _adjusted_counts(levels: list[Counts]) -> tuple[list[np.ndarray], list[np.ndarray]]:
