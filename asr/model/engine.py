@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -54,21 +54,21 @@ class OnnxEngine:
     batches = False
 
     def __init__(self, file: ModelFile, precision: Precision):
-        import onnxruntime
-
         if precision == "bfloat16":
             raise ConfigError("--precision bfloat16: needs a GPU; on the CPU there are int8 and float32")
-        options = onnxruntime.SessionOptions()
-        # Threads of one run would wait for each other between any two frames, spinning.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # fatal: errors are raised, not printed
+        self._graph = file.graph(precision)
         try:
-            self._session = onnxruntime.InferenceSession(
-                file.graph(precision), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = _session(self._graph)
         except Exception as error:  # ONNX Runtime has a dozen kinds without a common base
             raise damaged(file.path, error) from error
         self.parallel_calls = core_count()
+
+    def __getstate__(self) -> dict:
+        # A session cannot be sent to another process, its graph can.
+        return self.__dict__ | {"_session": None}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__ |= state | {"_session": _session(state["_graph"])}
 
     def __call__(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [self._run(utterance) for utterance in features]
@@ -76,6 +76,16 @@ class OnnxEngine:
     def _run(self, features: np.ndarray) -> np.ndarray:
         lengths = np.array([len(features)], np.int64)
         return self._session.run(None, {"features": features[np.newaxis], "lengths": lengths})[0][0]
+
+
+def _session(graph: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # Threads of one run would wait for each other between any two frames, spinning.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # fatal: errors are raised, not printed
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def has_gpu() -> bool:
