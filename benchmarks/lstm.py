@@ -1,9 +1,9 @@
-"""What makes a BiLSTM fast on a CPU: the same three layers in many ways, forward and backward, on random input.
+"""Speed of a BiLSTM on a CPU: the same three layers implemented in several variants, forward and backward, on noise.
 
     python benchmarks/lstm.py
 
-prints Markdown tables. Rounds go round all ways, in one process with one thread; seconds are of processor time, and the
-median of the rounds counts.
+prints Markdown tables. Each round measures all variants, in one process with one thread; seconds are processor time,
+and the median over rounds is reported.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 import tyro
 from report import processor, table
-from terminal import tell
+from terminal import log
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from trainers import prepare
@@ -32,15 +32,15 @@ INPUTS, WIDTH, LAYERS = 640, 256, 3  # of the default network
 
 @dataclass(frozen=True)
 class Options:
-    """Seconds of audio that three BiLSTM layers learn from in a second."""
+    """Seconds of audio per second in which three BiLSTM layers are trained."""
 
-    #: Utterances in a batch.
+    #: Utterances per batch.
     rows: int = 10
     #: Seconds of each utterance.
     seconds: float = 12.0
-    #: Times that each speed is measured.
+    #: Measurements of each speed.
     rounds: int = 5
-    #: Also one thread, two threads and two processes, by the clock: the machine must have nothing else to do.
+    #: Also one thread, two threads and two processes in wall-clock time, which needs an idle machine.
     processes: bool = False
 
 
@@ -61,7 +61,7 @@ class Layers(nn.Module):
 
 
 class Whole(nn.LSTM):
-    """PyTorch's own stack. Its backward direction begins in the padding, so that results depend on it."""
+    """PyTorch's own stack. Its backward direction begins in the padding, so results depend on padding."""
 
     def __init__(self, **options):
         super().__init__(INPUTS, WIDTH, LAYERS, bidirectional=True, **options)
@@ -81,7 +81,7 @@ class Packed(Whole):
 
 
 class LoopLayer(BiLstmLayer):
-    """A loop over time written with PyTorch's operations; the input's part of all gates in one product before it."""
+    """A loop over time in PyTorch operations, after one product for the inputs' share of all gates."""
 
     def reversed(self, x: Tensor, span: Span) -> Tensor:
         """As `BiLstmLayer.reversed`."""
@@ -104,7 +104,7 @@ class LoopLayer(BiLstmLayer):
 
 
 class OneDnnLayer(BiLstmLayer):
-    """The backward pass that oneDNN has."""
+    """oneDNN's own backward pass."""
 
     def reversed(self, x: Tensor, span: Span) -> Tensor:
         """As `BiLstmLayer.reversed`."""
@@ -113,55 +113,55 @@ class OneDnnLayer(BiLstmLayer):
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to compute the layers."""
+class Variant:
+    """One implementation of the layers."""
 
     name: str
     make: Callable[[], nn.Module]
     precision: str = "autocast"  # or float32, or bfloat16: the weights themselves are
 
 
-WAYS = (
-    Way("ours: two LSTMs, one reversed", Layers),
-    Way("ours, float32", Layers, "float32"),
-    Way("ours, weights in bfloat16", Layers, "bfloat16"),
-    Way("nn.LSTM, both directions, padding included", lambda: Whole(batch_first=True)),
-    Way("nn.LSTM, time first", Whole),
-    Way("nn.LSTM, dropout inside", lambda: Whole(batch_first=True, dropout=0.2)),
-    Way("nn.LSTM, packed", Packed),
-    Way("nn.LSTM, projected to a half", lambda: Whole(batch_first=True, proj_size=WIDTH // 2)),
-    Way("loop over time", lambda: Layers(LoopLayer)),
-    Way("oneDNN's backward pass", lambda: Layers(OneDnnLayer)),
+VARIANTS = (
+    Variant("ours: two LSTMs, one reversed", Layers),
+    Variant("ours, float32", Layers, "float32"),
+    Variant("ours, weights in bfloat16", Layers, "bfloat16"),
+    Variant("nn.LSTM, both directions, padding included", lambda: Whole(batch_first=True)),
+    Variant("nn.LSTM, time first", Whole),
+    Variant("nn.LSTM, dropout inside", lambda: Whole(batch_first=True, dropout=0.2)),
+    Variant("nn.LSTM, packed", Packed),
+    Variant("nn.LSTM, projected to a half", lambda: Whole(batch_first=True, proj_size=WIDTH // 2)),
+    Variant("loop over time", lambda: Layers(LoopLayer)),
+    Variant("oneDNN's backward pass", lambda: Layers(OneDnnLayer)),
 )
 BATCHES = (1, 2, 4)  # times as many rows of the same length
 SHAPES = (4, 8, 16, 32, 64)  # rows that the seconds of the batch are cut into
 
 
 class Trial:
-    """A way with its own random input."""
+    """A variant with its own random input."""
 
-    def __init__(self, way: Way, rows: int, seconds: float):
+    def __init__(self, variant: Variant, rows: int, seconds: float):
         torch.manual_seed(0)
-        self.way, self.module = way, way.make()
+        self.variant, self.module = variant, variant.make()
         frames = round(seconds * FRAMES_PER_SECOND)
         self.audio_seconds = rows * frames / FRAMES_PER_SECOND
         # What pads real batches is 2%.
         self.lengths = torch.linspace(0.96 * frames, frames, rows).long()
-        dtype = torch.float32 if way.precision == "float32" else torch.bfloat16
+        dtype = torch.float32 if variant.precision == "float32" else torch.bfloat16
         self.x = torch.randn(rows, frames, INPUTS, dtype=dtype, requires_grad=True)
-        if way.precision == "bfloat16":
+        if variant.precision == "bfloat16":
             self.module.bfloat16()
 
     def step(self) -> None:
         """Forward and backward."""
         self.module.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.way.precision == "autocast"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.variant.precision == "autocast"):
             output = self.module(self.x, self.lengths)
         output.backward(torch.ones_like(output))
 
 
-def race(trials: Sequence[Trial], rounds: int) -> list[list[float]]:
-    """Seconds of audio in a second of processor time, for each trial in each round; one round before, to warm up."""
+def time_rounds(trials: Sequence[Trial], rounds: int) -> list[list[float]]:
+    """Seconds of audio per second of processor time, per trial and round, after a warm-up round."""
     speeds: list[list[float]] = [[] for _ in trials]
     for number in range(rounds + 1):
         for trial, own in zip(trials, speeds, strict=True):
@@ -173,24 +173,24 @@ def race(trials: Sequence[Trial], rounds: int) -> list[list[float]]:
 
 
 def compare(names: Sequence[str], trials: Sequence[Trial], rounds: int) -> str:
-    """A table of speeds, and each beside the first one."""
-    speeds = race(trials, rounds)
+    """A table of speeds, each also relative to the first."""
+    speeds = time_rounds(trials, rounds)
     rows = [
         (name, f"{median(own):.0f}", f"{median(a / b for a, b in zip(own, speeds[0], strict=True)):.2f}")
         for name, own in zip(names, speeds, strict=True)
     ]
-    return table(("way", "s/s", "times the first"), rows)
+    return table(("variant", "s/s", "times the first"), rows)
 
 
 def by_the_clock(processes: int, threads: int, options: Options) -> float:
-    """Seconds of audio in a second of the clock, by several processes at once."""
+    """Seconds of audio per second of wall-clock time, by several processes at once."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, torch.set_num_threads, (threads,)) as pool:
         return sum(pool.map(_steps, [options] * processes))
 
 
 def _steps(options: Options) -> float:
-    trial = Trial(WAYS[0], options.rows, options.seconds)
+    trial = Trial(VARIANTS[0], options.rows, options.seconds)
     trial.step()
     start = time.perf_counter()
     for _ in range(options.rounds):
@@ -204,18 +204,20 @@ def main(options: Options) -> None:
     prepare()
     rows, seconds, rounds = options.rows, options.seconds, options.rounds
     print(f"{processor()}\n\n### {rows} utterances of {seconds:g} s\n")
-    tell("ways")
-    print(compare([way.name for way in WAYS], [Trial(way, rows, seconds) for way in WAYS], rounds))
-    tell("shapes")
+    log("variants")
+    print(
+        compare([variant.name for variant in VARIANTS], [Trial(variant, rows, seconds) for variant in VARIANTS], rounds)
+    )
+    log("shapes")
     print(f"\n### The same {rows * seconds:g} s in other shapes\n")
     shapes = [(count, rows * seconds / count) for count in SHAPES]
     names = [f"{count} utterances of {each:.1f} s" for count, each in shapes]
-    print(compare(names, [Trial(WAYS[0], *shape) for shape in shapes], rounds))
-    tell("batches")
+    print(compare(names, [Trial(VARIANTS[0], *shape) for shape in shapes], rounds))
+    log("batches")
     print(f"\n### More utterances of {seconds:g} s\n")
-    for way in (WAYS[0], WAYS[-1]):
-        names = [f"{way.name}, {count * rows} utterances" for count in BATCHES]
-        print(compare(names, [Trial(way, count * rows, seconds) for count in BATCHES], rounds) + "\n")
+    for variant in (VARIANTS[0], VARIANTS[-1]):
+        names = [f"{variant.name}, {count * rows} utterances" for count in BATCHES]
+        print(compare(names, [Trial(variant, count * rows, seconds) for count in BATCHES], rounds) + "\n")
     if options.processes:
         print("### By the clock\n")
         setups = [(1, 1), (1, 2), (2, 1)]

@@ -1,4 +1,4 @@
-"""Ours beside pocketsphinx 5 and Whisper tiny.en, on the same recordings in one run: WER, speed, memory, size on disk.
+"""This project, pocketsphinx 5 and Whisper tiny.en on the same recordings in one run: WER, speed, memory, disk size.
 
     python benchmarks/recognisers.py A.jsonl B.jsonl
 
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from engines import Asr, Heard, Pocketsphinx, Whisper, hear
+from engines import Asr, EngineRun, Pocketsphinx, Whisper, run_engine
 from report import processor, table
-from terminal import start, tell
+from terminal import log, start
 
 from asr.data.manifest import Utterance, read_manifest
 from asr.decoding.config import load_decoder
@@ -43,13 +43,13 @@ TEXT = TextConfig()  # what little is left to normalise behind Whisper's normali
 class Options:
     """WER, speed, memory and size of our recogniser and others."""
 
-    #: Utterances with what was said in them; each manifest has a table of its own.
+    #: Manifests of utterances with transcripts; each gets a table.
     manifests: Annotated[tuple[Path, ...], tyro.conf.Positional]
     #: Model file; the decoder is that of the decoder.toml beside it.
     model: Path = ENGLISH
     #: Recognisers to compare with.
     others: tuple[Literal["pocketsphinx", "whisper-tiny.en"], ...] = ("pocketsphinx", "whisper-tiny.en")
-    #: Measure every n-th utterance only.
+    #: Use every n-th utterance only.
     every: int = 1
     #: Cores that each recogniser may use.
     cores: int = 2
@@ -57,10 +57,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """How one recogniser did on a manifest."""
+    """One recogniser's result on a manifest."""
 
     evaluation: Evaluation
-    heard: Heard
+    run: EngineRun
     disk_bytes: int
 
 
@@ -76,12 +76,12 @@ def check(options: Options) -> None:
 def compare(
     model: Path, others: Sequence[str], manifest: Path, utterances: Sequence[Utterance], cores: Sequence[int]
 ) -> dict[str, Result]:
-    """All in turn."""
+    """Run all recognisers in turn."""
     results = {}
     for name, engine, arguments in ((OURS, Asr, (model,)), *((name, OTHERS[name], ()) for name in others)):
-        tell(f"{manifest.name}: {name}")
-        heard = hear(engine, arguments, utterances, cores)
-        results[name] = Result(judge(name, manifest, utterances, heard), heard, engine.disk_bytes(*arguments))
+        log(f"{manifest.name}: {name}")
+        run = run_engine(engine, arguments, utterances, cores)
+        results[name] = Result(evaluate_run(name, manifest, utterances, run), run, engine.disk_bytes(*arguments))
     return results
 
 
@@ -93,22 +93,22 @@ def normalizer():
     return EnglishTextNormalizer()
 
 
-def judge(name: str, manifest: Path, utterances: Sequence[Utterance], heard: Heard) -> Evaluation:
-    """Errors, as `asr evaluate` counts them, of normalised texts."""
+def evaluate_run(name: str, manifest: Path, utterances: Sequence[Utterance], run: EngineRun) -> Evaluation:
+    """Errors of normalised texts, counted as by `asr evaluate`."""
     clean = normalizer()
     pairs = [
         (dataclasses.replace(utterance, text=clean(utterance.text)), Transcript(clean(text), (), utterance.duration))
-        for utterance, text in zip(utterances, heard.texts, strict=True)
+        for utterance, text in zip(utterances, run.texts, strict=True)
     ]
-    return evaluate(pairs, text=TEXT, model=name, manifests=[manifest.name], compute_seconds=heard.seconds)
+    return evaluate(pairs, text=TEXT, model=name, manifests=[manifest.name], compute_seconds=run.seconds)
 
 
 def markdown(results: dict[str, Result]) -> str:
-    """A manifest's table, and how the intervals lie."""
+    """A manifest's table, and which intervals overlap."""
     rows = []
     for name, result in results.items():
-        evaluation, heard = result.evaluation, result.heard
-        faster = heard.seconds / results[OURS].heard.seconds
+        evaluation, run = result.evaluation, result.run
+        faster = run.seconds / results[OURS].run.seconds
         rows.append(
             (
                 name,
@@ -117,10 +117,10 @@ def markdown(results: dict[str, Result]) -> str:
                 span(evaluation.utterance_interval),
                 f"{100 * evaluation.characters.rate:.2f}",
                 f"{evaluation.real_time_factor:.4f}",
-                f"{heard.processor / evaluation.audio_seconds:.4f}",
+                f"{run.processor / evaluation.audio_seconds:.4f}",
                 "" if name == OURS else f"**{faster:.1f}**",
-                f"{heard.load_seconds:.1f}",
-                f"{heard.peak_bytes / 1e9:.2f}",
+                f"{run.load_seconds:.1f}",
+                f"{run.peak_bytes / 1e9:.2f}",
                 f"{result.disk_bytes / 1e6:.0f}",
             )
         )
@@ -129,18 +129,18 @@ def markdown(results: dict[str, Result]) -> str:
 
 
 def verdicts(results: dict[str, Result]) -> str:
-    """Whether the differences in WER are more than the intervals."""
+    """Whether the intervals of the WERs overlap."""
     ours, lines = results[OURS].evaluation, []
     for name, result in results.items():
         if name != OURS:
-            by_speaker = lie(ours.speaker_interval, result.evaluation.speaker_interval)
-            by_utterance = lie(ours.utterance_interval, result.evaluation.utterance_interval)
+            by_speaker = relation(ours.speaker_interval, result.evaluation.speaker_interval)
+            by_utterance = relation(ours.utterance_interval, result.evaluation.utterance_interval)
             lines.append(f"{name}: 95% intervals by speaker {by_speaker}; by utterance {by_utterance}.")
     return "\n".join(lines)
 
 
-def lie(ours: Interval | None, other: Interval | None) -> str:
-    """How our interval lies to another."""
+def relation(ours: Interval | None, other: Interval | None) -> str:
+    """Our interval relative to another's."""
     if ours is None or other is None:
         return "not known"
     if ours[1] < other[0]:
@@ -154,7 +154,7 @@ def span(interval: Interval | None) -> str:
 
 
 def title(manifest: Path, utterances: Sequence[Utterance]) -> str:
-    """What was recognised."""
+    """Heading with the size of a test set."""
     hours = sum(utterance.duration for utterance in utterances) / 3600
     speakers = len({utterance.speaker for utterance in utterances} - {""})
     return f"### {manifest.name}: {len(utterances)} utterances, {hours:.2f} h, {speakers} speakers"
@@ -169,7 +169,7 @@ def main(options: Options) -> None:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     print(f"{processor()}, of which {len(cores)} are used; {versions}")
     print(f"Ours: {options.model.name}, {load_decoder(options.model).describe()}\n", flush=True)
-    hear(Asr, (options.model,), next(iter(sets.values()))[:1], cores)  # so that nothing is compiled in what counts
+    run_engine(Asr, (options.model,), next(iter(sets.values()))[:1], cores)  # compiles before the measurements
     for manifest, utterances in sets.items():
         results = compare(options.model, options.others, manifest, utterances, cores)
         print(f"{title(manifest, utterances)}\n\n{markdown(results)}\n", flush=True)

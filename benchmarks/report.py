@@ -5,7 +5,7 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from contest import Bench, Point
+from decoder_bench import Bench, Point
 
 COLORS = {"asr": "tab:red", "flashlight": "tab:blue", "torchaudio": "tab:cyan", "pyctcdecode": "tab:green"}
 
@@ -28,7 +28,7 @@ def markdown(
 
 
 def processor() -> str:
-    """The machine's kind."""
+    """Processor name and number of cores."""
     name = platform.processor()
     with open("/proc/cpuinfo") as stream:
         names = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]
@@ -44,7 +44,7 @@ def _points(bench: Bench, version: str, points: Sequence[Point]) -> str:
         shown = f"{wer:.2f}" + (f" ({len(point.texts)} utterances)" if short else "")
         rows.append(
             (
-                point.contender.name,
+                point.candidate.name,
                 point.setup.beam,
                 shown,
                 f"{point.speed:,.0f}",
@@ -58,19 +58,19 @@ def _points(bench: Bench, version: str, points: Sequence[Point]) -> str:
 
 
 def _at_common_beams(points: Sequence[Point]) -> list[Point]:
-    """Without those of ours at beams that no other decoder has; all, if there is no other."""
-    beams = {point.setup.beam for point in points if point.contender.rival}
+    """The points at beams that other decoders have too; all, if there are no others."""
+    beams = {point.setup.beam for point in points if point.candidate.compared_with}
     return [point for point in points if not beams or point.setup.beam in beams]
 
 
 def _beside(bench: Bench, version: str, point: Point) -> tuple[str, str, str]:
-    """Our point of equal WER, how much faster it is, and how much faster the one of equal beam."""
-    if not point.contender.rival:
+    """Our point of equal WER, its speed-up, and the speed-up at equal beam."""
+    if not point.candidate.compared_with:
         return "", "", ""
     same = next(
         ours
         for ours in bench.points[version]
-        if ours.contender.name == point.contender.rival and ours.setup.beam == point.setup.beam
+        if ours.candidate.name == point.candidate.compared_with and ours.setup.beam == point.setup.beam
     )
     at_beam = f"{same.speed / point.speed:.1f}"
     equal = bench.equal(version, point)
@@ -99,12 +99,12 @@ def _processes(processes: dict[str, tuple[float, int, int]]) -> str:
 def _variants(bench: Bench, variants: Sequence[Point]) -> str:
     rows = []
     for point in variants:
-        base = next(other for other in variants if other.contender.name == point.contender.name)
+        base = next(other for other in variants if other.candidate.name == point.candidate.name)
         wer, before = (bench.data.wer(bench.data.measuring, other.texts) for other in (point, base))
         rows.append(
             (
-                point.contender.name,
-                ", ".join(f"{name} {value:g}" for name, value in point.contender.options.items()) or "as above",
+                point.candidate.name,
+                ", ".join(f"{name} {value:g}" for name, value in point.candidate.options.items()) or "as above",
                 f"{wer:.2f}",
                 f"{wer - before:+.2f}",
                 f"{point.speed:,.0f}",
@@ -137,7 +137,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def draw(bench: Bench, path: Path) -> None:
     """WER against speed, a panel for each version of the log-probabilities.
 
-    Points that are not of all utterances are left out: their WER compares only with others of the same ones.
+    Points measured on a part of the utterances are omitted: their WERs are not comparable.
     """
     import matplotlib
 
@@ -147,21 +147,21 @@ def draw(bench: Bench, path: Path) -> None:
     figure, panels = pyplot.subplots(1, len(bench.points), figsize=(4.2 * len(bench.points), 3.8), squeeze=False)
     for panel, (version, points) in zip(panels[0], bench.points.items(), strict=True):
         whole = [point for point in _at_common_beams(points) if len(point.texts) == len(bench.data.measuring)]
-        for name in dict.fromkeys(point.contender.name for point in whole):
-            own = [point for point in whole if point.contender.name == name]
-            line = "--" if own[0].contender.options else "-"
+        for name in dict.fromkeys(point.candidate.name for point in whole):
+            own = [point for point in whole if point.candidate.name == name]
+            line = "--" if own[0].candidate.options else "-"
             panel.plot(
                 [point.speed for point in own],
                 [bench.data.wer(bench.data.measuring, point.texts) for point in own],
                 line,
                 marker="o",
                 markersize=4,
-                color=COLORS[own[0].contender.kind],
+                color=COLORS[own[0].candidate.kind],
                 label=name,
             )
         panel.set_xscale("log")
         panel.set_title(version)
-        panel.set_xlabel("frames a second, one thread")
+        panel.set_xlabel("frames per second, one thread")
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("WER, %")
     figure.tight_layout()

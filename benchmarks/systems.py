@@ -1,8 +1,7 @@
-"""The decoders that `decoders.py` compares, each behind one interface and in a process of its own.
+"""The decoders that `decoders.py` compares, with one interface, each in its own process.
 
-All get the same log-probabilities, the same ARPA file and the same words (those of the ARPA that the model's characters
-can spell). Language model weights are per natural logarithm and bonuses in nats for all: where a peer counts in
-log10, it is converted here.
+All receive the same log-probabilities, ARPA file and words (those of the ARPA file that the model's characters can
+spell). Language model weights and bonuses are in nats for all, converted here for decoders that use log10.
 """
 
 import importlib.util
@@ -25,7 +24,7 @@ SPACE_LEAD = 12.0  # nats by which the space is likelier than all else in the fr
 
 @dataclass(frozen=True)
 class Setup:
-    """How a decoder is run: weights, beam, and options that only it has."""
+    """A decoder's weights, beam, and specific options."""
 
     beam: int = 64
     lm_weight: float = 0.5
@@ -34,7 +33,7 @@ class Setup:
 
 
 class Asr:
-    """Ours; in a closed vocabulary as flashlight, or an open one as pyctcdecode."""
+    """This project, with a closed vocabulary like flashlight's or an open one like pyctcdecode's."""
 
     needs = ()
 
@@ -55,14 +54,14 @@ class Asr:
         return self.decoder.decode(emission)[0].text
 
     def decode_batch(self, emissions: Sequence[np.ndarray], threads: int) -> list[str]:
-        """Several at once; only ours can."""
+        """A batch in threads, which only this decoder supports."""
         return [found[0].text for found in self.decoder.decode_batch(emissions, threads)]
 
 
 class Flashlight:
     """flashlight-text's lexicon decoder (Kahn et al. 2022) in C++, with the KenLM in its wheel.
 
-    Its words end with a space, so a frame of space is put behind each utterance: the last word would be lost without.
+    Its words end with a space, so a frame of space follows each utterance; otherwise the last word would be lost.
     """
 
     needs = ("flashlight",)
@@ -131,7 +130,7 @@ class Torchaudio:
         with open(self.lexicon, "w", encoding="utf-8") as stream:
             stream.writelines(f"{word} {' '.join(word)} |\n" for word in spellable(arpa, pieces))
             stream.write("<unk> |\n")
-        # Given a file's name, each new decoder would read it again.
+        # Given a file name, each new decoder would read the file again.
         self.lm = KenLM(arpa, create_word_dict(load_words(self.lexicon)))
 
     def configure(self, setup: Setup) -> None:
@@ -178,7 +177,7 @@ KINDS = {"asr": Asr, "flashlight": Flashlight, "torchaudio": Torchaudio, "pyctcd
 
 
 def missing(kind: str) -> list[str]:
-    """Modules that a decoder needs and that are not installed."""
+    """Modules that a decoder needs but that are not installed."""
     return [name for name in KINDS[kind].needs if importlib.util.find_spec(name) is None]
 
 
@@ -197,7 +196,7 @@ def spellable(arpa: str, pieces: Sequence[str]) -> list[str]:
 
 
 def end_with_space(emission: np.ndarray, space: int) -> np.ndarray:
-    """Log-probabilities `(frames, tokens)` with a frame behind them in which only a space is likely."""
+    """Log-probabilities `(frames, tokens)` followed by a frame in which only a space is likely."""
     last = np.full((1, emission.shape[1]), -SPACE_LEAD, np.float32)
     last[0, space] = 0.0
     return np.concatenate([emission, last])
@@ -205,7 +204,7 @@ def end_with_space(emission: np.ndarray, space: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Run:
-    """What a process did with some utterances."""
+    """A process's result for some utterances."""
 
     texts: list[str]
     seconds: np.ndarray  # (utterances,) of processor time; one number, of the clock, for a batch in threads
@@ -218,7 +217,7 @@ class Run:
 
 
 class Worker:
-    """A decoder in a process of its own, pinned to one core; `folder` has each version's log-probabilities."""
+    """A decoder in its own process, pinned to one core."""
 
     def __init__(self, kind: str, pieces: Sequence[str], arpa: str, versions: dict[str, list[np.ndarray]]):
         context = multiprocessing.get_context("spawn")
@@ -229,8 +228,8 @@ class Worker:
         self.load_seconds, self.load_bytes = self._receive()
 
     def run(self, version: str, indices: Sequence[int], setup: Setup, limit: float = math.inf, threads: int = 0) -> Run:
-        """Decode utterances one after another until `limit` seconds are over (at least one), or with `threads` all of
-        them as a batch."""
+        """Decode utterances one by one for `limit` seconds (at least one utterance), or with `threads` all of them as a
+        batch."""
         self._pipe.send((version, list(indices), replace(setup), limit, threads))
         return self._receive()
 
@@ -243,7 +242,7 @@ class Worker:
         try:
             answer = self._pipe.recv()
         except EOFError:
-            raise RuntimeError("a decoder's process has died; its last words are above") from None
+            raise RuntimeError("a decoder's process has died; its output is above") from None
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -278,7 +277,7 @@ def _serve(pipe, kind: str, pieces: Sequence[str], arpa: str, versions: dict[str
 
 
 def _decode_each(system, emissions: Sequence[np.ndarray], limit: float) -> tuple[list[str], list[float]]:
-    """Texts and seconds of processor time: other programs on the machine then count less than on the clock."""
+    """Texts and seconds of processor time, on which other programs have less influence than on wall-clock time."""
     texts, seconds = [], []
     for emission in emissions:
         start = time.process_time()

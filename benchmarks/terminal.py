@@ -1,4 +1,4 @@
-"""What benchmarks say to the person who runs them, and how they end."""
+"""Messages and the exit status of benchmarks."""
 
 import sys
 from collections.abc import Callable
@@ -9,15 +9,15 @@ import tyro
 from asr.errors import AsrError
 
 
-def tell(text: str) -> None:
-    """What goes on, on stderr."""
+def log(text: str) -> None:
+    """Print a message to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def start(main: Callable[[Any], None], options: type, about: str | None) -> None:
-    """Run a benchmark with the options of the command line; what the user can mend ends it in one line."""
+    """Run a benchmark with the options of the command line; an `AsrError` ends it with one line."""
     try:
         main(tyro.cli(options, description=about))
     except AsrError as error:
-        tell(f"error: {error}")
+        log(f"error: {error}")
         sys.exit(error.exit_status)

@@ -1,6 +1,6 @@
-"""The training loops that `training.py` compares, each behind one interface and in a process of its own.
+"""The training loops that `training.py` compares, with one interface, each in its own process.
 
-All learn the same network, a convolution that makes one frame of four, a BiLSTM and a linear layer, from the same
+All train the same network (a convolution with a stride of four frames, a BiLSTM and a linear layer) on the same
 recordings and tokens. Each reads, augments and batches in its own way.
 """
 
@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import torch
-from terminal import tell
+from terminal import log
 from torch import Tensor, nn
 
 from asr.config import Recipe
@@ -31,28 +31,28 @@ from asr.utils.device import choose_precision, keep_memory
 from asr.utils.distributed import Group
 
 CPU = torch.device("cpu")
-EPOCH = 1  # whose batches are taken: ours of epoch 0 go from short to long
-BUCKETS = 20  # of SpeechBrain's sampler: of 10 to 200 those that filled its batches best
+EPOCH = 1  # of the measured batches: our epoch 0 goes from short to long
+BUCKETS = 20  # of SpeechBrain's sampler: the number from 10 to 200 that filled its batches best
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a trainer did in its turn."""
+    """One trainer's result in one round."""
 
-    audio_seconds: float  # of recordings, padding not counted
-    seconds: float  # of processor time, by all threads
-    loss: float  # of its last batch, in its own unit
+    audio_seconds: float  # seconds of recordings, without padding
+    seconds: float  # processor seconds of all threads
+    loss: float  # of the last batch, in the trainer's own unit
 
 
-class Reel:
-    """Batches of one epoch, taken in order, and from the start again where too little is left."""
+class BatchCycle:
+    """Batches of one epoch, taken in order, starting over when too little is left."""
 
     def __init__(self, batches: Sequence[Sequence[int]], durations: Sequence[float]):
         self.batches, self.start, self._next = batches, 0, 0
         self._seconds = [sum(durations[index] for index in batch) for batch in batches]
 
     def take(self, seconds: float) -> tuple[list[Sequence[int]], float]:
-        """Batches with at least so many seconds of recordings, or the whole epoch, and their seconds."""
+        """The next batches with at least `seconds` of recordings, or the whole epoch, and their seconds."""
         if sum(self._seconds[self._next :]) < seconds:
             self._next = 0
         self.start = self._next
@@ -63,7 +63,7 @@ class Reel:
 
 
 class Asr:
-    """Ours, as `asr train` runs it: features kept on disk, masks and frequency stretch drawn for each batch."""
+    """This project's loop, as `asr train` runs it: features cached on disk, masks and frequency stretch per batch."""
 
     needs = ()
 
@@ -75,23 +75,23 @@ class Asr:
             corpora[0].utterances, recipe.features, recipe.augment, training.seed, training.epochs
         )
         start = time.process_time()
-        features.cache(folder.features, training.cache_gigabytes, tell)
+        features.cache(folder.features, training.cache_gigabytes, log)
         hours = corpora[0].hours * min(recipe.augment.copies, training.epochs)
         self.feature_cost = (time.process_time() - start) / (3600 * hours)
         self.trainer = Trainer(recipe, folder, *corpora, Group())
         self._running = contextlib.ExitStack()
         self._running.enter_context(self.trainer.started())  # which finds the features
         self.parameters = self.trainer.model.parameter_count()
-        self.reel = Reel(our_plan(recipe, features), corpora[0].durations)
+        self.batches = BatchCycle(our_plan(recipe, features), corpora[0].durations)
 
     def train(self, seconds: float) -> tuple[float, float]:
-        """Learn from so many seconds of recordings; returns how many they were, and the loss."""
-        batches, audio_seconds = self.reel.take(seconds)
+        """Train on at least `seconds` of recordings; returns their seconds, and the loss."""
+        batches, audio_seconds = self.batches.take(seconds)
         progress = self.trainer.progress
         progress.begin_epoch(EPOCH)
-        progress.batch = self.reel.start
+        progress.batch = self.batches.start
         calls = itertools.count(1)
-        # A stop is asked for before each step. It ends with a checkpoint, which counts: runs write them now and then.
+        # The loop asks before each step whether to stop, and then writes a checkpoint, as real runs do now and then.
         with contextlib.suppress(Interrupted):
             self.trainer.run(lambda: next(calls) == len(batches))
         return audio_seconds, progress.loss_sum / progress.token_count
@@ -110,7 +110,7 @@ class LstmAlone:
             corpus.utterances, recipe.features, recipe.augment, recipe.training.seed, recipe.training.epochs
         )
         self.recipe, self.durations = recipe, features.durations(EPOCH)
-        self.reel = Reel(our_plan(recipe, features), corpus.durations)
+        self.batches = BatchCycle(our_plan(recipe, features), corpus.durations)
         self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces))
         self.layers = self.model.layers
         self.parameters = sum(parameter.numel() for parameter in self.layers.parameters())
@@ -118,8 +118,8 @@ class LstmAlone:
         self.noise = torch.zeros(0, dtype=self.dtype)
 
     def train(self, seconds: float) -> tuple[float, float]:
-        """Go through so many seconds of recordings; returns how many they were, and nothing for the loss."""
-        batches, audio_seconds = self.reel.take(seconds)
+        """Run on at least `seconds` of recordings; returns their seconds, and 0 for the loss."""
+        batches, audio_seconds = self.batches.take(seconds)
         for batch in batches:
             self._pass(Span(*self._lengths(batch)))
         return audio_seconds, 0.0
@@ -167,7 +167,7 @@ class SpeechBrain:
         self.dataset = DynamicItemDataset(items)
         self._add_pipelines(recipe)
         sampler = DynamicBatchSampler(self.dataset, recipe.training.batch_seconds, num_buckets=BUCKETS, shuffle=True)
-        self.reel = Reel(list(sampler), corpus.durations)
+        self.batches = BatchCycle(list(sampler), corpus.durations)
         self.brain = speechbrain_brain(recipe, len(tokenizer.pieces))
         self.parameters = sum(parameter.numel() for parameter in self.brain.modules.parameters())
 
@@ -183,11 +183,11 @@ class SpeechBrain:
         self.dataset.set_output_keys(["id", "sig", "tokens"])
 
     def train(self, seconds: float) -> tuple[float, float]:
-        """Learn from so many seconds of recordings; returns how many they were, and the loss."""
+        """Train on at least `seconds` of recordings; returns their seconds, and the loss."""
         from speechbrain.dataio.batch import PaddedBatch
         from speechbrain.dataio.dataloader import SaveableDataLoader
 
-        batches, audio_seconds = self.reel.take(seconds)
+        batches, audio_seconds = self.batches.take(seconds)
         loader = SaveableDataLoader(self.dataset, batch_sampler=batches, collate_fn=PaddedBatch)
         self.brain.fit(range(1), loader, progressbar=False)
         return audio_seconds, self.brain.last_loss
@@ -206,7 +206,7 @@ def speechbrain_brain(recipe: Recipe, tokens: int):
     from speechbrain.processing.features import InputNormalization
 
     class CtcBrain(Brain):
-        """Signals to log-probabilities; CTC loss."""
+        """Signals -> log-probabilities; CTC loss."""
 
         def compute_forward(self, batch, stage):
             signals, lengths = batch.to(self.device).sig
@@ -254,8 +254,8 @@ def speechbrain_brain(recipe: Recipe, tokens: int):
 
 
 class Torchaudio:
-    """The loop of the tutorials for torchaudio: a fixed number of random utterances a batch, each decoded anew, its
-    `MelSpectrogram` and masks made in the collate function, `nn.LSTM` over the padded batch, Adam, float32."""
+    """The loop of torchaudio's tutorials: a fixed number of random utterances per batch, decoded each time,
+    `MelSpectrogram` and masks in the collate function, `nn.LSTM` over the padded batch, Adam, float32."""
 
     needs = ("torchaudio",)
     feature_cost = 0.0
@@ -267,7 +267,7 @@ class Torchaudio:
         self.corpus, _, tokenizer = load_corpora(recipe)
         mean = sum(self.corpus.durations) / len(self.corpus.durations)
         size = max(1, round(recipe.training.batch_seconds / mean))
-        self.reel = Reel(torch.randperm(len(self.corpus.durations)).split(size), self.corpus.durations)
+        self.batches = BatchCycle(torch.randperm(len(self.corpus.durations)).split(size), self.corpus.durations)
         rate = features.sample_rate
         hop, window = round(features.hop_seconds * rate), round(features.window_seconds * rate)
         self.mel = MelSpectrogram(rate, n_fft=512, win_length=window, hop_length=hop, n_mels=features.mels)
@@ -278,8 +278,8 @@ class Torchaudio:
         self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
 
     def train(self, seconds: float) -> tuple[float, float]:
-        """Learn from so many seconds of recordings; returns how many they were, and the loss."""
-        batches, audio_seconds = self.reel.take(seconds)
+        """Train on at least `seconds` of recordings; returns their seconds, and the loss."""
+        batches, audio_seconds = self.batches.take(seconds)
         rows = [batch.tolist() for batch in batches]
         loader = torch.utils.data.DataLoader(range(len(self.corpus.texts)), batch_sampler=rows, collate_fn=self._load)
         self.network.train()
@@ -305,7 +305,7 @@ class Torchaudio:
 
 
 class TutorialNetwork(nn.Module):
-    """`(batch, frames, mels)` -> `(batch, ceil(frames / 4), tokens)`, as one would write it down."""
+    """`(batch, frames, mels)` -> `(batch, ceil(frames / 4), tokens)`, written without optimisations."""
 
     def __init__(self, mels: int, channels: int, width: int, layers: int, tokens: int):
         super().__init__()
@@ -329,24 +329,24 @@ KINDS = {OURS: Asr, "speechbrain": SpeechBrain, "torchaudio": Torchaudio, CEILIN
 
 
 def prepare() -> None:
-    """What `asr train` does for its process."""
+    """Set up the process as `asr train` does."""
     torch.set_flush_denormal(True)
     keep_memory()
 
 
 def our_plan(recipe: Recipe, features: CorpusFeatures) -> list[list[int]]:
-    """The batches of our epoch."""
+    """The batches of our `EPOCH`."""
     training = recipe.training
     return plan_epoch(features.durations(EPOCH), training.batch_seconds, training.seed, EPOCH)
 
 
 def missing(kind: str) -> list[str]:
-    """Modules that a trainer needs and that are not installed."""
+    """Modules that a trainer needs but that are not installed."""
     return [name for name in KINDS[kind].needs if importlib.util.find_spec(name) is None]
 
 
 class Worker:
-    """A trainer in a process of its own, with one thread."""
+    """A trainer in its own process, with one thread."""
 
     def __init__(self, kind: str, recipe: Recipe):
         context = multiprocessing.get_context("spawn")
@@ -354,7 +354,7 @@ class Worker:
         self.parameters, self.feature_cost = self._pool.submit(_facts).result()
 
     def train(self, seconds: float) -> Round:
-        """Its next turn, of so many seconds of recordings."""
+        """Train on at least `seconds` of recordings."""
         return self._pool.submit(_train, seconds).result()
 
     def close(self) -> None:

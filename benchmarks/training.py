@@ -1,9 +1,9 @@
-"""How fast training is: our loop beside SpeechBrain's and torchaudio's tutorial, and the LSTM alone, in one run.
+"""Speed of training: our loop, SpeechBrain's, that of torchaudio's tutorial, and the LSTM alone, in one run.
 
     python benchmarks/training.py
 
-prints Markdown tables. Each trainer has a process of its own and one thread; rounds go round all of them, and the
-median of the rounds counts. Seconds are of processor time, so that other work on the machine counts less.
+prints Markdown tables. Each trainer has its own process and one thread; each round measures all of them, and the median
+over rounds is reported. Seconds are processor time, on which other work on the machine has less influence.
 """
 
 import os
@@ -16,7 +16,7 @@ from statistics import median
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from report import processor, table
-from terminal import start, tell
+from terminal import log, start
 from trainers import CEILING, KINDS, OURS, Round, Worker, missing
 
 from asr.audio.config import AugmentConfig
@@ -27,29 +27,29 @@ from asr.errors import ConfigError
 from asr.training.config import TrainingConfig
 
 ROOT = Path(__file__).parent.parent
-EPOCHS = (1, 3, 10, 30)  # of training, over which the making of our features is shared out
+EPOCHS = (1, 3, 10, 30)  # of training, among which the cost of computing our features is divided
 
 
 @dataclass(frozen=True)
 class Options:
-    """Seconds of audio learned from in a second, for our training loop and others."""
+    """Seconds of audio per second of training, for our training loop and others."""
 
-    #: Utterances to train on.
+    #: Manifest of the training utterances.
     manifest: Path = ROOT.parent / "shared/speech/librispeech-train.jsonl"
     #: Hours of the manifest, taken from all parts of it.
     hours: float = 5.0
-    #: Seconds of audio in a batch, for all.
+    #: Seconds of audio per batch, for all trainers.
     batch_seconds: float = 120.0
-    #: Minutes of audio that each trainer learns from in a round.
+    #: Minutes of audio per trainer and round.
     minutes: float = 20.0
-    #: Times that each speed is measured.
+    #: Measurements of each speed.
     rounds: int = 5
-    #: A look in two minutes: a tenth of an hour, two minutes a round, two rounds.
+    #: A quick version of two minutes: a tenth of an hour, two minutes per round, two rounds.
     quick: bool = False
 
 
 def choose(options: Options) -> Options:
-    """The options, smaller if they should be quick, and with the embedded corpus where the manifest is not there."""
+    """The options, reduced by `quick`, with the embedded corpus if the manifest does not exist."""
     if options.quick:
         options = replace(options, hours=0.1, minutes=2.0, rounds=2)
     if options.manifest.exists():
@@ -57,7 +57,7 @@ def choose(options: Options) -> Options:
     embedded = ROOT / "data/digits/corpus/train.jsonl"
     if not embedded.exists():
         raise ConfigError(f"{options.manifest}: no such file; give --manifest, or run `make train` first")
-    tell(f"{options.manifest}: no such file: the embedded corpus instead")
+    log(f"{options.manifest}: no such file: the embedded corpus instead")
     return replace(options, manifest=embedded)
 
 
@@ -77,31 +77,31 @@ def make_recipe(options: Options, folder: Path) -> Recipe:
     )
 
 
-def race(workers: dict[str, Worker], minutes: float, rounds: int) -> dict[str, list[Round]]:
-    """All in turn, round by round, after one to warm up."""
+def run_rounds(workers: dict[str, Worker], minutes: float, rounds: int) -> dict[str, list[Round]]:
+    """Run all in turn in several rounds, after a warm-up round."""
     results: dict[str, list[Round]] = {name: [] for name in workers}
     for number in range(rounds + 1):
         for name, worker in workers.items():
-            tell(f"round {number} of {rounds}: {name}" if number else f"warming up: {name}")
+            log(f"round {number} of {rounds}: {name}" if number else f"warming up: {name}")
             result = worker.train(60 * minutes if number else 120)
             if number:
                 results[name].append(result)
-                tell(f"    {speed(result):.0f} s/s, loss {result.loss:.2f}")
+                log(f"    {speed(result):.0f} s/s, loss {result.loss:.2f}")
     return results
 
 
 def speed(result: Round) -> float:
-    """Seconds of recordings learned from in a second of processor time."""
+    """Seconds of recordings per second of processor time."""
     return result.audio_seconds / result.seconds
 
 
 def ratio(ours: Sequence[Round], others: Sequence[Round]) -> float:
-    """How many times as fast as the others ours is: the median of the rounds' ratios."""
+    """Our speed relative to another's: the median of the rounds' ratios."""
     return median(speed(a) / speed(b) for a, b in zip(ours, others, strict=True))
 
 
 def markdown(parameters: dict[str, int], results: dict[str, list[Round]]) -> str:
-    """Each trainer's speed, and ours beside it."""
+    """Each trainer's speed, and ours relative to it."""
     rows = []
     for name, rounds in results.items():
         speeds = [speed(result) for result in rounds]
@@ -112,9 +112,9 @@ def markdown(parameters: dict[str, int], results: dict[str, list[Round]]) -> str
 
 
 def markdown_with_features(copies: int, cost: float, results: dict[str, list[Round]]) -> str:
-    """Our speed with the making of the features in it, once for each copy, shared out over the epochs of a run.
+    """Our speed including the features, which are computed once per copy, by the number of epochs of a run.
 
-    `cost` is seconds for a second of audio. The others make theirs in each epoch.
+    `cost` is seconds per second of audio. The others compute theirs in each epoch.
     """
     others = [name for name in results if name not in (OURS, CEILING)]
     rows = []
@@ -131,18 +131,18 @@ def main(options: Options) -> None:
     options = choose(options)
     for kind in KINDS:
         if names := missing(kind):
-            tell(f"{kind}: left out, as {', '.join(names)} is not installed (see benchmarks/README.md)")
+            log(f"{kind}: left out, as {', '.join(names)} is not installed (see benchmarks/README.md)")
     with tempfile.TemporaryDirectory() as folder:
         recipe = make_recipe(options, Path(folder))
         workers = {kind: Worker(kind, recipe) for kind in KINDS if not missing(kind)}
-        results = race(workers, options.minutes, options.rounds)
+        results = run_rounds(workers, options.minutes, options.rounds)
         for worker in workers.values():
             worker.close()
     copies, cost = recipe.augment.copies, workers[OURS].feature_cost
     print(f"{processor()}\n")
     print(markdown({name: worker.parameters for name, worker in workers.items()}, results))
-    print(f"\nShare of the LSTM alone that our whole loop reaches: {ratio(results[OURS], results[CEILING]):.0%}")
-    print(f"Our features are made at {1 / cost:.0f} s/s, once for each of {copies} copies:\n")
+    print(f"\nSpeed of our whole loop relative to the LSTM alone: {ratio(results[OURS], results[CEILING]):.0%}")
+    print(f"Our features are computed at {1 / cost:.0f} s/s, once for each of {copies} copies:\n")
     print(markdown_with_features(copies, cost, results))
 
 

@@ -1,9 +1,9 @@
-"""How fast `asr transcribe` is, what memory it takes, and where the time goes.
+"""Speed and memory of `asr transcribe`, and the parts of its time.
 
     python benchmarks/transcription.py
 
 prints Markdown tables: time and memory against length, threads and batches, the share of the network's own speed that
-whole transcription reaches, start-up, and the arithmetic of the network. One thread unless said otherwise.
+whole transcription reaches, start-up, and the precision of the network. One thread unless said otherwise.
 """
 
 import copy
@@ -22,7 +22,7 @@ import numpy as np
 from clips import write_long, write_short
 from commands import COMMAND, ROOT, Cost, measure
 from report import processor, table
-from terminal import start, tell
+from terminal import log, start
 
 from asr.data.manifest import Utterance, read_manifest
 from asr.decoding.config import DecoderConfig
@@ -33,8 +33,8 @@ from asr.recognition.recognizer import Recognizer
 from asr.text.normalizer import normalize
 
 BATCH_SECONDS = RunConfig().batch_seconds
-REPEATED = 600.0  # seconds of audio: up to here a command is run several times
-NETWORK_SECONDS = 600.0  # of audio for the arithmetic, of each kind of batches
+REPEATED = 600.0  # seconds of audio up to which a command is run several times
+NETWORK_SECONDS = 600.0  # of audio for the comparison of precisions, per kind of recordings
 
 
 @dataclass(frozen=True)
@@ -43,30 +43,30 @@ class Options:
 
     #: Model file.
     model: Path = ROOT / "data/digits/run/model.safetensors"
-    #: Utterances that recordings are joined and cut from; the arithmetic's WER is of these, too.
+    #: Manifest of utterances that the recordings are joined and cut from, and that the WER of each precision is on.
     manifest: Path = ROOT / "data/digits/corpus/test.jsonl"
-    #: Language model: beam search beside greedy decoding.
+    #: Language model; with it, beam search is measured too.
     lm: Path | None = None
-    #: Seconds of the recordings.
+    #: Lengths of the recordings in seconds.
     lengths: tuple[float, ...] = (1, 5, 30, 120, 600, 3600, 7200)
     #: Short files, of 1 to 5 seconds, and one as long as all of them.
     files: int = 1000
-    #: Times that each speed is measured.
+    #: Measurements of each speed.
     rounds: int = 3
-    #: A look in some minutes: nothing longer than two minutes, 50 short files, two rounds.
+    #: A quick version of some minutes: recordings of at most two minutes, 50 short files, two rounds.
     quick: bool = False
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A round of transcription and of the network alone on the same batches: seconds by the clock, of processor."""
+    """A round of transcription and of the network alone on the same input: wall-clock and processor seconds of each."""
 
     whole: tuple[float, float]
     network: tuple[float, float]
 
 
 def choose(options: Options) -> Options:
-    """The options, smaller if they should be quick; what must be there is."""
+    """The options, reduced by `quick`. Raises `ConfigError` for a file that does not exist."""
     for path, name in ((options.model, "--model"), (options.manifest, "--manifest")):
         if not path.exists():
             raise ConfigError(f"{path}: no such file; give {name}, or run `make train` first")
@@ -76,7 +76,7 @@ def choose(options: Options) -> Options:
 
 
 def transcribing(sound: Path, model: Path, *arguments: object, threads: int = 1, times: int = 1) -> Cost:
-    """What the command costs for one recording. Greedy unless `arguments` say otherwise."""
+    """Cost of the command for one recording, greedy unless `arguments` have a language model."""
     decoder = () if "--lm" in arguments else ("--decoder", "greedy", "--lm", "none")
     return measure(COMMAND, ["transcribe", sound, "-m", model, "--device", "cpu", *decoder, *arguments], threads, times)
 
@@ -88,26 +88,25 @@ def against_length(options: Options, sounds: dict[float, Path]) -> str:
         if decoder == "beam" and not options.lm:
             continue
         for seconds, sound in sounds.items():
-            tell(f"{decoder}: {duration(seconds)}")
+            log(f"{decoder}: {duration(seconds)}")
             times = options.rounds if seconds <= REPEATED else 1
             cost = transcribing(sound, options.model, *arguments, times=times)
             rows.append((decoder, duration(seconds), *figures(cost, seconds)))
     return table(("decoder", "length", "seconds", "processor seconds", "RTF", "peak GB"), rows)
 
 
-def settings(options: Options, sound: Path, seconds: float) -> str:
-    """Threads and seconds of audio in a batch."""
+def against_cores(options: Options, sound: Path, seconds: float) -> str:
+    """Time and memory on one core and on two."""
     rows = []
-    for threads in (1, 2):
-        for batch in (BATCH_SECONDS / 2, BATCH_SECONDS, 2 * BATCH_SECONDS, 4 * BATCH_SECONDS):
-            tell(f"{threads} threads, batches of {batch:g} s")
-            cost = transcribing(sound, options.model, "--batch_seconds", batch, threads=threads, times=options.rounds)
-            rows.append((threads, f"{batch:g}", *figures(cost, seconds)))
-    return table(("threads", "batch_seconds", "seconds", "processor seconds", "RTF", "peak GB"), rows)
+    for cores in (1, 2):
+        log(f"cores: {cores}")
+        cost = transcribing(sound, options.model, threads=cores, times=options.rounds)
+        rows.append((cores, *figures(cost, seconds)))
+    return table(("cores", "seconds", "processor seconds", "RTF", "peak GB"), rows)
 
 
 def start_up(options: Options, sound: Path) -> str:
-    """From Python alone to the first words, each row with what the rows of its kind before it have."""
+    """From Python alone to the first words; each row includes those before it."""
     load = "from asr.decoding.config import DecoderConfig; from asr.recognition.recognizer import Recognizer; "
     load += f"Recognizer.load({str(options.model)!r}, 'cpu', DecoderConfig('greedy'))"
     stages = {
@@ -115,56 +114,55 @@ def start_up(options: Options, sound: Path) -> str:
         "`import asr`": "import asr",
         "the options of all commands": "import asr.cli.main",
         "`asr --help`": "from asr.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass",
-        "PyTorch alone": "import torch",
-        "PyTorch and torchaudio's features": "import torch, torchaudio.transforms",
+        "ONNX Runtime alone": "import onnxruntime",
         "all that recognition needs": "import asr.recognition.batch",
         "the model loaded": f"import asr.recognition.batch; {load}",
     }
     rows = []
     for name, code in stages.items():
-        tell(f"start-up: {name}")
+        log(f"start-up: {name}")
         rows.append((name, *figures(measure(code, times=options.rounds))))
-    tell("start-up: first words")
+    log("start-up: first words")
     cost = transcribing(sound, options.model, times=options.rounds)
     rows.append((f"`asr transcribe`, {duration(5)}", *figures(cost)))
     return table(("up to", "seconds", "processor seconds", "peak GB"), rows)
 
 
 def take_turns(recognizer: Recognizer, names: Sequence[str], rounds: int) -> tuple[list[Turn], list[list[np.ndarray]]]:
-    """Whole transcription and the network alone in turn; and the network's batches."""
-    batches = heard_batches(recognizer, names)
+    """Rounds of whole transcription and of the network alone, and the network's input."""
+    batches = network_batches(recognizer, names)
 
     def whole() -> None:
         list(transcribe_files(recognizer, names, BATCH_SECONDS))
 
     def network() -> None:
-        hear(recognizer, batches)
+        score(recognizer, batches)
 
     network()
     return [Turn(timed(whole), timed(network)) for _ in range(rounds)], batches
 
 
-def heard_batches(recognizer: Recognizer, names: Sequence[str]) -> list[list[np.ndarray]]:
-    """The features `(frames, mels)` of each batch that transcribing these files gives to the network."""
-    listening, batches = copy.copy(recognizer), []
+def network_batches(recognizer: Recognizer, names: Sequence[str]) -> list[list[np.ndarray]]:
+    """The features `(frames, mels)` of each call of the network while these files are transcribed."""
+    recording, batches = copy.copy(recognizer), []
 
-    def hear_and_keep(features: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def score_and_keep(features: Sequence[np.ndarray]) -> list[np.ndarray]:
         batches.append(list(features))
         return recognizer.log_probabilities(features)
 
-    listening.log_probabilities = hear_and_keep
-    list(transcribe_files(listening, names, BATCH_SECONDS))
+    recording.log_probabilities = score_and_keep
+    list(transcribe_files(recording, names, BATCH_SECONDS))
     return batches
 
 
-def hear(recognizer: Recognizer, batches: Sequence[Sequence[np.ndarray]]) -> None:
-    """The network alone."""
+def score(recognizer: Recognizer, batches: Sequence[Sequence[np.ndarray]]) -> None:
+    """Run the network alone."""
     for features in batches:
         recognizer.log_probabilities(features)
 
 
 def shares(turns: dict[str, list[Turn]], seconds: float) -> str:
-    """How near whole transcription comes to the network's own speed."""
+    """Speed of whole transcription relative to the network alone."""
     rows = []
     for kind, own in turns.items():
         speeds = [seconds / median(getattr(turn, part)[0] for turn in own) for part in ("network", "whole")]
@@ -174,22 +172,22 @@ def shares(turns: dict[str, list[Turn]], seconds: float) -> str:
 
 
 def share(turns: Sequence[Turn], index: int) -> float:
-    """The network's seconds among all, the median of the rounds; 0: by the clock, 1: of processor time."""
+    """The network's share of the time, median over the rounds; index 0: wall-clock time, 1: processor time."""
     return median(turn.network[index] / turn.whole[index] for turn in turns)
 
 
-def arithmetic(
+def against_precision(
     recognizer: Recognizer, batches: dict[str, list[list[np.ndarray]]], utterances: Sequence[Utterance], rounds: int
 ) -> str:
-    """The network in other number formats: speed on the same batches, in turn, and WER."""
+    """The network in each precision: speed on the same input, measured in turn, and WER."""
     greedy = DecoderConfig("greedy")
     variants = {name: Recognizer(recognizer.file, "cpu", greedy, name) for name in PRECISIONS}
     seconds = {(name, kind): [] for name in variants for kind in batches}
     for number in range(rounds + 1):
-        tell(f"arithmetic: round {number} of {rounds}")
+        log(f"precision: round {number} of {rounds}")
         for kind, own in batches.items():
             for name, variant in variants.items():
-                spent = timed(lambda variant=variant, own=own: hear(variant, own))
+                spent = timed(lambda variant=variant, own=own: score(variant, own))
                 if number:  # the first one warms up
                     seconds[name, kind].append(spent[1])
     exact, *_ = wers = [error_rate(variant, utterances) for variant in variants.values()]
@@ -198,21 +196,21 @@ def arithmetic(
         ratios = (zip(seconds["float32", kind], seconds[name, kind], strict=True) for kind in batches)
         gains = [f"{median(first / own for first, own in pairs):.2f}" for pairs in ratios]
         rows.append((name, *gains, f"{100 * wer:.2f}", f"{100 * (wer - exact):+.2f}"))
-    return table(("arithmetic", *(f"times as fast, {kind}" for kind in batches), "WER %", "change"), rows)
+    return table(("precision", *(f"times as fast, {kind}" for kind in batches), "WER %", "change"), rows)
 
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "int8")
 
 
 def error_rate(recognizer: Recognizer, utterances: Sequence[Utterance]) -> float:
-    """Word error rate, 0 to 1 and more."""
+    """Word error rate as a fraction."""
     pairs = recognize_utterances(recognizer, utterances, BATCH_SECONDS).pairs
-    texts = [(normalize(said.text, recognizer.file.text), heard.text) for said, heard in pairs]
+    texts = [(normalize(utterance.text, recognizer.file.text), transcript.text) for utterance, transcript in pairs]
     return jiwer.wer(*map(list, zip(*texts, strict=True)))
 
 
 def beginning(batches: Sequence[list[np.ndarray]], seconds: float, hop_seconds: float) -> list[list[np.ndarray]]:
-    """The first batches, as many as have so many seconds of audio."""
+    """The first batches, up to `seconds` of audio."""
     kept, total = [], 0.0
     for batch in batches:
         kept.append(batch)
@@ -223,20 +221,20 @@ def beginning(batches: Sequence[list[np.ndarray]], seconds: float, hop_seconds: 
 
 
 def timed(work: Callable[[], None]) -> tuple[float, float]:
-    """Seconds by the clock, and of processor time of all threads."""
+    """Wall-clock seconds, and processor seconds of all threads."""
     before = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - before[0], time.process_time() - before[1]
 
 
 def figures(cost: Cost, seconds: float | None = None) -> tuple[str, ...]:
-    """A cost for a table, with the real-time factor of so many seconds of audio."""
+    """A cost as cells of a table, with the real-time factor for `seconds` of audio."""
     factor = (f"{cost.seconds / seconds:.4f}",) if seconds else ()
     return f"{cost.seconds:.2f}", f"{cost.processor:.2f}", *factor, f"{cost.peak_bytes / 1e9:.2f}"
 
 
 def duration(seconds: float) -> str:
-    """As people say it: '30 s', '2 min', '1 h'."""
+    """A duration as text: '30 s', '2 min', '1 h'."""
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds / size:g} {unit}"
@@ -252,7 +250,7 @@ def main(options: Options) -> None:
     print(f"{processor()}; {recognizer.file.parameter_count:,} parameters\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tell("writing recordings")
+        log("writing recordings")
         lengths = sorted({*options.lengths, 5.0})
         sounds = {length: write_long(folder / f"{length:g}.flac", length, utterances, rate) for length in lengths}
         short = write_short(folder, options.files, utterances, rate)
@@ -264,15 +262,15 @@ def main(options: Options) -> None:
         print(f"### Start-up\n\n{start_up(options, sounds[5.0])}\n", flush=True)
         print(f"### Length\n\n{against_length(options, sounds)}\n", flush=True)
         middle = max(length for length in lengths if length <= REPEATED)
-        chosen = settings(options, sounds[middle], middle)
-        print(f"### Threads and batches, {duration(middle)}\n\n{chosen}\n", flush=True)
+        cores = against_cores(options, sounds[middle], middle)
+        print(f"### Cores, {duration(middle)}\n\n{cores}\n", flush=True)
         turns, batches = {}, {}
         for kind, paths in kinds.items():
-            tell(f"network alone and all of it: {kind}")
-            turns[kind], heard = take_turns(recognizer, list(map(str, paths)), options.rounds)
-            batches[kind] = beginning(heard, NETWORK_SECONDS, recognizer.file.features.hop_seconds)
+            log(f"network alone and whole transcription: {kind}")
+            turns[kind], found = take_turns(recognizer, list(map(str, paths)), options.rounds)
+            batches[kind] = beginning(found, NETWORK_SECONDS, recognizer.file.features.hop_seconds)
         print(f"### Share of the network's speed\n\n{shares(turns, total)}\n", flush=True)
-    print(f"### Arithmetic\n\n{arithmetic(recognizer, batches, utterances, options.rounds)}")
+    print(f"### Precision\n\n{against_precision(recognizer, batches, utterances, options.rounds)}")
 
 
 if __name__ == "__main__":

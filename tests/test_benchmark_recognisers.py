@@ -14,22 +14,22 @@ import soxr
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 import recognisers
-from engines import Asr, Heard, Pocketsphinx, hear, pcm
-from recognisers import OURS, Options, Result, check, judge, lie, markdown
+from engines import Asr, EngineRun, Pocketsphinx, pcm, run_engine
+from recognisers import OURS, Options, Result, check, evaluate_run, markdown, relation
 
 from asr.data.manifest import Utterance, read_manifest
 from asr.errors import AudioError, ConfigError
 
 
 class Stub:
-    """Hears each utterance's name, its process, and how many it was asked for before."""
+    """Recognises each utterance's name, its process, and how many it was asked for before."""
 
     threaded = False
 
     def __init__(self, *arguments: str):
         self.arguments, self.asked = arguments, 0
 
-    def recognise(self, utterances):
+    def recognize(self, utterances):
         texts = [f"{each.id} {os.getpid()} {self.asked + place}" for place, each in enumerate(utterances)]
         self.asked += len(utterances)
         return texts
@@ -38,11 +38,11 @@ class Stub:
 class Deaf(Stub):
     """Cannot read the long recordings."""
 
-    def recognise(self, utterances):
+    def recognize(self, utterances):
         for utterance in utterances:
             if utterance.duration > 1.25:
                 raise AudioError(f"{utterance.audio_filepath}: no such file")
-        return super().recognise(utterances)
+        return super().recognize(utterances)
 
 
 @pytest.fixture
@@ -71,32 +71,32 @@ def manifest(noise_file, tmp_path):
 
 
 def test_processes_share_the_utterances_which_come_back_in_order(manifest, cores):
-    heard = hear(Stub, ("any",), read_manifest(manifest), cores)
-    names, processes, places = zip(*(text.split() for text in heard.texts), strict=True)
+    run = run_engine(Stub, ("any",), read_manifest(manifest), cores)
+    names, processes, places = zip(*(text.split() for text in run.texts), strict=True)
     assert names == ("u0", "u1", "u2", "u3", "u4")
-    # From long to short in turn; each has heard one before, which loads what is loaded on first use.
+    # From long to short in turn; each has run one before, which loads what is loaded on first use.
     assert processes[4] == processes[2] == processes[0] != processes[3] == processes[1]
     assert places == ("3", "2", "2", "1", "1")
     assert str(os.getpid()) not in processes
-    assert heard.seconds > 0 and heard.load_seconds > 0 and heard.peak_bytes > 2 * 20_000_000
+    assert run.seconds > 0 and run.load_seconds > 0 and run.peak_bytes > 2 * 20_000_000
 
 
-def test_a_recording_that_cannot_be_read_ends_it(manifest, cores):
+def test_a_recording_that_cannot_be_read_is_an_error(manifest, cores):
     with pytest.raises(AudioError, match=r"4\.wav: no such file|3\.wav: no such file"):
-        hear(Deaf, (), read_manifest(manifest), cores)
+        run_engine(Deaf, (), read_manifest(manifest), cores)
 
 
 @pytest.mark.slow
-def test_ours_hears_in_its_process_what_it_hears_here(model_path, manifest, cores):
+def test_asr_recognises_the_same_in_its_process_as_here(model_path, manifest, cores):
     from asr.recognition.recognizer import Recognizer
 
     utterances = read_manifest(manifest)
-    heard = hear(Asr, (model_path,), utterances, cores)
+    run = run_engine(Asr, (model_path,), utterances, cores)
     recognizer = Recognizer.load(model_path, "cpu")
-    assert heard.texts == [recognizer.transcribe(utterance.audio_filepath).text for utterance in utterances]
+    assert run.texts == [recognizer.transcribe(utterance.audio_filepath).text for utterance in utterances]
     missing = dataclasses.replace(utterances[0], audio_filepath=manifest.with_name("none.wav"))
     with pytest.raises(AudioError, match=r"none\.wav: no such file"):
-        hear(Asr, (model_path,), [missing], cores)
+        run_engine(Asr, (model_path,), [missing], cores)
 
 
 def test_pocketsphinx_is_given_the_samples_of_the_recording(tmp_path):
@@ -110,16 +110,16 @@ def test_pocketsphinx_is_given_the_samples_of_the_recording(tmp_path):
     decoder.start_utt()
     decoder.process_raw(soundfile.read(path, dtype="int16")[0].tobytes(), full_utt=True)
     decoder.end_utt()
-    heard = Pocketsphinx().recognise([Utterance("1", path, 1.0, "")])
-    assert heard == [decoder.hyp().hypstr] and len(heard[0].split()) > 1
+    run = Pocketsphinx().recognize([Utterance("1", path, 1.0, "")])
+    assert run == [decoder.hyp().hypstr] and len(run[0].split()) > 1
 
 
-def test_samples_become_whole_numbers_and_loud_ones_are_cut_off():
+def test_samples_become_16_bit_integers_and_are_clipped():
     whole = np.frombuffer(pcm(np.array([-2, -1, -0.5, 0, 1, 2], np.float32)), "<i2")
     assert whole.tolist() == [-32767, -32767, -16384, 0, 32767, 32767]
 
 
-def test_what_is_missing_is_told_in_one_line(model_path, manifest, monkeypatch):
+def test_a_missing_package_or_model_is_an_error_of_one_line(model_path, manifest, monkeypatch):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(ConfigError, match=r"^pocketsphinx: not installed; pip install -e '\.\[bench\]'$"):
         check(Options((manifest,), model_path))
@@ -132,11 +132,11 @@ def test_what_is_missing_is_told_in_one_line(model_path, manifest, monkeypatch):
 def test_a_table_has_both_and_how_many_times_as_fast_ours_is(manifest):
     pytest.importorskip("whisper_normalizer")
     utterances = read_manifest(manifest)  # 6 s, of 15 words
-    ours = Heard(["A bad cab."] * 4 + ["a bad dab"], 2.0, 0.3, 0.6, 400_000_000)
-    other = Heard(["add"] * 5, 1.0, 3.0, 4.5, 200_000_000)
+    ours = EngineRun(["A bad cab."] * 4 + ["a bad dab"], 2.0, 0.3, 0.6, 400_000_000)
+    other = EngineRun(["add"] * 5, 1.0, 3.0, 4.5, 200_000_000)
     results = {
-        name: Result(judge(name, manifest, utterances, heard), heard, size)
-        for name, heard, size in ((OURS, ours, 20_000_000), ("pocketsphinx", other, 40_000_000))
+        name: Result(evaluate_run(name, manifest, utterances, run), run, size)
+        for name, run, size in ((OURS, ours, 20_000_000), ("pocketsphinx", other, 40_000_000))
     }
     lines = markdown(results).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:4]]
@@ -160,4 +160,4 @@ def test_a_table_has_both_and_how_many_times_as_fast_ours_is(manifest):
     ],
 )
 def test_intervals_that_touch_overlap(ours, other, said):
-    assert lie(ours, other) == said
+    assert relation(ours, other) == said

@@ -11,7 +11,7 @@ import torch
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 from lstm import INPUTS, Layers, LoopLayer, OneDnnLayer
-from trainers import CEILING, KINDS, OURS, Reel, Round, missing
+from trainers import CEILING, KINDS, OURS, BatchCycle, Round, missing
 from training import Options, make_recipe, markdown, markdown_with_features, ratio
 
 from asr.config import Recipe
@@ -44,7 +44,7 @@ def forgotten_modules():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != CEILING])
-def test_a_trainer_learns_from_what_it_counts(kind, recipe, forgotten_modules):
+def test_a_trainer_trains_on_the_seconds_that_it_reports(kind, recipe, forgotten_modules):
     if names := missing(kind):
         pytest.skip(f"{', '.join(names)} is not installed")
     torch.manual_seed(0)
@@ -60,20 +60,20 @@ def test_a_trainer_learns_from_what_it_counts(kind, recipe, forgotten_modules):
 
 def test_the_lstm_alone_has_our_shapes(recipe):
     alone = KINDS[CEILING](recipe)
-    for batch in alone.reel.batches:
+    for batch in alone.batches.batches:
         lengths, frames = alone._lengths(batch)
         assert frames >= lengths.max() and len(lengths) == len(batch)
         assert lengths.tolist() == [recipe.output_frames(alone.durations[index]) for index in batch]
     assert alone.train(5.0)[0] >= 5.0
 
 
-def test_a_reel_goes_through_all_batches_and_begins_again():
-    reel = Reel([[0, 1], [2], [3]], [1.0, 2.0, 4.0, 8.0])
-    assert reel.take(3.0) == ([[0, 1]], 3.0)
-    assert reel.take(5.0) == ([[2], [3]], 12.0)
-    assert reel.take(4.0) == ([[0, 1], [2]], 7.0)
-    assert reel.take(9.0) == ([[0, 1], [2], [3]], 15.0)
-    assert reel.take(100.0) == ([[0, 1], [2], [3]], 15.0)
+def test_batches_are_taken_in_order_and_again_from_the_start():
+    batches = BatchCycle([[0, 1], [2], [3]], [1.0, 2.0, 4.0, 8.0])
+    assert batches.take(3.0) == ([[0, 1]], 3.0)
+    assert batches.take(5.0) == ([[2], [3]], 12.0)
+    assert batches.take(4.0) == ([[0, 1], [2]], 7.0)
+    assert batches.take(9.0) == ([[0, 1], [2], [3]], 15.0)
+    assert batches.take(100.0) == ([[0, 1], [2], [3]], 15.0)
 
 
 def test_ratios_are_the_median_of_rounds_and_features_are_shared_out():
@@ -92,7 +92,7 @@ def test_ratios_are_the_median_of_rounds_and_features_are_shared_out():
 
 
 @pytest.mark.parametrize("kind", [LoopLayer, OneDnnLayer, BiLstmLayer])
-def test_other_lstms_learn_as_ours_does(kind):
+def test_other_lstms_have_the_gradients_of_ours(kind):
     ours, other = Layers(), Layers(kind)
     other.load_state_dict(ours.state_dict())
     x, lengths = torch.randn(3, 9, INPUTS), torch.tensor([9, 4, 7])

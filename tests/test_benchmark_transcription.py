@@ -16,11 +16,11 @@ from commands import measure
 from transcription import (
     Options,
     Turn,
-    arithmetic,
+    against_precision,
     beginning,
     choose,
     duration,
-    heard_batches,
+    network_batches,
     share,
     shares,
     take_turns,
@@ -49,7 +49,7 @@ def recognizer(model_path):
     return Recognizer.load(model_path, "cpu")
 
 
-def test_recordings_have_the_lengths_that_were_asked_for(utterances, tmp_path):
+def test_recordings_have_the_requested_lengths(utterances, tmp_path):
     assert soundfile.info(write_long(tmp_path / "long.flac", 61.5, utterances, 16000)).duration == 61.5
     short = write_short(tmp_path, 6, utterances, 16000)
     assert [soundfile.info(path).duration for path in short] == [1, 2, 3, 4, 5, 1]
@@ -60,13 +60,13 @@ def test_cutting_loses_and_repeats_nothing():
     assert np.concatenate(list(cut(pieces, [1, 4, 0, 5]))).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
 
 
-def test_the_network_alone_hears_what_transcription_gives_it(recognizer, utterances):
+def test_the_network_alone_gets_the_same_input_as_in_transcription(recognizer, utterances):
     names = [str(utterance.audio_filepath) for utterance in utterances]
     turns, batches = take_turns(recognizer, names, 2)
-    heard = sorted(len(features) for batch in batches for features in batch)
-    assert heard == [151, 151, 151]  # 1.5 s in frames of 10 ms
+    found = sorted(len(features) for batch in batches for features in batch)
+    assert found == [151, 151, 151]  # 1.5 s in frames of 10 ms
     assert len(turns) == 2 and all(turn.whole > (0, 0) and turn.network > (0, 0) for turn in turns)
-    assert len(heard_batches(recognizer, names[:1])) == 1
+    assert len(network_batches(recognizer, names[:1])) == 1
 
 
 def test_a_beginning_has_as_many_batches_as_it_needs():
@@ -82,21 +82,21 @@ def test_a_share_is_the_median_of_the_rounds():
 
 
 @pytest.mark.slow
-def test_other_arithmetics_hear_nearly_the_same(recognizer, utterances):
+def test_precisions_give_similar_words(recognizer, utterances):
     batches = {"noise": [features_of(recognizer, utterances)]}
-    rows = [line.split("|")[1:-1] for line in arithmetic(recognizer, batches, utterances, 1).splitlines()[2:]]
-    assert [row[0].strip() for row in rows] == ["float32", "bfloat16"]
+    rows = [line.split("|")[1:-1] for line in against_precision(recognizer, batches, utterances, 1).splitlines()[2:]]
+    assert [row[0].strip() for row in rows] == ["float32", "int8"]
     assert [float(rows[0][column]) for column in (1, 3)] == [1.0, 0.0]
     assert all(float(row[1]) > 0 for row in rows)
 
 
 def features_of(recognizer, utterances) -> list[np.ndarray]:
     names = [str(utterance.audio_filepath) for utterance in utterances]
-    (batch,) = heard_batches(recognizer, names)
+    (batch,) = network_batches(recognizer, names)
     return batch
 
 
-def test_a_process_tells_its_own_peak_and_not_that_of_its_parent():
+def test_peak_memory_excludes_the_parent_process():
     ballast = np.ones(100_000_000 // 8)
     small, large = measure("pass"), measure("x = bytearray(200_000_000)")
     assert small.peak_bytes < 50_000_000 < 200_000_000 < large.peak_bytes
@@ -104,12 +104,12 @@ def test_a_process_tells_its_own_peak_and_not_that_of_its_parent():
 
 
 @pytest.mark.slow
-def test_a_transcription_is_measured_whole(model_path, noise_file):
+def test_a_transcription_is_measured_with_its_start(model_path, noise_file):
     cost = transcribing(noise_file("x.wav"), model_path)
     assert cost.peak_bytes > 100_000_000 and cost.processor > 0.1
 
 
-def test_quick_leaves_out_what_is_long_and_a_missing_model_is_told(model_path, tmp_path):
+def test_quick_omits_long_recordings_and_a_missing_model_is_an_error(model_path, tmp_path):
     options = choose(Options(model=model_path, manifest=model_path, quick=True))
     assert max(options.lengths) == 120 and options.files == 50
     with pytest.raises(ConfigError, match=r"none\.safetensors: no such file; give --model"):
@@ -117,5 +117,5 @@ def test_quick_leaves_out_what_is_long_and_a_missing_model_is_told(model_path, t
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(1.0, "1 s"), (120, "2 min"), (7200, "2 h")])
-def test_durations_are_as_people_say_them(seconds, shown):
+def test_durations_are_written_in_suitable_units(seconds, shown):
     assert duration(seconds) == shown

@@ -8,8 +8,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
-from contest import Bench, Data, descend
-from decoders import CONTENDERS, VERSIONS, sharpen, split
+from decoder_bench import Bench, Data, descend
+from decoders import CANDIDATES, VERSIONS, sharpen, split
 from report import draw, markdown
 from systems import KINDS, Setup, missing, spellable
 
@@ -73,13 +73,13 @@ def test_the_whole_of_it_on_noise(arpa, tmp_path):
     tuning, measuring = split(["anna", "anna", "anna", "anna", "bert", "bert"])
     versions = {name: [sharpen(emission, factor) for emission in emissions] for name, factor in VERSIONS.items()}
     data = Data(versions, ["the cat sat"] * 6, tuning, measuring, PIECES, 0.04, VERSIONS)
-    bench = Bench(data, arpa, [contender for contender in CONTENDERS if contender.kind in ("asr", "flashlight")])
+    bench = Bench(data, arpa, [candidate for candidate in CANDIDATES if candidate.kind in ("asr", "flashlight")])
     bench.tune(2)
     bench.measure((4, 16), 1, 1.0)
-    variants = bench.variants([(bench.contenders[0].name, {}), (bench.contenders[0].name, {"top_tokens": 2})], 1, 1.0)
+    variants = bench.variants([(bench.candidates[0].name, {}), (bench.candidates[0].name, {"top_tokens": 2})], 1, 1.0)
     text = markdown(bench, variants, bench.threads((4,), 1), bench.close())
     assert all(version.capitalize() in text for version in VERSIONS)
-    assert all(contender.name in text for contender in bench.contenders) and "top_tokens 2" in text
+    assert all(candidate.name in text for candidate in bench.candidates) and "top_tokens 2" in text
     draw(bench, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size < 200_000
 

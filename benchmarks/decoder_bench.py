@@ -1,4 +1,4 @@
-"""The contest: tuning each decoder's weights, then its words and its speed, round by round."""
+"""The measurements of `decoders.py`: each decoder's tuned weights, then its words, then its speed in several rounds."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -10,17 +10,17 @@ from typing import Any
 import jiwer
 import numpy as np
 from systems import Run, Setup, Worker, missing
-from terminal import tell
+from terminal import log
 
-EQUAL = 0.1  # percent of WER, absolute, up to which two decoders count as equally good
+EQUAL = 0.1  # absolute percent of WER up to which two decoders count as equally accurate
 SPEED_SECONDS = 2.0  # of decoding for one decoder in one round
 STEPS = (0.2, 1.0)  # of language model weight and word bonus, where tuning begins
 TUNING_BEAM = 64
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A decoder as it is compared."""
+class Candidate:
+    """A decoder with fixed options."""
 
     name: str
     kind: str
@@ -28,12 +28,12 @@ class Contender:
     most: int = 1024  # largest beam
     all_versions: bool = True
     weights_of: str = ""  # whose weights it takes; empty: its own
-    rival: str = ""  # ours in the same vocabulary; empty: it is ours
+    compared_with: str = ""  # our decoder with the same vocabulary; empty: it is ours
 
 
 @dataclass(frozen=True)
 class Data:
-    """Log-probabilities of one model, in several versions, with what was said."""
+    """Log-probabilities of one model, in several versions, with references."""
 
     versions: dict[str, list[np.ndarray]]  # each utterance's `(frames, tokens)`
     references: list[str]
@@ -41,10 +41,10 @@ class Data:
     measuring: list[int]
     pieces: list[str]
     frame_seconds: float
-    factors: dict[str, float]  # of each version's log-probabilities before they are made to sum to 1
+    factors: dict[str, float]  # of each version's log-probabilities, before renormalisation
 
     def wer(self, indices: Sequence[int], texts: Sequence[str]) -> float:
-        """Percent, of the first utterances of `indices`, as many as there are texts."""
+        """WER in percent of the first `len(texts)` utterances of `indices`."""
         return 100 * jiwer.wer([self.references[index] for index in indices[: len(texts)]], list(texts))
 
     def frames(self, indices: Sequence[int]) -> int:
@@ -56,128 +56,128 @@ class Data:
 class Point:
     """A decoder at one beam."""
 
-    contender: Contender
+    candidate: Candidate
     setup: Setup
     texts: list[str]  # of the first utterances of the measuring half
-    pace: float  # frames a second in the pass that measured WER
-    speeds: list[float] = field(default_factory=list)  # frames a second in each round
+    pace: float  # frames per second in the pass that measured WER
+    speeds: list[float] = field(default_factory=list)  # frames per second in each round
 
     @property
     def speed(self) -> float:
-        """Frames a second."""
+        """Median frames per second."""
         return median(self.speeds)
 
 
 class Bench:
-    """The decoders that are installed, their processes, and what has been measured with them."""
+    """The installed decoders, their processes, and their measurements."""
 
-    def __init__(self, data: Data, arpa: Path, contenders: Sequence[Contender]):
+    def __init__(self, data: Data, arpa: Path, candidates: Sequence[Candidate]):
         self.data = data
-        self.contenders = [contender for contender in contenders if not missing(contender.kind)]
-        kinds = dict.fromkeys(contender.kind for contender in self.contenders)
+        self.candidates = [candidate for candidate in candidates if not missing(candidate.kind)]
+        kinds = dict.fromkeys(candidate.kind for candidate in self.candidates)
         self.workers = {kind: Worker(kind, data.pieces, str(arpa), data.versions) for kind in kinds}
-        self.weights: dict[tuple[str, str], Setup] = {}  # by version and contender
+        self.weights: dict[tuple[str, str], Setup] = {}  # by version and candidate
         self.points: dict[str, list[Point]] = {}  # by version
 
     def tune(self, count: int) -> None:
         """Language model weight and word bonus of each decoder for each version, on `count` utterances.
 
-        A version's scores are those of the first times a factor, but for what is the same for all hypotheses: so
-        are its best weights, from which the search begins.
+        Up to terms that are equal for all hypotheses, a version's scores are those of the first version times a factor.
+        So are its best weights, and the search begins there.
         """
         sample = self.data.tuning[:count]
         for version in self.data.versions:
-            for contender in self.contenders:
-                if not contender.weights_of and (contender.all_versions or version == self._first):
-                    tell(f"{version}: {contender.name}: tuning")
-                    self.weights[version, contender.name] = self._tune(version, contender, sample)
+            for candidate in self.candidates:
+                if not candidate.weights_of and (candidate.all_versions or version == self._first):
+                    log(f"{version}: {candidate.name}: tuning")
+                    self.weights[version, candidate.name] = self._tune(version, candidate, sample)
 
-    def _tune(self, version: str, contender: Contender, sample: Sequence[int]) -> Setup:
+    def _tune(self, version: str, candidate: Candidate, sample: Sequence[int]) -> Setup:
         def cost(weight: float, bonus: float) -> float:
-            setup = Setup(TUNING_BEAM, weight, bonus, contender.options)
-            return self.data.wer(sample, self.workers[contender.kind].run(version, sample, setup).texts)
+            setup = Setup(TUNING_BEAM, weight, bonus, candidate.options)
+            return self.data.wer(sample, self.workers[candidate.kind].run(version, sample, setup).texts)
 
         if version == self._first:
             weight, bonus = descend(cost, (Setup.lm_weight, Setup.word_bonus), STEPS, 3)
         else:
-            known, factor = self.weights[self._first, contender.name], self.data.factors[version]
+            known, factor = self.weights[self._first, candidate.name], self.data.factors[version]
             start = factor * known.lm_weight, factor * known.word_bonus
             weight, bonus = descend(cost, start, (STEPS[0] / 2, STEPS[1] / 2), 1)
-        return Setup(TUNING_BEAM, weight, bonus, contender.options)
+        return Setup(TUNING_BEAM, weight, bonus, candidate.options)
 
     def measure(self, beams: Sequence[int], rounds: int, limit: float) -> None:
-        """Words once, then speeds, round by round. Ours also at the powers of two, to be compared at equal WER."""
+        """Words once, then speeds in rounds; our decoder also at powers of two, for comparison at equal WER."""
         powers = [2**power for power in range(2, max(beams).bit_length()) if 2**power <= max(beams)]
         for version in self.data.versions:
             self.points[version] = points = []
-            for contender in self.contenders:
-                if contender.all_versions or version == self._first:
-                    tell(f"{version}: {contender.name}: decoding")
-                    sizes = beams if contender.rival else sorted({*beams, *powers})
+            for candidate in self.candidates:
+                if candidate.all_versions or version == self._first:
+                    log(f"{version}: {candidate.name}: decoding")
+                    sizes = beams if candidate.compared_with else sorted({*beams, *powers})
                     points += [
-                        self._decode(version, contender, beam, limit) for beam in sizes if beam <= contender.most
+                        self._decode(version, candidate, beam, limit) for beam in sizes if beam <= candidate.most
                     ]
-            self._race(version, points, rounds)
+            self._time(version, points, rounds)
 
-    def _decode(self, version: str, contender: Contender, beam: int, limit: float) -> Point:
-        setup = self.setup(version, contender, beam)
-        run = self.workers[contender.kind].run(version, self.data.measuring, setup, limit)
-        return Point(contender, setup, run.texts, self._speed(run))
+    def _decode(self, version: str, candidate: Candidate, beam: int, limit: float) -> Point:
+        setup = self.setup(version, candidate, beam)
+        run = self.workers[candidate.kind].run(version, self.data.measuring, setup, limit)
+        return Point(candidate, setup, run.texts, self._speed(run))
 
-    def _race(self, version: str, points: Sequence[Point], rounds: int) -> None:
-        """Each in turn on the first utterances, as many as take about `SPEED_SECONDS`."""
+    def _time(self, version: str, points: Sequence[Point], rounds: int) -> None:
+        """Time each in turn, on the first utterances that take about `SPEED_SECONDS`."""
         for beam in sorted({point.setup.beam for point in points}):
-            tell(f"{version}: speed at beam {beam}")
+            log(f"{version}: speed at beam {beam}")
             for _ in range(rounds):
                 for point in points:
                     if point.setup.beam == beam:
-                        worker = self.workers[point.contender.kind]
+                        worker = self.workers[point.candidate.kind]
                         limit = min(SPEED_SECONDS, self.data.frames(self.data.measuring) / point.pace)
                         run = worker.run(version, self.data.measuring, point.setup, limit)
                         point.speeds.append(self._speed(run))
 
     def variants(self, rows: Sequence[tuple[str, dict[str, Any]]], rounds: int, limit: float) -> list[Point]:
-        """Options of a decoder against its defaults, as trained, at the beam of the tuning."""
-        named = {contender.name: contender for contender in self.contenders}
-        tell("options")
+        """Options of a decoder against its defaults, on the first version, at the beam of the tuning."""
+        named = {candidate.name: candidate for candidate in self.candidates}
+        log("options")
         points = [
             self._decode(self._first, replace(named[name], options=named[name].options | options), TUNING_BEAM, limit)
             for name, options in rows
             if name in named
         ]
-        self._race(self._first, points, rounds)
+        self._time(self._first, points, rounds)
         return points
 
     def threads(self, beams: Sequence[int], rounds: int) -> dict[int, tuple[float, float]]:
-        """Seconds on the clock for the measuring half by one thread and by two, for each beam."""
-        tell("threads")
-        contender = self.contenders[0]
+        """Wall-clock seconds for the measuring half by one thread and by two, per beam."""
+        log("threads")
+        candidate = self.candidates[0]
         result = {}
         for beam in beams:
             seconds = defaultdict(list)
             for _ in range(rounds):
                 for count in (1, 2):
-                    setup = self.setup(self._first, contender, beam)
+                    setup = self.setup(self._first, candidate, beam)
                     run = self.workers["asr"].run(self._first, self.data.measuring, setup, threads=count)
                     seconds[count].append(run.total)
             result[beam] = median(seconds[1]), median(seconds[2])
         return result
 
-    def setup(self, version: str, contender: Contender, beam: int) -> Setup:
+    def setup(self, version: str, candidate: Candidate, beam: int) -> Setup:
         """A decoder's tuned weights, its options, and a beam."""
-        weights = self.weights.get((version, contender.weights_of or contender.name), Setup())
-        return replace(weights, beam=beam, options=contender.options)
+        weights = self.weights.get((version, candidate.weights_of or candidate.name), Setup())
+        return replace(weights, beam=beam, options=candidate.options)
 
     def equal(self, version: str, point: Point) -> Point | None:
-        """Our fastest point whose WER on the same utterances is at most `EQUAL` above another decoder's."""
+        """Our fastest point whose WER on the same utterances is at most `EQUAL` above the other decoder's."""
         wer, indices = self.data.wer, self.data.measuring
         least = wer(indices, point.texts) + EQUAL
-        ours = [ours for ours in self.points[version] if ours.contender.name == point.contender.rival]
+        ours = [ours for ours in self.points[version] if ours.candidate.name == point.candidate.compared_with]
         fit = [ours for ours in ours if wer(indices, ours.texts[: len(point.texts)]) <= least]
         return max(fit, key=lambda ours: ours.speed, default=None)
 
     def close(self) -> dict[str, tuple[float, int, int]]:
-        """End the processes: for each, seconds until it could decode, memory then, and the most it ever had."""
+        """End the processes: for each, seconds until it could decode, memory at that time, and peak memory."""
         figures = {}
         for kind, worker in self.workers.items():
             peak = worker.run(self._first, self.data.measuring[:1], Setup()).peak_bytes
@@ -196,7 +196,7 @@ class Bench:
 def descend(
     cost: Callable[[float, float], float], start: tuple[float, float], steps: tuple[float, float], halvings: int
 ) -> tuple[float, float]:
-    """The least of a function of two numbers by compass search (Hooke & Jeeves 1961); the first is not below 0."""
+    """The minimum of a function of two numbers by compass search (Hooke & Jeeves 1961); the first is at least 0."""
     costs: dict[tuple[float, float], float] = {}
 
     def known(point: tuple[float, float]) -> float:
