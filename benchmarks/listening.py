@@ -56,7 +56,7 @@ def main(options: Options) -> None:
             updates = list(listen(recognizer, [sound], config))
             words = [(word, update) for update in updates for word in update.committed]
             texts.append(" ".join(word.text for word, _ in words))
-            delays += [update.heard - word.end + update.computing for word, update in words]
+            delays += [update.received - word.end + update.computing for word, update in words]
             computing += sum(update.computing for update in updates)
         median, most = np.percentile(delays, [50, 95])
         share = computing / (sum(map(len, sounds)) / recognizer.sample_rate)

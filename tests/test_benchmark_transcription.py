@@ -83,17 +83,11 @@ def test_a_share_is_the_median_of_the_rounds():
 
 @pytest.mark.slow
 def test_precisions_give_similar_words(recognizer, utterances):
-    batches = {"noise": [features_of(recognizer, utterances)]}
+    batches = {"noise": network_batches(recognizer, [str(each.audio_filepath) for each in utterances])}
     rows = [line.split("|")[1:-1] for line in against_precision(recognizer, batches, utterances, 1).splitlines()[2:]]
     assert [row[0].strip() for row in rows] == ["float32", "int8"]
     assert [float(rows[0][column]) for column in (1, 3)] == [1.0, 0.0]
     assert all(float(row[1]) > 0 for row in rows)
-
-
-def features_of(recognizer, utterances) -> list[np.ndarray]:
-    names = [str(utterance.audio_filepath) for utterance in utterances]
-    (batch,) = network_batches(recognizer, names)
-    return batch
 
 
 def test_peak_memory_excludes_the_parent_process():
@@ -106,7 +100,7 @@ def test_peak_memory_excludes_the_parent_process():
 @pytest.mark.slow
 def test_a_transcription_is_measured_with_its_start(model_path, noise_file):
     cost = transcribing(noise_file("x.wav"), model_path)
-    assert cost.peak_bytes > 100_000_000 and cost.processor > 0.1
+    assert cost.peak_bytes > 60_000_000 and cost.processor > 0.1
 
 
 def test_quick_omits_long_recordings_and_a_missing_model_is_an_error(model_path, tmp_path):

@@ -7,10 +7,10 @@ import pytest
 from command_line import COMPLETE, ERROR
 
 import asr as package
-from asr.cli.commands import evaluate, language_models, look_inside, recognise, train
+from asr.cli.commands import evaluate, language_models, look_inside, recognize, train
 from asr.cli.subcommands import CommandLine
 
-GROUPS = [module.GROUP for module in (recognise, train, evaluate, language_models, look_inside)]
+GROUPS = [module.GROUP for module in (recognize, train, evaluate, language_models, look_inside)]
 
 
 def every_command(groups=GROUPS, before=()):

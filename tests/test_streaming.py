@@ -30,7 +30,7 @@ def words_of(updates) -> list[Word]:
 
 
 def test_with_all_ahead_the_words_are_those_of_the_recording(recognizer):
-    """Nothing is final before the end then, and the whole is heard at once."""
+    """Nothing is final before the end then, and the whole recording is recognised at once."""
     samples = noise(5.0)
     updates = list(listen(recognizer, [samples], ListenConfig(look_ahead=60.0, history=60.0)))
     assert not words_of(updates[:-1]) and any(update.partial for update in updates[:-1])
@@ -65,7 +65,7 @@ def test_words_are_in_order_and_no_later_than_a_look_ahead_and_a_pause(recognize
     assert words and [word.start for word in words] == sorted(word.start for word in words)
     for update in updates[:-1]:
         for word in update.committed:
-            assert word.end <= update.heard - config.look_ahead + recognizer.file.frame_seconds
+            assert word.end <= update.received - config.look_ahead + recognizer.file.frame_seconds
     assert updates[-1].partial == ""
 
 

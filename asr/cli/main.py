@@ -13,9 +13,9 @@ from asr.utils.messages import tell
 
 def run(arguments: list[str]) -> int:
     """Run a command line and return its exit status; errors propagate to the caller."""
-    from asr.cli.commands import evaluate, language_models, look_inside, recognise, serve, train
+    from asr.cli.commands import evaluate, language_models, look_inside, recognize, serve, train
 
-    groups = tuple(module.GROUP for module in (recognise, serve, train, evaluate, language_models, look_inside))
+    groups = tuple(module.GROUP for module in (recognize, serve, train, evaluate, language_models, look_inside))
     about = "Speech recognition with a small BiLSTM-CTC model."
     try:
         return CommandLine(about, groups, __version__).run("asr", arguments)

@@ -59,7 +59,7 @@ def transcribe_files(
 ) -> Iterator[tuple[str, Transcript | Failure]]:
     """The transcript of each sound file, or why there is none, in the order of `names` and as soon as known.
 
-    Several processes share the files; the one that leads gives all results, at the end, the others none.
+    Several processes share the files; the leading one yields all results, at the end, the others none.
     """
     own = names[group.rank :: group.size]
     sources = [(name, lambda name=name: _read(name, recognizer.sample_rate)) for name in own]

@@ -60,22 +60,22 @@ class Latency:
 
     def __init__(self):
         self._delays: list[float] = []
-        self._heard = 0.0
+        self._received = 0.0
         self._computing = 0.0
 
     def add(self, update: Update) -> None:
         """Add an update."""
-        self._delays += [update.heard - word.end + update.computing for word in update.committed]
-        self._heard, self._computing = update.heard, self._computing + update.computing
+        self._delays += [update.received - word.end + update.computing for word in update.committed]
+        self._received, self._computing = update.received, self._computing + update.computing
 
     def to_text(self) -> str:
         """One line of summary."""
         if not self._delays:
-            return f"{self._heard:.1f} s of audio, no words"
+            return f"{self._received:.1f} s of audio, no words"
         median, most = np.percentile(self._delays, [50, 95])
         return (
-            f"{self._heard:.1f} s of audio; words final after {median:.2f} s (median), {most:.2f} s (95%); "
-            f"computing took {self._computing / self._heard:.0%} of the time"
+            f"{self._received:.1f} s of audio; words final after {median:.2f} s (median), {most:.2f} s (95%); "
+            f"computing took {self._computing / self._received:.0%} of the time"
         )
 
 

@@ -1,7 +1,7 @@
 """Recordings of any number and length -> log-probabilities -> words, in bounded memory.
 
-A thread reads windows and makes their features; the network takes them one by one in parallel, or on a GPU in batches
-of similar length; other threads decode. What comes out is in the order of what went in.
+A thread reads windows and computes their features; the network takes them one by one in parallel, or on a GPU in
+batches of similar length; other threads decode. Results are in the order of the input.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -21,8 +21,8 @@ from asr.transcript import Transcript
 from asr.utils.cores import core_count
 from asr.utils.prefetch import OrderedResults, prefetch, prefetch_map
 
-POOL_BATCHES = 4  # batches' worth of windows that are sorted by length together, where there are batches
-READ_AHEAD = 4  # windows per core that are read ahead, where there are none
+POOL_BATCHES = 4  # on a GPU: batches' worth of windows that are sorted by length together
+READ_AHEAD = 4  # on a CPU: windows per core that are read ahead
 LONGEST_SEGMENT = 300.0  # seconds that are decoded together at most, when there is no pause
 MOST_WAITING = 64  # segments that may wait to be decoded
 
@@ -35,12 +35,12 @@ class Ending:
 
     samples: int = 0  # at the model's rate
     notes: tuple[str, ...] = ()
-    error: AudioError | None = None  # why it could not be read, or not to its end
+    error: AudioError | None = None  # why it could not be read to its end
 
 
 @dataclass(frozen=True)
 class Part:
-    """A window of a recording with its features, or what the network said of its core."""
+    """A window of a recording with its features, or with the network's output for its core."""
 
     key: Hashable
     values: np.ndarray  # (frames, mels), or (output frames of the core, tokens)
@@ -50,7 +50,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Segment:
-    """The log-probabilities of a recording, or of so much of it that no word goes on behind it."""
+    """The log-probabilities of a recording, or of a part of it that ends between words."""
 
     key: Hashable
     emission: np.ndarray  # (output frames, tokens)
@@ -67,13 +67,13 @@ def recognize(
 ) -> Iterator[tuple[Hashable, Transcript | AudioError]]:
     """The transcript of each source, or why there is none, in order and as soon as known.
 
-    `advance` is called with the seconds of audio that the network has done.
+    `advance` is called with the seconds of audio that the network has processed.
     """
 
     found: list[tuple[int, Decoding]] = []
     with ThreadPoolExecutor(core_count()) as pool:
         for segment, decoding in _decode_segments(
-            scorer, decoder, _heard(scorer, sources, batch_seconds, advance), pool
+            scorer, decoder, _score_windows(scorer, sources, batch_seconds, advance), pool
         ):
             found.append((segment.start, decoding))
             if segment.ending:
@@ -89,7 +89,7 @@ def recognize_parts(scorer: Scorer, decoder: Decoder, source: Source, batch_seco
     Raises the recording's `AudioError`, after the parts before the fault.
     """
     with ThreadPoolExecutor(core_count()) as pool:
-        parts = _heard(scorer, [source], batch_seconds, lambda seconds: None)
+        parts = _score_windows(scorer, [source], batch_seconds, lambda seconds: None)
         for segment, decoding in _decode_segments(scorer, decoder, parts, pool):
             ending = segment.ending or Ending((segment.start + len(segment.emission)) * scorer.frame_samples)
             if ending.error:
@@ -104,7 +104,7 @@ def segments(
 ) -> Iterator[Segment]:
     """The sources' log-probabilities, cut where there is a pause."""
     builder = SegmentBuilder(scorer)
-    return filter(None, map(builder.add, _heard(scorer, sources, batch_seconds, advance)))
+    return filter(None, map(builder.add, _score_windows(scorer, sources, batch_seconds, advance)))
 
 
 def _decode_segments(
@@ -141,7 +141,7 @@ class SegmentBuilder:
         return segment
 
 
-def _heard(
+def _score_windows(
     scorer: Scorer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
 ) -> Iterator[Part]:
     """Windows with their log-probabilities."""
@@ -162,7 +162,7 @@ def _heard(
 
 
 def _pools(scorer: Scorer, sources: Iterable[Source], most_seconds: float) -> Iterator[list[Part]]:
-    """Windows with their features, so many seconds of them together."""
+    """Windows with their features, in lists of at most `most_seconds` each."""
     pool, seconds = [], 0.0
     for part in _parts(scorer, sources):
         pool.append(part)
@@ -196,7 +196,7 @@ def _parts(scorer: Scorer, sources: Iterable[Source]) -> Iterator[Part]:
 def _score_batches(
     scorer: Scorer, pool: list[Part], batch_seconds: float, advance: Callable[[float], None]
 ) -> Iterator[Part]:
-    """The same parts with log-probabilities in place of features."""
+    """The same parts with log-probabilities instead of features."""
     durations = [_seconds(scorer, part) for part in pool]
     emissions: dict[int, np.ndarray] = {}
     for batch in plan_in_order(durations, batch_seconds):

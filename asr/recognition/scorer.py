@@ -19,7 +19,7 @@ class Scorer:
     """A model that scores recordings: what every recogniser, of files or streams, computes before decoding.
 
     `device` and `precision` are those of `asr.recognition.config.RunConfig`. Raises `ModelFileError` when the file
-    cannot be used, `ConfigError` for a device or precision that is not to be had.
+    cannot be used, `ConfigError` for a device or precision that is not available.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Scorer:
         return np.where(speech[:, np.newaxis], emission, silence)
 
     def to_transcript(self, found: Decoding, samples: int) -> Transcript:
-        """The transcript of a recording of so many samples: frames become seconds."""
+        """The transcript of a recording of this many samples: frames become seconds."""
         duration = samples / self.sample_rate
 
         def seconds(frame: int) -> float:

@@ -28,7 +28,7 @@ class Update:
     committed: tuple[Word, ...]  # new final words
     partial: str  # text after the committed words, which may change
     pause: bool  # whether a pause followed the committed words
-    heard: float  # seconds of audio received
+    received: float  # seconds of audio so far
     computing: float  # seconds that the step took
 
 
@@ -80,14 +80,14 @@ class LiveRecognizer:
         self._final = final
         known = np.concatenate(self._segment)
         words = self._decode(known)
-        heard = self._sound_seconds()
+        received = self._sound_seconds()
         committed, pause = self._commit(words, ended)
         tail = self._decode(np.concatenate([known, emission[final - self._sound_start :]]))[self._committed :]
         partial = "" if ended else " ".join(word.text for word in tail)
         timed = tuple(self._timed(word) for word in committed)
         self._cut(words, known, pause)
         self._forget()
-        return Update(timed, "" if pause else partial, pause, heard, time.perf_counter() - started)
+        return Update(timed, "" if pause else partial, pause, received, time.perf_counter() - started)
 
     def _only_speech(self, emission: np.ndarray) -> np.ndarray:
         if not self._detector:
