@@ -2,21 +2,15 @@
 
 import re
 from functools import cache
-from typing import Protocol
+
+from asr.audio.recording_file import File
 
 LARGEST_FRAME = 1 << 22  # bytes that the last frame is searched in
 SYNC = re.compile(rb"\xff[\xf8\xf9]")
 BLOCK_SIZES = {1: 192, **{code: 576 << (code - 2) for code in range(2, 6)}, **{c: 256 << (c - 8) for c in range(8, 16)}}
 
 
-class Readable(Protocol):
-    """What is needed of `asr.audio.containers.File`."""
-
-    def read(self, start: int, count: int) -> bytes:
-        """Up to `count` bytes from `start`."""
-
-
-def count_samples(file: Readable, start: int, end: int) -> int | None:
+def count_samples(file: File, start: int, end: int) -> int | None:
     """Samples per channel of the stream in bytes `start` to `end`, or None if no frame ends there."""
     block_size = int.from_bytes(file.read(start + 10, 2), "big")  # the largest, which all but the last frame have
     first = max(start, end - LARGEST_FRAME)

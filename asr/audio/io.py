@@ -19,7 +19,8 @@ import soundfile
 import soxr
 
 from asr.audio import media
-from asr.audio.containers import File, Recording, RecordingStream, find_recordings
+from asr.audio.containers import find_recordings
+from asr.audio.recording_file import File, Recording, RecordingStream
 from asr.errors import AudioError
 
 SUFFIXES = (

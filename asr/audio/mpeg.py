@@ -4,7 +4,8 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+
+from asr.audio.recording_file import File
 
 MPEG1, MPEG2, MPEG25 = 3, 2, 0  # the version's two bits
 KILOBITS = {  # by (MPEG-1, layer)
@@ -20,15 +21,6 @@ SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xff]")
 SEARCH = 1 << 16  # bytes searched for a first frame
 BLOCK = 1 << 20  # bytes read at a time
 GAPLESS = 3  # frames that a header may count more or less than there are: its own, and what an encoder adds
-
-
-class Readable(Protocol):
-    """What is needed of `asr.audio.containers.File`."""
-
-    size: int
-
-    def read(self, start: int, count: int) -> bytes:
-        """Up to `count` bytes from `start`."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ def tag_size(data: bytes) -> int:
     return sum((byte & 0x7F) << 7 * (3 - place) for place, byte in enumerate(data[6:10]))
 
 
-def find_frame(file: Readable, start: int) -> int | None:
+def find_frame(file: File, start: int) -> int | None:
     """Where the first frame begins that another of its kind follows, near `start`."""
     data = file.read(start, SEARCH)
     for match in SYNC.finditer(data):
@@ -95,7 +87,7 @@ def find_frame(file: Readable, start: int) -> int | None:
     return None
 
 
-def find_streams(file: Readable, start: int) -> Iterator[tuple[int, int, bytes]]:
+def find_streams(file: File, start: int) -> Iterator[tuple[int, int, bytes]]:
     """(start, end, head) of each stream of an MP3 file. `head` is a frame to put in front that states the length of a
     stream that does not state it itself, or too little."""
     begin, kind, count, header, first, end = start, None, 0, None, start, start
@@ -116,7 +108,7 @@ def find_streams(file: Readable, start: int) -> Iterator[tuple[int, int, bytes]]
 
 
 def _stream(
-    file: Readable, begin: int, first: int, end: int, kind: tuple, count: int, header: int | None
+    file: File, begin: int, first: int, end: int, kind: tuple, count: int, header: int | None
 ) -> tuple[int, int, bytes]:
     if kind[1] != 3 or (header is not None and header >= count - GAPLESS):
         return begin, end, b""
@@ -125,7 +117,7 @@ def _stream(
     return first + skip, end, _length_frame(file.read(first, 4), count)
 
 
-def _frames(file: Readable, start: int) -> Iterator[tuple[int, Frame, bytes]]:
+def _frames(file: File, start: int) -> Iterator[tuple[int, Frame, bytes]]:
     """(position, header, first bytes) of each frame, past tags and damage."""
     position, block, base = start, b"", 0
     while position + 4 <= file.size:
