@@ -35,7 +35,8 @@ def clips(tmp_path):
 @pytest.mark.slow
 def test_the_likeliest_candidate_becomes_the_text(clips):
     wrong = ["an old man went down to the river and looked at a boat", "turn off the light in the kitchen"]
-    line = {"id": "s", "audio_filepath": "sentence.wav", "duration": 4.0, "text": wrong[0], "speaker": ""}
+    seconds = soundfile.info(clips / "sentence.wav").duration
+    line = {"id": "s", "audio_filepath": "sentence.wav", "duration": seconds, "text": wrong[0], "speaker": ""}
     manifest = clips / "unsure.jsonl"
     manifest.write_text(json.dumps(line | {"candidates": [*wrong, SENTENCE]}) + "\n")
     result = run("choose_texts.py", manifest, "-o", clips / "chosen" / "sure.jsonl")

@@ -38,7 +38,7 @@ def trained(tmp_path_factory) -> tuple[Recognizer, Path]:
     folder = tmp_path_factory.mktemp("sentences")
     manifests = {name: [str(write_corpus(folder, name, count, seed, words=30))] for name, count, seed in SETS}
     values = RECIPE | {"output": str(folder / "run"), "data": {"train": manifests["train"], "dev": manifests["dev"]}}
-    return Recognizer.load(train(from_values(Recipe, values, "recipe"))), folder
+    return Recognizer.load(train(from_values(Recipe, values, "recipe")), voice_activity=False), folder
 
 
 @pytest.mark.slow

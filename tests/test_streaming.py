@@ -104,6 +104,7 @@ def test_what_is_written(capsys):
 def test_as_a_process_that_a_pipe_feeds(model_path, recognizer):
     samples = (noise(4.0) * 32767).astype("<i2")
     command = [sys.executable, "-m", "asr", "listen", "-", "--model", str(model_path), "--look_ahead", "0.5"]
+    command.append("--no_voice_activity")  # it is noise
     done = subprocess.run(command, input=samples.tobytes(), capture_output=True)
     assert done.returncode == 0, done.stderr
     updates = listen(recognizer, [samples.astype(np.float32) / 32768], ListenConfig(look_ahead=0.5))

@@ -20,9 +20,9 @@ class SyntheticConfig:
     #: Folder with Kokoro's model.onnx, vocab.json and voices (`make -C recipes/english kokoro` fetches them).
     kokoro: Path = Path("data/english/kokoro")
     #: Training utterances.
-    train: Annotated[Positive, MAY_CHANGE] = 3000
+    train: Positive = 3000
     #: Dev utterances, by voices that are not in train.
-    dev: Annotated[Positive, MAY_CHANGE] = 200
+    dev: Positive = 200
     #: Test utterances, by voices that are in neither train nor dev.
     test: Positive = 400
     #: Share of utterances with background noise, 10 to 30 dB below the speech.
@@ -68,9 +68,9 @@ class DataConfig:
     """Training and dev data. Paths in a recipe are relative to the recipe's folder."""
 
     #: Training manifests (JSON Lines, as written by `asr prepare`).
-    train: Annotated[tuple[Path, ...], SHOWN] = ()
+    train: Annotated[tuple[Path, ...], SHOWN, MAY_CHANGE] = ()
     #: Dev manifests, for early stopping and the choice of checkpoints.
-    dev: Annotated[tuple[Path, ...], SHOWN] = ()
+    dev: Annotated[tuple[Path, ...], SHOWN, MAY_CHANGE] = ()
     #: Lexicon (CMUdict's format, from `asr lexicon`) with the words of all transcripts, for model.phone_layer.
     #: Of several pronunciations the first is used.
     lexicon: Annotated[Path | None, MAY_CHANGE] = None
