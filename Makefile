@@ -7,7 +7,7 @@ REPORT ?= data/digits/report
 VENV := .venv
 ASR := $(VENV)/bin/asr
 PIP := $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --python $(VENV)/bin/python,$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check)
-ENGLISH_DEV := $(wildcard data/english/*-dev/*-dev.jsonl)
+ENGLISH_DEV := $(wildcard $(patsubst %,data/english/speech/%.jsonl,librispeech-dev librispeech-dev-clean commonvoice-dev speechocean762-dev))
 
 .PHONY: setup train transcribe evaluate test test-quick lint docs examples bench architectures
 
@@ -62,4 +62,4 @@ bench: setup
 	@$(VENV)/bin/python benchmarks/decoders.py
 	@$(VENV)/bin/python benchmarks/training.py
 	@$(VENV)/bin/python benchmarks/transcription.py
-	@$(if $(ENGLISH_DEV),$(VENV)/bin/python benchmarks/recognisers.py $(ENGLISH_DEV),echo "benchmarks/recognisers.py: left out, no data/english/*-dev/*-dev.jsonl")
+	@$(if $(ENGLISH_DEV),$(VENV)/bin/python benchmarks/recognisers.py $(ENGLISH_DEV),echo "benchmarks/recognisers.py: left out, no dev sets in data/english/speech")
