@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import asr as package
+from asr.utils.extras import EXTRAS
 
 ROOT = Path(__file__).parent.parent
 RECORDING = ROOT / "tests" / "data" / "1088-134315-0013.opus"
@@ -51,8 +52,20 @@ def test_the_wheel_has_the_package_and_nothing_else(distributions):
         assert f"small_asr-{package.__version__}/README.md" in archive.getnames()
 
 
-def test_the_installed_wheel_transcribes(distributions, tmp_path):
-    """The dependencies, 5 GB, are those of this environment; the package, its data and its command are the wheel's."""
+WITHOUT_EXTRAS = """
+import importlib.machinery, sys
+class Absent(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] in {extras}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent)
+"""
+
+
+def test_the_installed_wheel_transcribes_without_extras(distributions, tmp_path):
+    """The dependencies are those of this environment, less the packages of the extras, PyTorch among them; the package,
+    its data and its command are the wheel's."""
     environment = tmp_path / "environment"
     venv.create(environment)
     (wheel,) = distributions.glob("*.whl")
@@ -60,16 +73,18 @@ def test_the_installed_wheel_transcribes(distributions, tmp_path):
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     (packages,) = environment.glob("lib/python*/site-packages")
-    (packages / "dependencies.pth").write_text(f"{Path(importlib.util.find_spec('torch').origin).parents[1]}\n")
+    (packages / "dependencies.pth").write_text(f"{Path(importlib.util.find_spec('numpy').origin).parents[1]}\n")
+    (packages / "sitecustomize.py").write_text(WITHOUT_EXTRAS.format(extras=set(EXTRAS)))
 
     variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "NUMBA_CACHE_DIR")}
 
-    def run(*line: str) -> str:
+    def run(*line: str, status: int = 0) -> subprocess.CompletedProcess:
         done = subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == status, done.stderr
+        return done
 
-    where = run(str(python), "-c", "import asr; print(asr.__file__)")
+    where = run(str(python), "-c", "import asr; print(asr.__file__)").stdout
     assert Path(where.strip()).is_relative_to(environment)
-    words = run(str(environment / "bin" / "asr"), "transcribe", str(RECORDING)).split()
+    assert "No module named 'torch'" in run(str(python), "-c", "import torch", status=1).stderr
+    words = run(str(environment / "bin" / "asr"), "transcribe", str(RECORDING)).stdout.split()
     assert {"vulgar", "attempt", "money"} <= set(words)
