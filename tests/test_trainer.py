@@ -137,6 +137,7 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_another_recipe_in_the_same_folder_is_refused(corpus):
     recipe = load_recipe(write_recipe(corpus, "changed", epochs=1))
     train(recipe)
@@ -145,6 +146,7 @@ def test_another_recipe_in_the_same_folder_is_refused(corpus):
         train(changed)
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_repeated(corpus, capsys):
     recipe = load_recipe(write_recipe(corpus, "finished", epochs=1))
     path = train(recipe)
@@ -168,6 +170,7 @@ def finished(corpus, tmp_path) -> Recipe:
     return recipe
 
 
+@pytest.mark.slow
 def test_what_has_changed_since_a_run_finished_is_reported(finished):
     manifest = finished.data.train[0]
     utterances = read_manifest(manifest)
@@ -192,12 +195,14 @@ def test_what_has_changed_since_a_run_finished_is_reported(finished):
     assert model.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_files_have_moved_has_not_changed(finished, tmp_path):
     moved = write_manifest(tmp_path / "moved" / "train.jsonl", read_manifest(finished.data.train[0]))
     data = dataclasses.replace(finished.data, train=(moved,))
     assert train(dataclasses.replace(finished, data=data)).exists()
 
 
+@pytest.mark.slow
 def test_a_run_from_before_an_option_existed_resumes(corpus):
     recipe = load_recipe(write_recipe(corpus, "older", epochs=1))
     path = train(recipe)
@@ -271,6 +276,7 @@ def spoil(monkeypatch, spoiled: set[int]) -> list[int]:
     return tried
 
 
+@pytest.mark.slow
 def test_a_nan_loss_restores_the_checkpoint_and_skips_the_batch_once(corpus, monkeypatch, capsys):
     tried = spoil(monkeypatch, {4})
     path = train(load_recipe(write_recipe(corpus, "around", epochs=1)))
@@ -285,6 +291,7 @@ def test_a_nan_loss_restores_the_checkpoint_and_skips_the_batch_once(corpus, mon
     assert len(names) == len(batch["token_lengths"]) and all(name.startswith("train-") for name in names)
 
 
+@pytest.mark.slow
 def test_a_second_nan_loss_ends_the_run(corpus, monkeypatch):
     spoil(monkeypatch, {2, 5})
     with pytest.raises(TrainingError, match=r"step 5: the loss is nan.* for train-\d+.*lower training\.learning_rate"):
@@ -292,6 +299,7 @@ def test_a_second_nan_loss_ends_the_run(corpus, monkeypatch):
     assert not (corpus / "stops" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_utterances_with_too_few_frames_are_skipped_and_counted(corpus, capsys):
     recipe = load_recipe(write_recipe(corpus, "fast", epochs=1))
     augment = dataclasses.replace(recipe.augment, speeds=(2.0,))
@@ -303,6 +311,7 @@ def test_utterances_with_too_few_frames_are_skipped_and_counted(corpus, capsys):
     assert f"skipped: {short} utterances with too few frames for their tokens" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_warm_start_copies_weights_and_output_rows_by_token(corpus, capsys):
     first = train(load_recipe(write_recipe(corpus, "first", epochs=1)))
     recipe = load_recipe(write_recipe(corpus, "second", epochs=1))
@@ -320,6 +329,7 @@ def test_warm_start_copies_weights_and_output_rows_by_token(corpus, capsys):
     np.testing.assert_allclose(ours.weights[name], theirs.weights[name], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_warm_start_from_a_model_of_other_shapes_is_refused(corpus):
     first = train(load_recipe(write_recipe(corpus, "small", epochs=1)))
     recipe = load_recipe(write_recipe(corpus, "larger", epochs=1))
@@ -330,6 +340,7 @@ def test_warm_start_from_a_model_of_other_shapes_is_refused(corpus):
     assert train(recipe).exists(), "a recipe that failed at the start may be corrected"
 
 
+@pytest.mark.slow
 def test_the_average_of_the_weights_is_what_is_kept(corpus):
     recipe = load_recipe(write_recipe(corpus, "averaged", epochs=1))
     still = dataclasses.replace(recipe.training, ema=0.999999, average=1)
@@ -341,6 +352,7 @@ def test_the_average_of_the_weights_is_what_is_kept(corpus):
     assert not torch.equal(tensors["average.head.weight"], tensors["model.head.weight"])
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_at_the_end(corpus):
     page = (train(load_recipe(write_recipe(corpus, "drawn", epochs=2))).parent / "training.html").read_text()
     assert page.count("<svg") == 8 and "Waiting for data" in page and "<script" not in page

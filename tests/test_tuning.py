@@ -86,6 +86,7 @@ def test_without_a_language_model_only_the_word_bonus_is_tried():
     assert min(trials, key=lambda trial: trial.rank).word_bonus == pytest.approx(1.0, abs=0.1875)
 
 
+@pytest.mark.slow
 def test_what_was_found_is_what_transcribe_and_evaluate_use(asr, model, lm, noise_file, manifest, tmp_path):
     sounds = [noise_file(f"{name}.wav", seed=seed) for seed, name in enumerate("abc")]
     dev = manifest(*[(sound.stem, sound) for sound in sounds])

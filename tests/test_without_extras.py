@@ -44,6 +44,7 @@ def manifest_of(noise_file):
     return path
 
 
+@pytest.mark.slow
 def test_recognition_needs_no_extra(asr_alone, model_path, noise_file, manifest_of, tmp_path):
     sound, text = noise_file("x.wav", 1.0), tmp_path / "x.txt"
     text.write_text("a b c\n")
@@ -65,6 +66,7 @@ def test_recognition_needs_no_extra(asr_alone, model_path, noise_file, manifest_
     assert done.returncode == 0 and done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_commands_name_the_extra_that_they_need(asr_alone, model_path, noise_file, manifest_of, tmp_path):
     recipe = tmp_path / "mine.toml"
     recipe.write_text('[data]\ntrain = ["x.jsonl"]\ndev = ["x.jsonl"]\n')
