@@ -1,15 +1,22 @@
 """Words that the lexicon lacks, added for one run by --vocabulary or as hotwords."""
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from asr.decoding.config import BeamConfig, DecoderConfig
+from asr.audio.espeak import Espeak
+from asr.audio.io import resample
+from asr.decoding.config import BeamConfig, DecoderConfig, load_decoder
 from asr.decoding.decoder import make_decoder
 from asr.decoding.lexicon import NEW_WORD_SHARE, Lexicon
 from asr.errors import ConfigError, DecoderError
 from asr.lm.config import LmConfig
 from asr.lm.pronunciation import IPA
 from asr.lm.training import train_model
+from asr.pretrained import ENGLISH
+from asr.recognition.recognizer import Recognizer
 from asr.text.config import TextConfig
 from asr.text.tokenizer import CharacterTokenizer
 
@@ -111,3 +118,24 @@ def test_a_vocabulary_needs_a_lexicon_or_language_model(files):
     config = DecoderConfig(vocabulary=write(files, "cat\n"))
     with pytest.raises(ConfigError, match=r"--vocabulary .*--lexicon or --lm"):
         make_decoder(config, LETTERS, TextConfig(), PHONES)
+
+
+@pytest.mark.slow
+def test_new_names_in_recordings_are_recognised_and_other_words_stay(tmp_path):
+    """By the English model, from a synthetic voice; and the recording in tests/data, which has none of the names."""
+    names = ["gathercole", "brzezinski", "wolderton", "kelsingham"]
+    vocabulary = tmp_path / "names.txt"
+    vocabulary.write_text("\n".join(names) + "\n")
+    defaults = load_decoder(ENGLISH)
+    without, with_names = (
+        Recognizer.load(decoder=config) for config in (defaults, dataclasses.replace(defaults, vocabulary=vocabulary))
+    )
+    speaker = Espeak()
+    for name in names:
+        sentence = f"i have spoken with mister {name} about the house"
+        samples = speaker.say(sentence, "en-gb-x-rp+Annie", words_per_minute=140, pitch=45)
+        samples = resample(samples, speaker.sample_rate, 16000)
+        assert name not in without.transcribe(samples).text.split()
+        assert with_names.transcribe(samples).text == sentence
+    recording = Path(__file__).parent / "data" / "1088-134315-0013.opus"
+    assert with_names.transcribe(recording).text == without.transcribe(recording).text
