@@ -1,4 +1,4 @@
-"""How the tests run a command line and judge what it says; the fixtures are there for every test."""
+"""Running command lines in tests and checking their output; fixtures for every test."""
 
 import json
 import subprocess

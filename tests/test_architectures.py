@@ -82,7 +82,7 @@ def small_model(encoder: str) -> AcousticModel:
 @pytest.mark.parametrize("encoder", FAMILIES)
 @settings(max_examples=10, deadline=None)
 @given(frames=st.integers(1, 70), hop=st.integers(1, 5), look=st.integers(0, 6))
-def test_looking_ahead_changes_nothing_for_who_only_looks_back(encoder, frames, hop, look):
+def test_look_ahead_changes_nothing_for_causal_families(encoder, frames, hop, look):
     model, features = small_model(encoder), torch.randn(frames, 10)
     with torch.inference_mode():
         whole = model(features[None], torch.tensor([frames]))[0][0].numpy()
@@ -92,7 +92,7 @@ def test_looking_ahead_changes_nothing_for_who_only_looks_back(encoder, frames, 
         np.testing.assert_allclose(settle(emissions, counts, look), whole, atol=1e-5)
 
 
-def test_a_frame_is_settled_as_soon_as_enough_was_heard():
+def test_a_frame_is_final_once_its_look_ahead_has_arrived():
     counts = np.array([2, 4, 5])
     emissions = [np.full((frames, 1), frames) for frames in counts]
     assert settle(emissions, counts, 0).ravel().tolist() == [2, 2, 4, 4, 5]
@@ -108,7 +108,7 @@ def test_a_frame_is_settled_as_soon_as_enough_was_heard():
         (["one two", ""], 2),
     ],
 )
-def test_words_taken_back(texts, changed):
+def test_revised_words_are_counted(texts, changed):
     assert taken_back(texts) == changed
 
 
@@ -162,7 +162,7 @@ def test_less_speech_is_part_of_more(recipes):
         Recipes(recipes.base, Plan(minutes=(10.0,)), recipes.output)
 
 
-def test_work_that_is_done_is_not_done_again(tmp_path):
+def test_finished_jobs_are_not_repeated(tmp_path):
     def job(words: int) -> Job:
         return Job("counted", tmp_path / "count.json", LengthCurve, count, (words, Path("a"), (0.1, 1e30)))
 
@@ -246,7 +246,7 @@ def test_the_report_names_the_winner_of_these_results():
     assert findings.lstm(gru)[1].startswith("It does not win in: WER (GRU), ")
 
 
-def test_a_difference_that_may_be_chance_is_called_that():
+def test_a_difference_within_the_interval_is_called_not_significant():
     one, other = accuracy(3), dataclasses.replace(accuracy(3), errors=[0, 6] * 5)
     low, high = difference(one, other)
     assert low < 0 < high
@@ -280,7 +280,7 @@ def test_report_is_one_page_with_plots_and_a_table_in_markdown(tmp_path):
     assert figures(made_up)["families"]["lstm"]["step_exponent"] == pytest.approx(1.0)
 
 
-def test_a_quick_study_says_so():
+def test_a_quick_study_has_a_caveat():
     assert "Made with --quick" in markdown(dataclasses.replace(results(), quick=True))
 
 
@@ -292,7 +292,7 @@ def test_more_work_than_processes(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_in_one_job_is_told_before_the_others_are_through(tmp_path):
+def test_an_error_in_one_job_is_reported_before_the_others_end(tmp_path):
     jobs = [
         Job("long", tmp_path / "long.json", LengthCurve, time.sleep, (300.0,)),
         Job("wrong", tmp_path / "wrong.json", LengthCurve, time.sleep, (-1.0,)),

@@ -73,7 +73,7 @@ def test_channels_that_cancel():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
-def test_samples_that_are_no_numbers_are_counted(bad):
+def test_nan_and_infinite_samples_are_counted(bad):
     faulty = MONO.copy()
     faulty[[5, 7]] = bad
     with pytest.raises(AudioError, match="2 of 16000 samples"):
@@ -99,7 +99,7 @@ def test_nothing_is_an_empty_recording(empty):
     assert samples.shape == (0,)
 
 
-def test_a_recogniser_takes_them_all(model_path):
+def test_a_recogniser_accepts_every_shape(model_path):
     recognizer = Recognizer.load(model_path, "cpu")
     wanted = recognizer.transcribe(MONO)
     for source in (MONO[:, None], MONO[None], torch.from_numpy(MONO), MONO.tolist()):

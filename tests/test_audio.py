@@ -1,4 +1,4 @@
-"""asr.audio.io: what comes out of sound files of every kind, and what is said of those that are broken."""
+"""asr.audio.io: samples of sound files of every kind, and the errors for broken ones."""
 
 import io
 import re
@@ -80,12 +80,12 @@ def test_resampling_keeps_frequency_and_amplitude(rate):
     assert len(audio.samples) == pytest.approx(16000, abs=1)
 
 
-def test_resampling_lets_nothing_fold_back():
+def test_resampling_does_not_alias():
     audio = load_audio(io.BytesIO(encode(tone(1.0, 48000, 10000.0), 48000, subtype="FLOAT")))
     assert middle_amplitude(audio) < 0.5e-3
 
 
-def test_channels_are_averaged_and_conversions_told():
+def test_channels_are_averaged_and_conversions_reported():
     stereo = np.stack([tone(1.0, 44100, 500), np.zeros(44100)], axis=1)
     audio = load_audio(io.BytesIO(encode(stereo, 44100)))
     assert audio.notes == ("2 channels mixed to one", "resampled from 44100 Hz to 16000 Hz")
@@ -206,7 +206,7 @@ def test_files_that_cannot_be_opened(tmp_path, read, name):
 
 
 @pytest.mark.parametrize("name", ["empty.wav", "text.wav", "none.wav", "cut.wav", "cut.ogg"])
-def test_probe_sees_what_headers_show(tmp_path, name):
+def test_probe_returns_the_properties_in_headers(tmp_path, name):
     (tmp_path / name).write_bytes(BROKEN[name][0])
     with pytest.raises(AudioError, match=BROKEN[name][1]):
         probe(tmp_path / name)

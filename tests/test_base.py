@@ -94,7 +94,7 @@ def test_the_path_of_a_base_is_below_the_recipe(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_base_that_is_not_there_is_named(base, tmp_path):
+def test_a_missing_base_is_named(base, tmp_path):
     with pytest.raises(AsrError, match=r"none\.safetensors: no such model file"):
         train(dataclasses.replace(tune(base, tmp_path / "run"), base=str(tmp_path / "none.safetensors")))
 

@@ -63,7 +63,7 @@ def test_file_whose_name_looks_like_a_pattern(folder):
     assert expand_inputs(["a[1].wav"]) == (["a[1].wav"], [])
 
 
-def test_expand_inputs_tells_what_names_nothing(folder):
+def test_expand_inputs_reports_names_without_a_file(folder):
     found, failures = expand_inputs(["no.wav", "silent", "a.wav", "*.mp3", "silent/*", "x" * 300])
     assert found == ["a.wav", "silent/x.txt"]
     assert failures == [
@@ -113,7 +113,7 @@ def test_results_come_as_soon_as_they_are_known(recognizer, noise_file):
     assert [type(result).__name__ for _, result in results] == ["Transcript"] * 38 + ["Failure"]
 
 
-def test_notes_tell_of_conversions(recognizer, noise_file):
+def test_notes_report_conversions(recognizer, noise_file):
     name = str(noise_file("a.wav", sample_rate=8000, channels=2))
     assert dict(transcribe_files(recognizer, [name], 10))[name].notes == (
         "2 channels mixed to one",

@@ -25,7 +25,7 @@ def test_every_utterance_is_in_exactly_one_batch(durations, limit, seed, epoch):
 
 
 @given(durations=durations, limit=st.floats(1, 100))
-def test_batches_keep_the_limit_padding_included(durations, limit):
+def test_batches_keep_the_limit_including_padding(durations, limit):
     for batch in plan_in_order(durations, limit):
         assert len(batch) == 1 or len(batch) * max(durations[index] for index in batch) <= limit
 
@@ -63,7 +63,7 @@ def test_the_first_epoch_of_a_warm_start_is_in_random_order():
     assert 0.3 < np.mean(np.diff(longest) > 0) < 0.7
 
 
-def test_pad_puts_zeros_behind():
+def test_pad_appends_zeros():
     features, lengths = pad([np.ones((33, 2)), np.ones((1, 2))], hop_seconds=0.01)
     assert features.shape == (2, 40, 2) and lengths.tolist() == [33, 1]
     assert np.abs(features[1, 1:]).sum() == 0

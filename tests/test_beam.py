@@ -117,7 +117,7 @@ def weigh(words: list[str], lm: Bigrams | None, vocabulary: set[str]) -> float:
     st.booleans(),
     st.booleans(),
 )
-def test_words_are_scored_as_the_language_model_and_the_lexicon_say(frames, seed, pieces, words, is_open, has_lm):
+def test_words_are_scored_by_the_language_model_and_the_lexicon(frames, seed, pieces, words, is_open, has_lm):
     emission, lm = emissions(frames, len(pieces), seed), Bigrams(sorted(words), seed) if has_lm else None
     lexicon = None if has_lm else Lexicon.of_words(words, pieces)
     decoder = BeamDecoder(pieces, wide(open_vocabulary=is_open, **WEIGHTS), lm and lm.model(), lexicon)
@@ -203,7 +203,7 @@ def test_a_stream_in_pieces_gives_what_decoding_at_once_gives(frames, seed, cuts
     assert stream.frames == frames
 
 
-def test_long_streams_keep_only_what_the_beam_still_needs():
+def test_long_streams_keep_only_what_the_beam_needs():
     decoder = BeamDecoder(LETTERS, BeamConfig(beam=8), Bigrams(["a", "ab", "b"], 1).model())
     stream = decoder.stream()
     for seed in range(40):
@@ -216,7 +216,7 @@ def test_long_streams_keep_only_what_the_beam_still_needs():
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 5), st.integers(0, 10**6), st.floats(0.05, 0.9))
-def test_what_the_priors_count_is_taken_out_of_each_frame(frames, seed, scale):
+def test_priors_are_subtracted_from_each_frame(frames, seed, scale):
     emission, priors = emissions(frames, len(LETTERS), seed), np.array([0.7, 0.1, 0.15, 0.05])
     shares = np.exp(emission) / priors**scale
     wanted = texts(np.log(shares / shares.sum(axis=1, keepdims=True)), LETTERS)
@@ -225,7 +225,7 @@ def test_what_the_priors_count_is_taken_out_of_each_frame(frames, seed, scale):
     assert plain == BeamDecoder(LETTERS, wide()).decode(emission)
 
 
-def test_priors_cannot_count_where_none_are_known():
+def test_prior_scale_needs_priors():
     with pytest.raises(DecoderError, match=r"prior_scale 0\.4: this model file .* has none"):
         BeamDecoder(LETTERS, BeamConfig(prior_scale=0.4))
 
@@ -237,14 +237,14 @@ def hesitant(words: int) -> np.ndarray:
     return np.log(np.array(rows, np.float32))
 
 
-def test_old_alternatives_leave_room_in_the_beam_for_what_is_heard_now():
+def test_old_alternatives_do_not_fill_the_beam():
     lm = Bigrams(["a", "b"], 3).model()
     decoder = BeamDecoder(LETTERS, BeamConfig(beam=16, lm_weight=0.1, open_vocabulary=False), lm)
     assert decoder.decode(hesitant(12))[0].words[-1] == "b"
 
 
 @pytest.mark.parametrize("hypotheses", [1, 2, 4])
-def test_so_many_hypotheses_as_are_asked_for_come_through_a_narrow_beam(hypotheses):
+def test_a_narrow_beam_returns_the_requested_number_of_hypotheses(hypotheses):
     emission = hesitant(5)
     for seed in range(10):
         lm = Bigrams(["a", "b"], seed).model()

@@ -40,7 +40,7 @@ def test_a_short_recording_is_one_window():
 
 
 @pytest.mark.parametrize(("level", "pause"), [(0.0, True), (0.05, True), (0.5, False)])
-def test_the_cut_is_in_the_quietest_stretch_and_says_whether_that_is_silence(level, pause):
+def test_the_cut_is_in_the_quietest_stretch_and_marks_silence(level, pause):
     samples = np.random.default_rng(0).standard_normal(10 * RATE)
     samples[4000:4500] *= level
     offset, found = find_pause(samples, RATE, FRAME)

@@ -1,4 +1,4 @@
-"""The `asr` command as a user meets it: what it prints, what it writes, its status, and what it says of bad input."""
+"""The `asr` command as a user meets it: output, files, exit status, and errors for bad input."""
 
 import json
 import os
@@ -94,7 +94,7 @@ def test_wrong_usage(asr, arguments, named):
 # Transcribe
 
 
-def test_one_file_gives_its_words_alone(asr, model_path, noise_file):
+def test_one_file_prints_its_words_only(asr, model_path, noise_file):
     from asr.recognition.recognizer import Recognizer
 
     path = noise_file("a.wav")
@@ -113,7 +113,7 @@ def test_several_files_are_labelled_and_in_order(asr, model_path, noise_file, tm
     assert names == [str(tmp_path / name) for name in ("b.wav", "a.wav", "deep/c.wav")]
 
 
-def test_jsonl_on_stdout_is_one_object_a_line(asr, model_path, noise_file):
+def test_jsonl_on_stdout_is_one_object_per_line(asr, model_path, noise_file):
     paths = [noise_file("a.wav"), noise_file("b.flac", 0.5)]
     result = asr("transcribe", *paths, "-m", model_path, "--format", "jsonl")
     records = [json.loads(line) for line in result.stdout.splitlines()]
@@ -128,7 +128,7 @@ def test_jsonl_on_stdout_is_one_object_a_line(asr, model_path, noise_file):
 
 
 @pytest.mark.parametrize("format", ["txt", "tsv"])
-def test_output_folder_has_one_file_an_input(asr, model_path, noise_file, tmp_path, format):
+def test_output_folder_has_one_file_per_input(asr, model_path, noise_file, tmp_path, format):
     for name in ("in/monday/talk.wav", "in/friday/talk.wav", "in/talk.wav", "in/talk.flac"):
         noise_file(name, 0.3)
     result = asr("transcribe", tmp_path / "in", "-m", model_path, "-o", tmp_path / "out/deep", "--format", format)
@@ -335,7 +335,7 @@ def test_bad_recording_among_good_ones(asr, model_path, noise_file, tmp_path, sp
         assert_told(asr("info", bad), ERROR, bad, reason)
 
 
-def test_failures_are_told_even_if_the_output_fails(asr, model_path, noise_file, tmp_path, full_disk):
+def test_failures_are_reported_even_if_the_output_fails(asr, model_path, noise_file, tmp_path, full_disk):
     names = [tmp_path / "gone.wav", noise_file("a.wav")]
     with full_disk(1):
         result = asr("transcribe", *names, "-m", model_path, "-o", tmp_path / "out")
@@ -449,7 +449,7 @@ def writing(request, model_path, noise_file, manifest, corpus):
     }[request.param]
 
 
-def test_file_in_place_of_the_output_folder_is_told_before_the_work(asr, writing, tmp_path, monkeypatch):
+def test_file_in_place_of_the_output_folder_is_an_error_before_the_work(asr, writing, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "asr.recognition.recognizer.Recognizer.recognize", lambda *_: pytest.fail("the work was done in vain")
     )
@@ -481,7 +481,7 @@ def test_full_standard_output(noise_file):
         assert_told(process("info", noise_file("a.wav"), stdout=full), ERROR, "output: No space left on device")
 
 
-def test_reader_that_has_left(noise_file):
+def test_closed_pipe(noise_file):
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as gone:

@@ -46,7 +46,7 @@ def test_summaries_are_short_sentences(command):
     assert len(summary) < 70 and summary[0].isupper() and summary.endswith("."), summary
 
 
-def test_list_of_commands_is_grouped_and_has_a_line_for_each(asr):
+def test_list_of_commands_is_grouped_and_has_a_line_per_command(asr):
     lines = asr("--help").stdout.splitlines()
     for group in GROUPS:
         first = lines.index(group.title) + 1

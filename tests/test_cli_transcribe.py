@@ -150,7 +150,7 @@ def test_summary_names_each_failure(asr, model, noise_file, tmp_path):
     assert summarised(asr("transcribe", *sounds[1:3], "-m", model), "0 done, 2 failed\n").returncode == PARTLY
 
 
-def test_files_are_written_while_others_are_heard(tmp_path, model, noise_file, monkeypatch):
+def test_files_are_written_while_others_are_recognised(tmp_path, model, noise_file, monkeypatch):
     noise_file("a.wav"), noise_file("b.wav"), noise_file("c.wav")
     out, seen = tmp_path / "out", []
 

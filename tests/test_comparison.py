@@ -115,7 +115,7 @@ def test_p_is_that_of_the_normal_distribution(z, p):
     assert (test.z, test.p) == (pytest.approx(z), pytest.approx(p, abs=1e-6))
 
 
-def test_where_there_is_nothing_to_test():
+def test_without_segments_there_is_no_test():
     assert math.isnan(matched_pairs([]).p) and math.isnan(matched_pairs([3]).p)
     assert matched_pairs([0, 0, 0]).p == 1.0
     assert matched_pairs([1, 1, 1]).p == 0.0
@@ -140,7 +140,7 @@ def systems(seed=7, utterances=40):
     return [[" ".join(words) for words in system] for system in (references, *heard)]
 
 
-def test_sclite_says_the_same(report):
+def test_sclite_agrees(report):
     """What sclite and sc_stats 2.4.10 print of these systems (`sc_stats -t mapsswe -v`)."""
     said, first, second = systems()
     comparison = compare(report("a", said, first), report("b", said, second))
@@ -248,7 +248,7 @@ def test_compare(asr, report, tmp_path):
     assert (tmp_path / "page.html").read_text().count("u-1") == 1
 
 
-def test_utterances_of_one_report_only_are_told(asr, report):
+def test_utterances_of_one_report_only_are_reported(asr, report):
     result = asr("compare", report("a", SAID, FIRST), report("b", SAID[:2], SECOND[:2]))
     assert result.returncode == PARTLY
     assert "1 utterances, such as 'u-2', are in only one report" in result.stdout

@@ -40,14 +40,14 @@ def decode(frames, pieces=PIECES, **options):
 
 @pytest.mark.parametrize("beam", [4, 16, 64])
 @pytest.mark.parametrize("place", [0, 5, 19])
-def test_a_doubtful_word_is_told_wherever_it_is(place, beam):
+def test_a_doubtful_word_has_low_confidence_wherever_it_is(place, beam):
     words = decode(SURE * place + DOUBTFUL + SURE * (19 - place), beam=beam)
     assert [word.text for word in words] == ["ac"] * place + ["ab"] + ["ac"] * (19 - place)
     assert 0.4 < words[place].confidence < 0.75
     assert min(word.confidence for i, word in enumerate(words) if i != place) > 0.9
 
 
-def test_a_longer_recording_changes_nothing_that_was_said_before():
+def test_a_longer_recording_does_not_change_earlier_confidences():
     short, long = (decode(SURE * 3 + DOUBTFUL + SURE * count, beam=16) for count in (4, 400))
     assert [word.confidence for word in long[:5]] == pytest.approx([word.confidence for word in short[:5]], abs=1e-3)
     assert min(word.confidence for word in long[4:]) > 0.9

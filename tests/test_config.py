@@ -1,4 +1,4 @@
-"""asr.config: recipes from TOML, and what is said of those that are wrong."""
+"""asr.config: recipes from TOML, and the errors for wrong ones."""
 
 import dataclasses
 import json
@@ -69,7 +69,7 @@ def test_every_recipe_loads(path):
     assert ".." not in loaded.output.parts
 
 
-def test_there_are_recipes():
+def test_recipes_exist():
     assert RECIPES
 
 
@@ -146,7 +146,7 @@ def test_recipe_that_is_no_file(tmp_path, name, reason):
         load_recipe(tmp_path / name)
 
 
-def test_values_that_are_no_table():
+def test_a_value_in_place_of_a_section():
     with pytest.raises(ConfigError, match="model file: recipe: Expected `object`, got `array`"):
         from_values(ModelConfig, [], "model file")
 
@@ -158,7 +158,7 @@ def test_validate_holds_overrides_to_the_bounds():
         validate(dataclasses.replace(good, model=ModelConfig(width=-7)), "options")
 
 
-def test_values_hold_every_option_also_those_left_at_their_defaults():
+def test_values_hold_every_option_including_defaults():
     """A model file must not change its meaning when a default does."""
     recipe = from_values(Recipe, {"model": {"width": 7}}, "recipe")
     assert to_values(recipe) == to_values(dataclasses.replace(Recipe(), model=ModelConfig(width=7)))

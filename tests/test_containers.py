@@ -187,7 +187,7 @@ def without_header(data):
     return data[mpeg.parse_header(data[:4]).size :]
 
 
-FRAMES = 0.08  # seconds: the encoder's delay and padding, which only a header tells
+FRAMES = 0.08  # seconds: the encoder's delay and padding, which only a header states
 TAG = b"ID3\4\0\0\0\0\0\x10" + bytes(16)
 
 

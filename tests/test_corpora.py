@@ -374,7 +374,7 @@ def test_table_of_json_lines(tmp_path):
     assert facts(talk, "text", "speaker", "offset", "duration") == ("", "", 2.5, 3.0)
 
 
-def test_table_faults_are_told_line_by_line(tmp_path):
+def test_table_faults_are_reported_line_by_line(tmp_path):
     path = text(
         tmp_path / "dev.json",
         '{"audio_filepath": "a.wav", "text": "one"}',

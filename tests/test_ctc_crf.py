@@ -49,7 +49,7 @@ def trigram():
     return train_trigram([random.integers(1, 4, size=random.integers(1, 9)) for _ in range(40)], 4)
 
 
-def test_a_trigram_is_a_distribution_that_knows_what_it_has_seen(trigram):
+def test_a_trigram_is_a_distribution_that_favours_what_it_was_trained_on(trigram):
     np.testing.assert_allclose(trigram.sum(axis=-1), 1, atol=1e-6)
     assert trigram.min() > 0
     alternating = train_trigram([[1, 2] * 5] * 3, 4)
@@ -91,12 +91,12 @@ def test_the_only_likely_sequence_has_no_loss():
     assert loss.item() == pytest.approx(0, abs=1e-3)
 
 
-def test_what_is_not_a_number_has_no_loss(trigram):
+def test_nan_gives_a_nan_loss(trigram):
     output = torch.full((1, 4, 4), math.nan)
     assert math.isnan(Denominator.apply(output, torch.tensor([4]), trigram))
 
 
-def test_a_learner_takes_it_into_the_loss_and_lowers_it():
+def test_training_with_it_lowers_the_loss():
     torch.manual_seed(0)
     references = [[1, 2, 1], [3, 3]]
     lengths = torch.tensor([40, 30])

@@ -1,3 +1,5 @@
+"""The CTC loss on a CPU against PyTorch's in double precision."""
+
 import math
 
 import pytest
@@ -37,6 +39,6 @@ def test_a_reference_that_just_fits():
     torch.testing.assert_close(gradient.double(), exact_gradient, rtol=0, atol=1e-5)
 
 
-def test_what_is_not_a_number_has_no_loss():
+def test_nan_gives_a_nan_loss():
     output = torch.full((1, 4, 3), math.nan)
     assert math.isnan(CtcLoss.apply(output, torch.tensor([1]), torch.tensor([4]), torch.tensor([1])))

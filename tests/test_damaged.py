@@ -117,7 +117,7 @@ def test_damaged_files(worker, kind, model_path):
 
 
 @pytest.mark.slow
-def test_the_watchdog_sees_a_hang_and_goes_on(worker, tmp_path, monkeypatch):
+def test_the_watchdog_ends_a_hang_and_continues(worker, tmp_path, monkeypatch):
     monkeypatch.setattr(f"{__name__}.MOST_SECONDS", 0.5)
     os.mkfifo(tmp_path / "pipe.jsonl")  # which nobody writes to
     assert worker.read("manifest", tmp_path / "pipe.jsonl")["end"] == "hung for 0.5 s"
@@ -126,7 +126,7 @@ def test_the_watchdog_sees_a_hang_and_goes_on(worker, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["transcribe", "evaluate", "info"])
-def test_the_command_says_it_in_one_line(asr, model_path, tmp_path, noise_file, command):
+def test_the_command_reports_damage_in_one_line(asr, model_path, tmp_path, noise_file, command):
     path = tmp_path / ("bad.jsonl" if command == "evaluate" else "bad.wav")
     path.write_bytes(b"[" * 100_000)
     options = () if command == "info" else ("--model", model_path)

@@ -46,7 +46,7 @@ def decode(emission, pieces=PIECES, lexicon=None, **options):
 @pytest.mark.parametrize(
     ("value", "message"), [(np.nan, "hold NaN"), (np.inf, "sum to inf"), (-np.inf, "sum to"), (5.0, "sum to 14")]
 )
-def test_a_frame_that_is_no_distribution_is_named(value, message):
+def test_a_frame_that_is_not_a_distribution_is_named(value, message):
     emission = noise()
     emission[7, 2] = value
     emission[9] = np.nan
@@ -67,12 +67,12 @@ def test_another_width_is_refused(emission):
 
 
 @pytest.mark.parametrize("emission", [np.array([["a"] * 4]), noise() + 0j, np.array([[None] * 4])])
-def test_what_are_no_numbers_is_refused(emission):
+def test_non_numeric_input_is_refused(emission):
     with pytest.raises(DecoderError, match="needs real numbers"):
         decode(emission)
 
 
-def test_streams_refuse_the_same_and_go_on_with_the_next_piece():
+def test_streams_refuse_the_same_and_continue_with_the_next_piece():
     stream = BeamDecoder(PIECES).stream()
     stream.push(noise()[:10])
     with pytest.raises(DecoderError):
@@ -169,7 +169,7 @@ BAD_LEXICONS = [
 
 
 @pytest.mark.parametrize(("content", "message"), BAD_LEXICONS)
-def test_bad_lexicons_are_told_with_their_name(content, message, tmp_path):
+def test_bad_lexicons_are_named(content, message, tmp_path):
     path = write(tmp_path, content)
     with pytest.raises((DecoderError, LexiconError), match=f"words.txt: .*{message}"):
         Lexicon.read(path, PIECES)
@@ -205,7 +205,7 @@ def test_cmudict_with_variants_comments_and_stress(tmp_path):
     assert [(word.start, word.end) for word in decoding.words] == [(0, 5), (6, 9), (10, 11)]
 
 
-def test_cmudict_with_the_stress_that_the_model_tells_apart(tmp_path):
+def test_cmudict_with_stress_for_a_model_with_stress(tmp_path):
     phones = ["", "K", "AE0", "AE1", "B", "T"]
     with pytest.raises(DecoderError, match="tokens that the model lacks: 'AH0'"):
         Lexicon.read(write(tmp_path, CMUDICT), phones)
@@ -223,7 +223,7 @@ BAD_HOTWORDS = [
 
 
 @pytest.mark.parametrize(("content", "message"), BAD_HOTWORDS)
-def test_bad_hotword_files_are_told_with_their_line(content, message, tmp_path):
+def test_bad_hotword_files_are_reported_with_their_line(content, message, tmp_path):
     with pytest.raises(DecoderError, match=f"words.txt{message}"):
         read_hotwords(write(tmp_path, content), 5.0)
 
@@ -268,7 +268,7 @@ ngram 1=6
 """
 
 
-def test_an_upper_case_language_model_is_told_with_the_share_of_its_words(tmp_path):
+def test_an_upper_case_language_model_is_an_error_with_the_share_of_its_words(tmp_path):
     path = tmp_path / "upper.arpa"
     path.write_text(UPPER)
     with pytest.raises(DecoderError, match=r"2 of its 3 words, 81% .*'A'.*is it upper case"):
@@ -289,7 +289,7 @@ def test_an_upper_case_language_model_is_told_with_the_share_of_its_words(tmp_pa
         ("--hotwords", None, "No such file"),
     ],
 )
-def test_transcribe_tells_on_one_line_which_file_it_cannot_use(
+def test_transcribe_names_the_unusable_file_in_one_line(
     option, content, message, asr, model_path, noise_file, tmp_path
 ):
     path = tmp_path / "words.txt" if content is None else write(tmp_path, content)

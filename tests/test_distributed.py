@@ -1,5 +1,5 @@
-"""Several processes, or several rounds, learn what one process learns at once; one that is killed leaves a run that can
-go on."""
+"""Several processes, or several rounds, train the weights that one process trains; after one is killed, the run can be
+resumed."""
 
 import json
 import os

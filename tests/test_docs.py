@@ -46,7 +46,7 @@ def commands(block: str) -> list[list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in docs.PAGES if docs.blocks(page, "console")], ids=name_of)
-def test_the_commands_print_what_the_page_shows(page):
+def test_the_commands_print_the_outputs_on_the_page(page):
     with docs.workplace() as folder:
         for block in docs.blocks(page, "console"):
             for example in docs.examples(block):
@@ -57,7 +57,7 @@ def test_the_commands_print_what_the_page_shows(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in docs.PAGES if docs.blocks(page, "pycon")], ids=name_of)
-def test_the_python_of_the_page_gives_what_it_shows(page, monkeypatch):
+def test_the_python_of_the_page_prints_its_outputs(page, monkeypatch):
     monkeypatch.chdir(ROOT)
     test = doctest.DocTestParser().get_doctest("\n".join(docs.blocks(page, "pycon")), {}, page.name, str(page), 0)
     assert doctest.DocTestRunner().run(test).failed == 0
@@ -132,7 +132,7 @@ def test_commands_are_in_blocks_that_are_checked(page):
 
 
 @pytest.mark.parametrize("page", ALL, ids=name_of)
-def test_links_lead_to_files_that_are_there(page):
+def test_links_lead_to_existing_files(page):
     text = docs.BLOCK.sub("", page.read_text(encoding="utf-8"))
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
     made = {"reference/commands.md"}  # by docs/commands.py, when the site is built

@@ -1,3 +1,5 @@
+"""Dropout: its share, its seed, its limits."""
+
 import torch
 
 from asr.model.dropout import Dropout

@@ -1,4 +1,4 @@
-"""The encoder families, all by the same tests: padding, context, gradients, states; and what is particular to some."""
+"""The encoder families, all by the same tests: padding, context, gradients, states; and tests of single families."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The English model that comes with the program: it is there, small, the default, and as good as its card says."""
+"""The English model that comes with the program: present, small, the default, and as accurate as its card states."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ SENTENCE = "the old man went down to the river and looked at the water"
 
 @pytest.fixture(scope="module")
 def sentence(tmp_path_factory) -> Path:
-    """A sentence by a machine, which needs no recordings: that words come, not how good they are."""
+    """A synthetic sentence, for tests of whether words come out, not of how good they are."""
     speaker, path = Espeak(), tmp_path_factory.mktemp("spoken") / "sentence.wav"
     clean = speaker.say(SENTENCE, "en-us", words_per_minute=140, pitch=40)
     soundfile.write(path, resample(clean, speaker.sample_rate, 16000), 16000)
@@ -35,14 +35,14 @@ def test_model_and_language_model_are_small():
 
 
 @pytest.mark.slow
-def test_words_come_without_a_model_being_named(asr, sentence):
+def test_the_english_model_is_the_default(asr, sentence):
     result = asr("transcribe", sentence)
     assert result.returncode == 0, result.stderr
     assert right(result.stdout) >= 0.7
 
 
 @pytest.mark.slow
-def test_python_needs_no_name_either(sentence):
+def test_python_needs_no_model_name_either(sentence):
     assert right(Recognizer.load().transcribe(sentence).text) >= 0.7
 
 
@@ -54,7 +54,7 @@ def right(text: str) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
-def test_it_reaches_what_the_card_says(name):
+def test_it_reaches_the_error_rates_of_the_model_card(name):
     manifest = SPEECH / f"{name}.jsonl"
     if not manifest.exists():
         pytest.skip(f"needs the recordings of {manifest.name}, which are not here")

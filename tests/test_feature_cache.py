@@ -1,4 +1,4 @@
-"""asr.data.feature_cache: the same features whether kept or not, other ones as soon as anything about them is other."""
+"""asr.data.feature_cache: the same features whether cached or not, computed again after any change of their input."""
 
 import dataclasses
 import os
@@ -26,7 +26,7 @@ def all_of(features: CorpusFeatures, count: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("augment", [None, LOUD], ids=["plain", "augmented"])
-def test_kept_features_are_the_same_to_the_last_bit(utterances, tmp_path, augment):
+def test_cached_features_are_bit_identical(utterances, tmp_path, augment):
     made, kept = (CorpusFeatures(utterances, FeatureConfig(), augment, seed=3) for _ in range(2))
     told = []
     kept.cache(tmp_path / "cache", 1.0, told.append)
@@ -36,7 +36,7 @@ def test_kept_features_are_the_same_to_the_last_bit(utterances, tmp_path, augmen
         assert np.array_equal(a, b) and np.array_equal(a, c) and a.dtype == np.float32
 
 
-def test_features_are_made_once_and_again_only_when_something_changed(utterances, tmp_path):
+def test_features_are_computed_once_and_again_only_after_a_change(utterances, tmp_path):
     def files(config: FeatureConfig, augment: AugmentConfig | None, seed: int) -> int:
         CorpusFeatures(utterances, config, augment, seed).cache(tmp_path, 1.0, print)
         return len(list(tmp_path.glob("*.features")))
@@ -53,13 +53,13 @@ def test_features_are_made_once_and_again_only_when_something_changed(utterances
     assert files(plain, None, 0) == 5
 
 
-def test_masks_do_not_change_what_is_kept(utterances, tmp_path):
+def test_masks_do_not_change_the_cache(utterances, tmp_path):
     for masks in (0, 3):
         CorpusFeatures(utterances, FeatureConfig(), AugmentConfig(time_masks=masks)).cache(tmp_path, 1.0, print)
     assert len(list(tmp_path.glob("*.features"))) == 1
 
 
-def test_too_large_features_are_not_kept_and_it_says_so(utterances, tmp_path):
+def test_too_large_features_are_not_cached_and_that_is_reported(utterances, tmp_path):
     features = CorpusFeatures(utterances, FeatureConfig())
     told = []
     features.cache(tmp_path / "cache", 1e-9, told.append)
@@ -68,7 +68,7 @@ def test_too_large_features_are_not_kept_and_it_says_so(utterances, tmp_path):
     assert features(0, 0).shape == (31, 80)
 
 
-def test_versions_differ_and_epochs_take_them_by_turns(utterances):
+def test_versions_differ_and_epochs_cycle_through_them(utterances):
     features = CorpusFeatures(utterances, FeatureConfig(), LOUD)
     assert features.versions == 2 and features.durations(0) != features.durations(1)
     assert np.array_equal(features(0, 1), features(2, 1)) and features.durations(1) == features.durations(3)

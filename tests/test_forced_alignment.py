@@ -1,5 +1,5 @@
 """Forced alignment: the likeliest path, text that is longer or shorter than the speech, boundaries in the sound, and
-the accuracy of a trained network on speech whose word times the synthesiser tells."""
+the accuracy of a trained network on synthetic speech with known word times."""
 
 import itertools
 import json

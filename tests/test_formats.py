@@ -97,7 +97,7 @@ def test_silence():
 
 
 @pytest.mark.parametrize("name", ["größe.wav", "two\nlines.wav", 'a "quoted" \\ name.wav'])
-def test_a_line_whatever_the_name(name):
+def test_one_line_for_any_name(name):
     line = written("jsonl", name=name, source=name)
     assert line.count("\n") == 1
     assert json.loads(line)["audio_filepath"] == json.loads(line)["id"] == name
@@ -195,7 +195,7 @@ def test_words_are_read_by_other_programs(transcript):
     ] == (expected)
 
 
-def test_words_without_a_length_have_one_where_the_format_wants_it():
+def test_words_without_a_length_get_one_where_the_format_requires_it():
     words = (Word("a", 0.5, 0.5, 1.0), Word("b", 0.5, 0.5, 1.0))
     (tier,) = read_textgrid(written("TextGrid", Transcript("a b", words, 0.5)))
     assert [(each.mark, float(each.minTime)) for each in tier if each.mark] == [("a", 0.5), ("b", 0.501)]

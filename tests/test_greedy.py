@@ -33,7 +33,7 @@ def test_starts_and_ends_are_those_of_the_run():
     assert tokens.starts.tolist() == [1, 4, 5] and tokens.ends.tolist() == [3, 5, 8]
 
 
-def test_frames_behind_the_length_are_not_heard():
+def test_frames_past_the_length_are_ignored():
     assert greedy(emission([2, 3, 3]), np.array([1]))[0].indices.tolist() == [2]
     assert blank_rate(emission([0, 2, 0, 0]), np.array([3])) == (2, 3)
 

@@ -1,4 +1,4 @@
-"""asr.cli.info: what is told of a model file, a manifest and a sound file, and of files that are none."""
+"""asr.cli.info: descriptions of a model file, a manifest and a sound file, and errors for other files."""
 
 import json
 from dataclasses import replace
@@ -70,7 +70,7 @@ def test_model(model_path):
     assert "dev WER" not in described
 
 
-def test_model_tells_what_it_learned_from(model_path, tmp_path):
+def test_model_lists_its_training_data(model_path, tmp_path):
     from asr.model.model_file import load_model, save_model
 
     training = {
@@ -110,7 +110,7 @@ def test_model_tells_what_it_learned_from(model_path, tmp_path):
         ("a.safetensors", b"hello", "cut short, damaged or not a model file"),
     ],
 )
-def test_wrong_file(tmp_path, name, content, complaint):
+def test_files_of_another_kind(tmp_path, name, content, complaint):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)

@@ -34,7 +34,7 @@ def words(text: str) -> list[Word]:
     return [Word(word, number, number + 0.5, 1.0) for number, word in enumerate(text.split())]
 
 
-def test_what_is_shown_is_what_the_recogniser_does(recognizer, sound):
+def test_the_picture_shows_the_recognisers_values(recognizer, sound):
     inspection = look_inside(recognizer, sound, "m", InspectConfig(partials=3))
     samples = load_audio(sound).samples
     np.testing.assert_array_equal(inspection.samples, samples)
@@ -146,7 +146,7 @@ def test_the_command(asr, sound, model_path, tmp_path, recognizer):
         assert (tmp_path / name).read_bytes().lstrip().startswith(start)
 
 
-def test_what_cannot_be_shown(asr, sound, model_path, tmp_path, noise_file):
+def test_inputs_that_cannot_be_shown(asr, sound, model_path, tmp_path, noise_file):
     assert_told(asr("inspect", sound, "-m", model_path, "-o", "x.jpg"), ERROR, "x.jpg", ".html or .png")
     missing = tmp_path / "none.wav"
     assert_told(asr("inspect", missing, "-m", model_path, "-o", tmp_path / "x.png"), ERROR, missing)

@@ -38,7 +38,7 @@ CorpusFeatures(read_manifest(Path(sys.argv[1])), FeatureConfig()).cache(Path(sys
 
 
 def killed(moment: int, program: str, *arguments) -> None:
-    """Run a program in a process that is killed at its so-manieth file."""
+    """Run a program in a process that is killed at its n-th file."""
     command = [sys.executable, "-c", KILL.format(moment=moment) + program, *map(str, arguments)]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr

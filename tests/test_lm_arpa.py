@@ -1,4 +1,4 @@
-"""ARPA files: what any tool writes is read, bad ones are told with their line, and what is written others can read."""
+"""ARPA files: those of any tool are read, errors name the line, and other tools can read what is written."""
 
 import gzip
 import lzma

@@ -88,7 +88,7 @@ def test_states_keep_only_what_later_words_depend_on(model):
     assert len({state("a"), state("b"), state("<s>", "a"), state("a", "b"), 0}) == 5
 
 
-def test_what_a_model_says_of_itself(model):
+def test_properties_of_a_model(model):
     assert (model.order, model.counts, model.words) == (3, [5, 3, 1], WORDS)
     assert (model.unknown, model.end, model.index["b"]) == (0, 2, 4)
     for array in model.arrays:
@@ -167,7 +167,7 @@ def test_an_arpa_of_the_same_size_is_compiled_again(arpa):
 @pytest.mark.parametrize(
     "spoil", [lambda data: data[:-1], lambda data: data[:100], lambda data: b"", lambda data: data * 2]
 )
-def test_a_damaged_cache_is_made_again(arpa, spoil):
+def test_a_damaged_cache_is_replaced(arpa, spoil):
     expected = NgramModel.load(arpa).score(["a"])
     cached = arpa.parent / "lm.arpa.asrlm"
     data = cached.read_bytes()

@@ -381,7 +381,7 @@ def test_options_that_do_not_fit(text_file, options, message):
         train_model([text_file("a")], LmConfig(**options))
 
 
-def test_a_text_is_not_written_over(text_file):
+def test_a_text_is_not_overwritten(text_file):
     path = text_file("a b", name="a.arpa")
     with pytest.raises(ConfigError, match="would be overwritten"):
         train_model([path], LmConfig(), path)

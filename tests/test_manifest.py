@@ -1,4 +1,4 @@
-"""asr.data.manifest: reading, writing and splitting manifests, and what is said of broken ones."""
+"""asr.data.manifest: reading, writing and splitting manifests, and the errors for broken ones."""
 
 import json
 import random

@@ -174,7 +174,7 @@ def test_interval_over_speakers_is_wider_when_errors_cluster():
 
 
 @pytest.mark.parametrize(("errors", "words"), [([], []), ([1], [4]), ([0, 0], [3, 4]), ([1, 2], [0, 0])])
-def test_no_interval_where_redrawing_says_nothing(errors, words):
+def test_no_interval_where_resampling_is_uninformative(errors, words):
     assert bootstrap(errors, words) is None
 
 
@@ -297,7 +297,7 @@ def test_calibration_compares_confidence_with_the_share_of_right_words():
     assert calibration.cross_entropy == pytest.approx(1 + logs / entropy)
 
 
-def test_confidence_that_knows_all_or_only_the_share():
+def test_confidence_that_is_perfect_or_uninformative():
     right, wrong = ("a", [("a", 1.0)]), ("a", [("b", 0.0)])
     assert evaluated([heard(*right), heard(*wrong)]).calibration.cross_entropy > 0.99
     assert evaluated([heard("a", [(word, 0.5)]) for word in "ab"]).calibration.cross_entropy == pytest.approx(0)

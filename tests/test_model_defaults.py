@@ -61,7 +61,7 @@ def test_greedy_decoding_needs_none_of_the_files_that_decoder_toml_names(asr, mo
 
 @pytest.mark.parametrize("option", ["--lm", "--lexicon", "--hotwords"])
 @pytest.mark.parametrize("command", ["transcribe", "evaluate", "tune", "inspect"])
-def test_greedy_decoding_with_what_only_a_search_reads(asr, model, noise_file, manifest, tmp_path, command, option):
+def test_greedy_decoding_with_options_of_the_search(asr, model, noise_file, manifest, tmp_path, command, option):
     sound = noise_file("a.wav")
     target = manifest(("a", sound)) if command in ("evaluate", "tune") else sound
     output = ["-o", tmp_path / "picture.png"] if command == "inspect" else []

@@ -1,4 +1,4 @@
-"""The model file: what goes in comes out, and anything else is refused."""
+"""The model file: contents survive a round trip, and anything else is refused."""
 
 import dataclasses
 import json

@@ -59,7 +59,7 @@ def test_basic(text, expected):
         ("\u0301", ""),
     ],
 )
-def test_basic_drops_what_is_never_seen(text, expected):
+def test_basic_drops_invisible_characters(text, expected):
     assert basic(text) == expected
 
 

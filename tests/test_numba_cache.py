@@ -34,7 +34,7 @@ def folder():
 
 @pytest.fixture
 def unwritable(monkeypatch):
-    """`unwritable(folder, ...)`: as if nothing could be written there, which no permission tells root."""
+    """`unwritable(folder, ...)`: as if nothing could be written there; permissions do not stop root."""
     refused = []
 
     def is_writable(folder):

@@ -1,4 +1,4 @@
-"""A network that names phones beside its tokens: what it learns, what it says, and what its lexicon must have."""
+"""A network with a phone layer: training, output, and the requirements on its lexicon."""
 
 import dataclasses
 import itertools
@@ -68,7 +68,7 @@ def test_tokens_and_phones_have_probabilities_of_their_own():
         torch.testing.assert_close(part.exp().sum(dim=-1), torch.ones(2, output.shape[1]))
 
 
-def test_layers_above_hear_the_phones_and_those_below_do_not():
+def test_layers_above_depend_on_the_phones_and_those_below_do_not():
     torch.manual_seed(0)
     model = AcousticModel(ModelConfig(channels=3, layers=3, width=8, phone_layer=2), 10, tokens=6, phones=4).eval()
     features, lengths = torch.randn(1, 30, 10), torch.tensor([30])

@@ -397,7 +397,7 @@ def test_preparing_again_replaces_only_its_own_files(corpus, output):
     assert [name for name in before if after[name] == before[name]] == ["other.jsonl"]
 
 
-def test_the_source_is_never_written_over(corpus):
+def test_the_source_is_never_overwritten(corpus):
     source = table(corpus / "all.jsonl", line("a"))
     before = Path(source).read_text()
     with pytest.raises(ManifestError, match=r"all\.jsonl: would be overwritten, but is the source"):

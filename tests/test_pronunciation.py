@@ -49,12 +49,12 @@ def test_words_are_pronounced(word, pronouncer):
 
 
 @pytest.mark.parametrize("word", ["москва", "--", "#", "'", "(2)", "a b", ""])
-def test_what_is_no_english_word_has_no_pronunciation(word, pronouncer):
+def test_words_that_are_not_english_have_no_pronunciation(word, pronouncer):
     assert pronouncer.pronounce(word)[1] == []
 
 
 @pytest.mark.slow
-def test_espeak_says_nothing_that_has_no_phones():
+def test_unknown_sounds_of_espeak_have_no_phones():
     """Every symbol that the words of a dictionary bring about is in the table, and the table has CMUdict's phones."""
     words, speaker = read_cmudict(), Espeak()
     speaker.use(VOICE)
@@ -114,7 +114,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("content", BAD)
-def test_bad_lexicons_are_told_with_their_name(content, tmp_path):
+def test_bad_lexicons_are_named(content, tmp_path):
     path = tmp_path / "words.txt"
     path.write_text(content)
     with pytest.raises(LexiconError, match=f"words.txt: .*{BAD[content]}"):
@@ -128,7 +128,7 @@ def test_no_words(tmp_path):
     assert not (tmp_path / "lexicon.txt").exists()
 
 
-def test_sources_are_not_written_over(tmp_path):
+def test_sources_are_not_overwritten(tmp_path):
     (tmp_path / "a.txt").write_text("read\n")
     with pytest.raises(LexiconError, match=r"a.txt: is also a SOURCE"):
         make_lexicon([tmp_path / "a.txt"], tmp_path / "a.txt")

@@ -1,4 +1,4 @@
-"""What recipes promise: `expected.json` says what a run reached; where its model lies in `data/`, it still does."""
+"""Recipes: `expected.json` has the result of a run, and a trained model in `data/` still reaches it."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ RECIPES = sorted(path.parent for path in (ROOT / "recipes").glob("*/config.toml"
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
-def test_each_recipe_says_what_it_reaches_and_how(recipe):
+def test_each_recipe_has_its_expected_result_and_command(recipe):
     expected = json.loads((recipe / "expected.json").read_text())
     assert 0 < expected["dev"]["wer"] < 1 and expected["command"] and expected["machine"]
     assert f"{expected['dev']['wer']:.2%}" in (recipe / "README.md").read_text()

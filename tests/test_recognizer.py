@@ -93,7 +93,7 @@ def test_file_stream_and_samples_agree(recognizer, noise_file):
     assert recognizer.transcribe(asr.load_audio(path).samples).text == from_file.text
 
 
-def test_conversions_are_told(recognizer, noise_file):
+def test_conversions_are_reported(recognizer, noise_file):
     notes = recognizer.transcribe(noise_file("x.wav", sample_rate=44100, channels=2)).notes
     assert notes == ("2 channels mixed to one", "resampled from 44100 Hz to 16000 Hz")
 

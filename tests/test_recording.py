@@ -1,4 +1,4 @@
-"""A human recording, tests/data/README.md says whose, through the commands that people use first."""
+"""A human recording (see tests/data/README.md) through the commands that users try first."""
 
 import json
 from pathlib import Path

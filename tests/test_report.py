@@ -177,7 +177,7 @@ def test_synthetic_speech_is_named(report):
 
 
 @pytest.mark.parametrize("report", [html_report, markdown_report, lambda evaluation: json_report(evaluation).decode()])
-def test_incomplete_evaluation_says_so(report):
+def test_incomplete_evaluation_has_a_caveat(report):
     assert "incomplete: " not in report(evaluated())
     text = report(evaluated(failures=[("c-1", "cut short")]))
     assert "incomplete: 1 of 3 utterances" in text

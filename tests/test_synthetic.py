@@ -66,7 +66,7 @@ def share_with_sound_before_the_speech(**shares) -> float:
     return np.mean([np.abs(samples[:400]).max() > 1e-6 for samples in recordings])
 
 
-def test_noise_is_as_often_as_asked():
+def test_noise_is_as_frequent_as_configured():
     assert share_with_sound_before_the_speech(noise_share=0, reverberation_share=1) == 0
     assert share_with_sound_before_the_speech(noise_share=1, reverberation_share=0) == 1
     assert 0.3 < share_with_sound_before_the_speech(noise_share=0.5, reverberation_share=0) < 0.7

@@ -75,7 +75,7 @@ def test_ctm_of_align_with_loose_punctuation_is_read_again(tmp_path, write):
     assert score_files(write("ref", {"u-1": SAID["u-1"]}), tmp_path / "out.ctm", ScoreConfig()).words.errors == 0
 
 
-def test_pred_text_of_a_manifest_is_what_was_heard(tmp_path):
+def test_pred_text_of_a_manifest_is_the_hypothesis(tmp_path):
     path = tmp_path / "both.jsonl"
     path.write_text(json.dumps({"audio_filepath": "a.wav", "text": "one two", "pred_text": "one too"}) + "\n")
     assert score_files(path, path, ScoreConfig()).words.substitutions == 1
@@ -164,7 +164,7 @@ def test_report_of_another_recogniser(asr, write, tmp_path):
     assert "hyp.ctm" in page and "nan" not in page
 
 
-def test_utterances_without_a_hypothesis_are_told(asr, write):
+def test_utterances_without_a_hypothesis_are_reported(asr, write):
     result = asr("score", write("ref", SAID), write("hyp", {"u-1": "the edison lamp"}))
     assert result.returncode == PARTLY
     assert "incomplete: 2 of 3 utterances" in result.stdout and "u-2: no such utterance in" in result.stdout

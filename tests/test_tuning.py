@@ -72,7 +72,7 @@ def test_the_search_ends_within_a_step_of_the_best_weights(lm_weight, word_bonus
 
 
 @pytest.mark.parametrize("prior_scale", [0.0, 0.2, 0.4, 0.5])
-def test_the_search_finds_how_much_the_priors_should_count_where_the_model_has_any(prior_scale):
+def test_the_search_finds_the_prior_scale_if_the_model_has_priors(prior_scale):
     config = TuneConfig(search=DecoderConfig(lm="some.arpa"))
     best = min(_search_weights(Bowl(0.6, 1.3, prior_scale), config), key=lambda trial: trial.rank)
     assert abs(best.prior_scale - prior_scale) <= 0.075
@@ -87,7 +87,7 @@ def test_without_a_language_model_only_the_word_bonus_is_tried():
 
 
 @pytest.mark.slow
-def test_what_was_found_is_what_transcribe_and_evaluate_use(asr, model, lm, noise_file, manifest, tmp_path):
+def test_transcribe_and_evaluate_use_the_tuned_weights(asr, model, lm, noise_file, manifest, tmp_path):
     sounds = [noise_file(f"{name}.wav", seed=seed) for seed, name in enumerate("abc")]
     dev = manifest(*[(sound.stem, sound) for sound in sounds])
     result = asr("tune", dev, "--model", model, "--lm", lm, "--beams", "4", "16", "--rounds", "1", "--grid", "3")
@@ -128,7 +128,7 @@ def test_nothing_to_tune(asr, model, noise_file, manifest):
     assert not model.with_name("decoder.toml").exists()
 
 
-def test_an_unreadable_recording_stops_it(asr, model, lm, manifest, tmp_path):
+def test_an_unreadable_recording_is_an_error(asr, model, lm, manifest, tmp_path):
     result = asr("tune", manifest(("lost", tmp_path / "gone.wav")), "-m", model, "--lm", lm)
     assert_told(result, ERROR, "gone.wav")
 

@@ -67,7 +67,7 @@ def test_recognition_needs_no_extra(asr_alone, model_path, noise_file, manifest_
 
 
 @pytest.mark.slow
-def test_commands_name_the_extra_that_they_need(asr_alone, model_path, noise_file, manifest_of, tmp_path):
+def test_commands_name_the_missing_extra(asr_alone, model_path, noise_file, manifest_of, tmp_path):
     recipe = tmp_path / "mine.toml"
     recipe.write_text('[data]\ntrain = ["x.jsonl"]\ndev = ["x.jsonl"]\n')
     sound = noise_file("x.wav", 1.0)

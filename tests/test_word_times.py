@@ -30,7 +30,7 @@ Spans = list[tuple[str, float, float]]
 
 
 def spoken(seed: int) -> tuple[str, Spans]:
-    """A sentence and its words' (text, start, end) in seconds, as the synthesiser tells them."""
+    """A sentence and its words' (text, start, end) in seconds, as the synthesiser reports them."""
     text = sentence("commands" if seed % 2 else "digits", np.random.default_rng(seed))
     speaker = Espeak()
     samples, words = speaker.say_words(text, "en-us+klatt", words_per_minute=120, pitch=50)
@@ -50,7 +50,7 @@ def split(word: str, pieces: list[str]) -> list[int]:
 
 
 def emission(spans: Spans, pieces: list[str], seed: int) -> np.ndarray:
-    """Log-probabilities of a network that writes each word within the time in which it was said."""
+    """Log-probabilities of a network that outputs each word within its time in the recording."""
     random = np.random.default_rng(seed)
     rows = random.uniform(0, 0.002, (int(spans[-1][2] / FRAME) + 1, len(pieces)))
     rows[:, 0] += 0.9
@@ -79,7 +79,7 @@ def model(words: set[str], folder: Path) -> NgramModel:
     return NgramModel.load(path)
 
 
-def test_the_synthesiser_tells_when_it_begins_each_word():
+def test_the_synthesiser_reports_the_start_of_each_word():
     speaker = Espeak()
     samples, words = speaker.say_words("seven three", "en-us+klatt", words_per_minute=120, pitch=50)
     assert [word for word, _ in words] == ["seven", "three"]
@@ -88,7 +88,7 @@ def test_the_synthesiser_tells_when_it_begins_each_word():
 
 @pytest.mark.parametrize("with_lm", [False, True])
 @pytest.mark.parametrize("kind", ["letters", "units"])
-def test_words_are_where_the_synthesiser_said_them(kind, with_lm, tmp_path):
+def test_words_are_at_the_synthesisers_times(kind, with_lm, tmp_path):
     sentences = [spoken(seed) for seed in range(20)]
     texts = [text for text, _ in sentences]
     assert all(" ".join(word for word, _, _ in spans) == text for text, spans in sentences[:4])
@@ -194,7 +194,7 @@ def speak(folder: Path, name: str, count: int, seed: int) -> dict[str, Spans]:
 
 
 @pytest.mark.slow
-def test_a_trained_network_hears_words_when_they_are_said(tmp_path):
+def test_a_trained_network_finds_words_at_the_synthesisers_times(tmp_path):
     speak(tmp_path, "train", 80, 0)
     truth = speak(tmp_path, "dev", 12, 1)
     (tmp_path / "recipe.toml").write_text(RECIPE)

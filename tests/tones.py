@@ -11,7 +11,7 @@ TONES = {"a": 300, "b": 900, "c": 2500}  # hertz
 
 
 def write_corpus(folder: Path, name: str, count: int, seed: int, words: int = 1) -> Path:
-    """So many utterances of up to so many words of one to four letters, and their manifest, `folder/name.jsonl`."""
+    """`count` utterances of up to `words` words of one to four letters, and their manifest, `folder/name.jsonl`."""
     random = np.random.default_rng(seed)
     utterances = []
     for number in range(count):

@@ -186,7 +186,7 @@ def new_beam(width: int, lm_state: int, hot_state: int) -> Beam:
 
 
 def new_work(width: int, tokens: int) -> Work:
-    """Scratch memory for so many prefixes and tokens."""
+    """Scratch memory for `width` prefixes and `tokens`."""
     room = 4 * width + 64
     return Work(
         np.zeros(1, FRAME),

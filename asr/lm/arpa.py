@@ -278,8 +278,8 @@ def write_arpa(
 ) -> None:
     """Write an ARPA file, compressed if its name ends in .gz or .xz. `advance` gets the number of n-grams written.
 
-    Numbers have seven significant digits, and at most so many `decimals`; a back-off weight of 1 is omitted, being what
-    all readers assume.
+    Numbers have seven significant digits, and at most `decimals` decimals; a back-off weight of 1 is omitted, as
+    all readers assume it.
     """
     vocabulary = [word.encode() for word in trie.words]
     text = np.frombuffer(b"".join(vocabulary), np.uint8)

@@ -79,65 +79,86 @@ class Denominator(torch.autograd.Function):
 def _sum_paths(emissions: np.ndarray, trigram: np.ndarray, posteriors: np.ndarray) -> float:
     """The log-sum over all paths of `emissions` `(frames, tokens)`; adds each token's share of them to `posteriors`.
 
-    A state is the last two tokens and whether the frame is blank. States of each frame sum to 1; `total` has the
-    logarithms of what they were divided by.
+    A state is the last two tokens and whether the frame is blank. States of each frame sum to 1; `scale` has the
+    inverses of what they were divided by.
     """
+    spoken, silent, scale = _forward(emissions, trigram)
+    return _backward(emissions, trigram, spoken, silent, scale, posteriors) - np.log(scale.astype(np.float64)).sum()
+
+
+@compiled(fastmath={"reassoc", "contract", "nsz"})
+def _forward(emissions: np.ndarray, trigram: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities of the states after each frame, `(frames + 1, tokens, tokens)` spoken and silent, and `scale`."""
     frames, size = emissions.shape
     spoken = np.zeros((frames + 1, size, size), np.float32)  # [frame, a, b]: the frame has token b, after a
     silent = np.zeros((frames + 1, size, size), np.float32)  # the frame is blank, the last tokens were a, b
     silent[0, 0, 0] = 1.0
-    scale, total, backed = np.ones(frames + 1, np.float32), 0.0, np.empty((size, size), np.float32)
+    scale = np.ones(frames + 1, np.float32)
     for frame in range(1, frames + 1):
         emission, blank = emissions[frame - 1], emissions[frame - 1, 0]
-        said, quiet = spoken[frame], silent[frame]
+        spoken_now, silent_now = spoken[frame], silent[frame]
         for b in range(size):
             for a in range(size):
                 mass = spoken[frame - 1, a, b] + silent[frame - 1, a, b]
                 if mass < NEGLIGIBLE:
                     continue
-                quiet[a, b] = mass * blank
+                silent_now[a, b] = mass * blank
                 for c in range(1, size):
-                    said[b, c] += mass * trigram[a, b, c]
+                    spoken_now[b, c] += mass * trigram[a, b, c]
                 # A token follows itself only behind a blank.
-                said[b, b] -= spoken[frame - 1, a, b] * trigram[a, b, b]
+                spoken_now[b, b] -= spoken[frame - 1, a, b] * trigram[a, b, b]
         sum = np.float32(0.0)
         for b in range(size):
-            said[b, 0] = 0.0
+            spoken_now[b, 0] = 0.0
             for c in range(size):
-                said[b, c] = (max(said[b, c], np.float32(0.0)) + spoken[frame - 1, b, c]) * emission[c]
-                sum += said[b, c] + quiet[b, c]
+                spoken_now[b, c] = (max(spoken_now[b, c], np.float32(0.0)) + spoken[frame - 1, b, c]) * emission[c]
+                sum += spoken_now[b, c] + silent_now[b, c]
         scale[frame] = np.float32(1.0) / sum
-        total += np.log(sum)
         for b in range(size):
             for c in range(size):
-                said[b, c] *= scale[frame]
-                quiet[b, c] *= scale[frame]
+                spoken_now[b, c] *= scale[frame]
+                silent_now[b, c] *= scale[frame]
+    return spoken, silent, scale
+
+
+@compiled(fastmath={"reassoc", "contract", "nsz"})
+def _backward(
+    emissions: np.ndarray,
+    trigram: np.ndarray,
+    spoken: np.ndarray,
+    silent: np.ndarray,
+    scale: np.ndarray,
+    posteriors: np.ndarray,
+) -> float:
+    """Add the posteriors of the tokens; returns the logarithm of the sum at the end of the last frame."""
+    frames, size = emissions.shape
     end = 0.0
     for a in range(size):
         for b in range(size):
             end += (spoken[frames, a, b] + silent[frames, a, b]) * trigram[a, b, 0]
-    said_next, quiet_next = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
+    spoken_next, silent_next = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
+    backed = np.empty((size, size), np.float32)
     for a in range(size):
         for b in range(size):
-            said_next[a, b] = quiet_next[a, b] = trigram[a, b, 0] / end
+            spoken_next[a, b] = silent_next[a, b] = trigram[a, b, 0] / end
     for frame in range(frames, 0, -1):
         # What is behind a state of this frame, times its own share, is its posterior.
         emission, blank = emissions[frame - 1], emissions[frame - 1, 0]
         for b in range(size):
             for c in range(size):
-                posteriors[frame - 1, c] += spoken[frame, b, c] * said_next[b, c]
-                posteriors[frame - 1, 0] += silent[frame, b, c] * quiet_next[b, c]
-                backed[b, c] = emission[c] * said_next[b, c] * scale[frame]
+                posteriors[frame - 1, c] += spoken[frame, b, c] * spoken_next[b, c]
+                posteriors[frame - 1, 0] += silent[frame, b, c] * silent_next[b, c]
+                backed[b, c] = emission[c] * spoken_next[b, c] * scale[frame]
             backed[b, 0] = 0.0
         for a in range(size):
             for b in range(size):
                 if spoken[frame - 1, a, b] + silent[frame - 1, a, b] < NEGLIGIBLE:
-                    said_next[a, b] = quiet_next[a, b] = 0.0
+                    spoken_next[a, b] = silent_next[a, b] = 0.0
                     continue
                 follow = np.float32(0.0)
                 for c in range(1, size):
                     follow += trigram[a, b, c] * backed[b, c]
-                stay = quiet_next[a, b] * blank * scale[frame]
-                quiet_next[a, b] = stay + follow
-                said_next[a, b] = stay + follow - trigram[a, b, b] * backed[b, b] + backed[a, b]
-    return total + np.log(end)
+                stay = silent_next[a, b] * blank * scale[frame]
+                silent_next[a, b] = stay + follow
+                spoken_next[a, b] = stay + follow - trigram[a, b, b] * backed[b, b] + backed[a, b]
+    return np.log(end)

@@ -38,7 +38,7 @@ class Subtitle:
 
 
 def make_subtitles(transcript: Transcript) -> list[Subtitle]:
-    """The words of a transcript as subtitles, in order and never two at once; none where nothing was said.
+    """The words of a transcript as subtitles, in order and never two at once; none for an empty transcript.
 
     A word wider than a line, as in a language written without spaces, is cut into parts that share its time evenly.
     """

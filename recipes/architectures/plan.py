@@ -124,7 +124,7 @@ class Recipes:
         return dataclasses.replace(self.base, output=output, model=model, data=data, training=training)
 
     def _subset(self, minutes: float) -> Path:
-        """A manifest of random utterances of so many minutes in total; smaller sets are subsets of larger ones."""
+        """A manifest of random utterances of `minutes` in total; smaller sets are subsets of larger ones."""
         path = self.output / "data" / f"train-{minutes:g}min.jsonl"
         if not path.exists():
             write_manifest(path, choose(self.utterances, minutes))
@@ -132,7 +132,7 @@ class Recipes:
 
 
 def choose(utterances: list[Utterance], minutes: float) -> list[Utterance]:
-    """Random utterances, always the same, of so many minutes in total, or all if there are fewer."""
+    """Random utterances, always the same, of `minutes` in total, or all if there are fewer."""
     shuffled = sorted(utterances, key=lambda utterance: utterance.id)
     random.Random(0).shuffle(shuffled)
     chosen, seconds = [], 0.0
