@@ -44,6 +44,9 @@ class TrainingConfig:
     patience: Annotated[Positive | None, CHOSEN_AT_START] = None
     #: Epochs with the lowest dev WER whose weights are averaged for the final model, unless the best alone is better.
     average: Positive = 3
+    #: Decoder that is tuned on dev at the end and kept beside the model as its default. 'words': only words of the
+    #: transcripts. 'sentences': also an n-gram of them, for sentences that recur. 'base': that of the base.
+    decoder: Literal["none", "words", "sentences", "base"] = "none"
     #: Arithmetic of the network. 'auto': bfloat16 where the processor or GPU is faster with it.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     #: Device to train on. 'auto': a GPU if there is one.

@@ -45,22 +45,53 @@ def prepare(
     return 1 if summary.rejects > options.max_rejects else 0
 
 
+def init(
+    sources: Annotated[tuple[Path, ...], Positional, arg(metavar="SOURCE", help_behavior_hint="")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="RECIPE.toml")],
+) -> int:
+    """Write a recipe that suits a corpus, with the reason of each choice.
+
+    Without dev and test manifests, they are divided off. The exit status is 1 if recordings were rejected.
+
+    Args:
+        sources: Manifests (those named dev* or test* are that part), or a folder of recordings x.wav beside x.txt.
+        output: Recipe; new manifests go into the folder RECIPE-data beside it.
+    """
+    from asr.training.start import init
+
+    begun = init(sources, output)
+    print(begun.to_text())
+    for warning in begun.warnings:
+        tell(f"warning: {warning}")
+    return 1 if begun.division.rejects else 0
+
+
 def train(
-    recipe: RecipePath,
+    source: Annotated[Path, Positional, arg(metavar="RECIPE.toml")],
     options: Annotated[Recipe, Options],
 ) -> int:
     """Train a model by a recipe, or resume its training.
 
+    A folder of recordings or a manifest gets a recipe first, as `asr init` writes it, in the working folder.
+
     Args:
-        recipe: Recipe; with it, --help shows the recipe's values as defaults.
+        source: Recipe, folder of recordings x.wav beside x.txt, or manifest. With a recipe, --help shows its values as
+            defaults.
     """
+    from asr.evaluation.task_decoder import make_task_decoder
+    from asr.training.start import recipe_beside
     from asr.training.trainer import train
     from asr.utils.distributed import is_leading
 
-    if recipe.suffix != ".toml":
-        raise ConfigError(f"{recipe}: not a recipe by its name, which must end in .toml")
-    path = train(validate(options, str(recipe)))
+    if source.suffix != ".toml":
+        if options != Recipe():
+            raise ConfigError(f"{source}: options need a recipe; `asr init {source} -o mine.toml` writes one")
+        options = load_recipe(recipe_beside(source))
+    options = validate(options, str(source))
+    path = train(options)
     if is_leading():
+        if note := make_task_decoder(options, path):
+            tell(note)
         print(f"model  {path}")
     return 0
 
@@ -158,6 +189,7 @@ GROUP = Group(
     "Train",
     {
         "prepare": Command(prepare),
+        "init": Command(init),
         "train": Command(train, recipe_defaults),
         "augment": Command(augment, _augment_defaults),
         "tune": Command(tune, _tune_defaults),

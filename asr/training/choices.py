@@ -1,0 +1,226 @@
+"""A recipe for a corpus: each option chosen by what is in it, with the reason."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asr.config import Recipe
+from asr.data.division import Division
+from asr.data.manifest import Utterance, relative_path
+from asr.data.survey import Survey
+from asr.model.model_file import load_model
+from asr.pretrained import ENGLISH
+from asr.text.config import TextConfig
+from asr.text.lexicon_file import read_rows
+from asr.text.normalizer import normalize
+from asr.text.tokenizer import CharacterTokenizer, Tokenizer, count_unknown, frames_needed, train_tokenizer
+from asr.training.length import with_length
+from asr.utils.config_io import from_values
+
+ENGLISH_LETTERS = "abcdefghijklmnopqrstuvwxyz' "
+SPEEDS = (0.9, 1.0, 1.1)
+ENGLISH_SHARE = 0.8  # of the words that the lexicon of the English model has, from which on a corpus is English
+MOST_BASE_HOURS = 50  # of English; of another language or alphabet, whose words the base does not know, a tenth
+WORD_UNITS, WORD_EXAMPLES = 100, 30  # the largest vocabulary of whole-word units, and the fewest examples of each
+BPE_HOURS = 10.0
+REPEATED = 0.5  # different sentences per utterance, up to which an n-gram of them is of use
+CLOSED = 0.1  # different words per word, up to which there are hardly others
+SHORT = 1.5  # seconds: one or two words
+
+#: Hours of speech up to which a network has these layers, cells per direction, channels, and peak learning rate.
+SIZES = (
+    (2.0, {"layers": 2, "width": 128, "channels": 8, "dropout": 0.1}, 3e-3),
+    (20.0, {"layers": 3, "width": 256, "channels": 32, "dropout": 0.2}, 1e-3),
+    (float("inf"), {"layers": 4, "width": 384, "channels": 32, "dropout": 0.2}, 1e-3),
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Options of one section that belong together, and the reason of their values."""
+
+    section: str  # empty: above all sections
+    values: dict[str, Any]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Utterances and their normalised texts."""
+
+    utterances: list[Utterance]
+    texts: list[str]
+
+    @property
+    def alphabet(self) -> set[str]:
+        """Characters of the texts."""
+        return {character for text in self.texts for character in text}
+
+    def too_short(self, recipe: Recipe, tokenizer: Tokenizer, speed: float = 1.0) -> int:
+        """Utterances with more tokens than the network has output frames for, played this much faster."""
+        needed = [frames_needed(tokenizer.encode(text)) for text in self.texts]
+        frames = [recipe.output_frames(utterance.duration / speed) for utterance in self.utterances]
+        return sum(least > there for least, there in zip(needed, frames, strict=True))
+
+
+def choose(survey: Survey, dev: Sequence[Utterance] = ()) -> list[Choice]:
+    """The choices for a training corpus, in the order of the recipe's sections; `dev` must fit the network too."""
+    texts = [normalize(utterance.text, TextConfig()) for utterance in dev]
+    corpus = Speech([*survey.utterances, *dev], [*survey.texts, *texts])
+    base = _base(survey, corpus)
+    if base.values["base"]:
+        return [base, _augmentation(survey), *_training(survey, True)]
+    own = [_units(survey, corpus.alphabet), _features(survey)]
+    return [base, *own, _augmentation(survey), _frame_rate(corpus, own), _size(survey), *_training(survey, False)]
+
+
+def recipe_text(origin: str, survey: Survey, division: Division, choices: Sequence[Choice], path: Path) -> str:
+    """The recipe as TOML to be written to `path`, every choice below its reason."""
+    folder, model = path.parent, f"{path.stem}-model"
+    manifests = {name: [relative_path(each, folder) for each in division.manifests[name]] for name in ("train", "dev")}
+    data = Choice("data", manifests, f"{division.reason[0].upper()}{division.reason[1:]}.")
+    head = [f"By `asr init {origin}`, {date.today()}.", *survey.to_text().splitlines()]
+    top = [choice for choice in choices if not choice.section]
+    lines = [*(f"# {line}" for line in head), f"output = {_toml(model)}", ""]
+    section = ""
+    for choice in [*top, data, *(choice for choice in choices if choice.section)]:
+        if choice.section != section:
+            section = choice.section
+            lines += ["", f"[{section}]"]
+        lines += [*_comment(choice.reason), *(f"{name} = {_toml(value)}" for name, value in choice.values.items())]
+    return "\n".join(lines) + "\n"
+
+
+def chosen_recipe(choices: Sequence[Choice]) -> Recipe:
+    """The recipe of the choices, without data."""
+    values: dict[str, Any] = {}
+    for choice in choices:
+        (values.setdefault(choice.section, {}) if choice.section else values).update(choice.values)
+    return from_values(Recipe, values, "recipe")
+
+
+@functools.cache
+def english_words() -> frozenset[str]:
+    """The words of the English model's lexicon."""
+    return frozenset(word for word, _ in read_rows(ENGLISH.with_name("lexicon.txt")))
+
+
+def _base(survey: Survey, corpus: Speech) -> Choice:
+    file = load_model(ENGLISH)
+    share = (
+        sum(count for word, count in survey.vocabulary.items() if word in english_words()) / survey.vocabulary.total()
+    )
+    same_alphabet = not count_unknown(
+        corpus.texts, {character for piece in file.tokenizer.pieces for character in piece}
+    )
+    english = same_alphabet and share >= ENGLISH_SHARE
+    short = corpus.too_short(
+        Recipe(features=file.features, model=file.architecture),
+        file.tokenizer if same_alphabet else CharacterTokenizer(corpus.alphabet),
+    )
+    if survey.hours > (MOST_BASE_HOURS if english else MOST_BASE_HOURS / 10):
+        return Choice("", {"base": ""}, f"From nothing: {survey.hours:.0f} h of speech are enough for that.")
+    if short:
+        reason = f"From nothing: {short} utterances are too short for the frame rate of the English model."
+        return Choice("", {"base": ""}, reason)
+    if english:
+        reason = "The words are English, whose sounds the shipped model knows: training starts from it."
+        return Choice("", {"base": "english"}, reason)
+    if same_alphabet:
+        return Choice("", {"base": ""}, "From nothing: the words are not English, although the letters are.")
+    reason = (
+        "Another alphabet: the acoustic layers start from the English model (Kunze et al. 2017), the output is new."
+    )
+    return Choice("", {"base": "english"}, reason)
+
+
+def _units(survey: Survey, alphabet: set[str]) -> Choice:
+    counts = survey.vocabulary
+    if alphabet > survey.alphabet:
+        reason = "Characters, those of dev included."
+        return Choice("text", {"units": "characters", "alphabet": "".join(sorted(alphabet))}, reason)
+    if len(counts) <= WORD_UNITS and np.median(list(counts.values())) >= WORD_EXAMPLES:
+        size = len(survey.alphabet) + 1 + sum(len(word) for word in counts)
+        reason = f"{len(counts)} words, most with {WORD_EXAMPLES} examples or more: units of whole words."
+        return Choice("text", {"units": "bpe", "bpe_size": size}, reason)
+    if survey.hours >= BPE_HOURS and len(survey.alphabet) < 100:
+        return Choice("text", {"units": "bpe", "bpe_size": 500}, "Byte pairs: enough speech to learn longer units.")
+    return Choice("text", {"units": "characters"}, "Characters: too little speech for longer units.")
+
+
+def _features(survey: Survey) -> Choice:
+    if max(survey.sample_rates) <= 8000:
+        return Choice("features", {"sample_rate": 8000, "mels": 40}, "All recordings have 8000 Hz or less.")
+    return Choice("features", {"sample_rate": 16000, "mels": 80}, "Speech has little above 8 kHz.")
+
+
+def _augmentation(survey: Survey) -> Choice:
+    values: dict[str, Any] = {"copies": 4 if survey.hours < BPE_HOURS else 1, "speeds": list(SPEEDS)}
+    values |= {"noise_share": 0.3, "gain_decibels": 6.0}
+    reason = "Versions of each recording at other speeds and levels, some with noise; "
+    if np.median(survey.seconds) < SHORT:
+        values |= {"time_masks": 1, "frequency_mask_mels": 12}
+        return Choice("augment", values, f"{reason}few masks, since most recordings are shorter than {SHORT:g} s.")
+    return Choice("augment", values | {"time_masks": 2, "frequency_mask_mels": 20}, f"{reason}masks as usual.")
+
+
+def _frame_rate(corpus: Speech, choices: Sequence[Choice]) -> Choice:
+    recipe = chosen_recipe(choices)
+    tokenizer = train_tokenizer(corpus.texts, recipe.text)
+    for subsampling in (4, 3, 2, 1) if recipe.text.units == "bpe" else (3, 2, 1):
+        tried = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, subsampling=subsampling))
+        if not corpus.too_short(tried, tokenizer, max(SPEEDS)):
+            break
+    reason = f"{1000 * tried.frame_seconds:.0f} ms per output frame: enough frames for the tokens of every utterance."
+    return Choice("model", {"subsampling": subsampling}, reason)
+
+
+def _size(survey: Survey) -> Choice:
+    values = next(values for most, values, _ in SIZES if survey.hours <= most)
+    return Choice("model", values, f"A network for {survey.hours:.2f} h of speech.")
+
+
+def _training(survey: Survey, from_base: bool) -> Iterator[Choice]:
+    config = with_length(Recipe().training, 3600 * survey.hours, from_base)
+    values = {"updates": config.updates, "batch_seconds": round(config.batch_seconds or 0, 1)}
+    third = ", a third of the updates, since it starts from a base" if from_base else ""
+    yield Choice("training", values, f"At most {config.epochs} epochs{third}.")
+    yield Choice("training", {"patience": config.patience}, "Stops after so many epochs without a better dev WER.")
+    if not from_base:
+        rate = next(rate for most, _, rate in SIZES if survey.hours <= most)
+        yield Choice("training", {"learning_rate": rate, "ema": 0.995}, "The smaller the network, the higher the rate.")
+    yield _decoder(survey, from_base)
+
+
+def _decoder(survey: Survey, from_base: bool) -> Choice:
+    words = survey.vocabulary
+    if survey.new_sentence_share <= REPEATED:
+        kind, reason = "sentences", f"{len(survey.sentences)} sentences recur: the decoder takes their words and order."
+    elif len(words) <= CLOSED * words.total():
+        kind, reason = "words", f"{len(words)} words recur: the decoder outputs no others."
+    elif from_base and survey.alphabet <= set(ENGLISH_LETTERS):
+        kind, reason = "base", "Sentences of all kinds: the language model of the English model, tuned on dev."
+    else:
+        kind, reason = "none", "Sentences of all kinds: greedy. A language model of more text helps (`asr lm train`)."
+    return Choice("training", {"decoder": kind}, reason)
+
+
+def _comment(text: str) -> Iterator[str]:
+    line = "#"
+    for word in text.split():
+        if len(line) + 1 + len(word) > 118:
+            yield line
+            line = "#"
+        line += f" {word}"
+    yield line
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

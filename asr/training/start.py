@@ -1,0 +1,76 @@
+"""`asr init`: recordings -> a recipe and, where they have no division, manifests of train, dev and test."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.data.division import Division, divide
+from asr.data.survey import Survey, survey
+from asr.errors import ConfigError
+from asr.text.config import TextConfig
+from asr.training.choices import choose, recipe_text
+from asr.utils.files import write_atomically
+from asr.utils.messages import tell
+
+
+@dataclass(frozen=True)
+class Start:
+    """A recipe, and what it was chosen by."""
+
+    recipe: Path
+    survey: Survey
+    division: Division
+
+    @property
+    def warnings(self) -> list[str]:
+        """What limits the model, in plain words."""
+        return [*self.division.warnings, *self.survey.warnings()]
+
+    def to_text(self) -> str:
+        """Contents of the corpus, files, and the next command."""
+        parts = [f"{name} {len(getattr(self.division, name)):,}" for name in ("train", "dev", "test")]
+        return "\n".join(
+            [
+                self.survey.to_text(),
+                f"utterances  {', '.join(parts)}",
+                f"recipe      {self.recipe}",
+                f"next:       asr train {shlex.quote(str(self.recipe))}",
+            ]
+        )
+
+
+def init(sources: Sequence[Path], recipe: Path) -> Start:
+    """Write a recipe for the recordings of some manifests, or of a folder with texts.
+
+    Raises `ConfigError` when the recipe exists, `ManifestError` or `AudioError` for recordings that cannot be used.
+    """
+    if recipe.suffix != ".toml":
+        raise ConfigError(f"{recipe}: not a recipe by its name, which must end in .toml")
+    if recipe.exists():
+        raise ConfigError(f"{recipe}: exists already; choose another --output, or delete it to write it anew")
+    if not sources:
+        raise ConfigError("no SOURCE: give manifests, or a folder of recordings x.wav beside their texts x.txt")
+    division = divide(sources, recipe.with_name(f"{recipe.stem}-data"))
+    found = survey(division.train, TextConfig())
+    text = recipe_text(" ".join(map(str, sources)), found, division, choose(found, division.dev), recipe)
+    write_atomically(recipe, text)
+    return Start(recipe, found, division)
+
+
+def recipe_beside(source: Path) -> Path:
+    """The recipe in the working folder for a folder of recordings or a manifest, written unless it is there."""
+    if not source.is_dir() and source.suffix != ".jsonl":
+        raise ConfigError(f"{source}: not a recipe (.toml), manifest (.jsonl) or folder of recordings")
+    recipe = Path(f"{source.resolve().stem}.toml")
+    if recipe.exists():
+        tell(f"training by {recipe}, written before; delete it to choose anew")
+        return recipe
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(f"{source}: several processes need a recipe; `asr init {source} -o {recipe}` writes one")
+    start = init([source], recipe)
+    tell(f"recipe written: {recipe}")
+    for warning in start.warnings:
+        tell(f"warning: {warning}")
+    return recipe
