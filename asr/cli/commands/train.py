@@ -1,5 +1,6 @@
 """Commands that prepare data, and train and tune models."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,6 +44,32 @@ def prepare(
     summary = prepare(layout, source, output, validate(options, "options"))
     print(summary.to_text())
     return 1 if summary.rejects > options.max_rejects else 0
+
+
+def record(
+    prompts: Annotated[Path, Positional, arg(metavar="PROMPTS.txt")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")],
+    speaker: str = "me",
+) -> int:
+    """Record yourself reading sentences, for training.
+
+    Level, clipping and length are checked, and a recording can be repeated. The same command resumes.
+
+    Args:
+        prompts: Text file with a sentence per line.
+        output: Folder for the recordings beside their texts, as `asr init` and `asr train` read it.
+        speaker: Name of the speaker's folder in it.
+    """
+    from asr.recognition.microphone import microphone
+    from asr.recognition.prompts import RATE, read_prompts, record
+
+    def answer() -> str:
+        return sys.stdin.readline() or "q"  # the end of the input quits
+
+    read = read_prompts(prompts, output, speaker)
+    count = record(read, lambda: microphone(RATE), RATE, answer, sys.stdout)
+    print(f"{count} recorded, {sum(prompt.done for prompt in read)} of {len(read)} in {one_line(str(output))}")
+    return 0
 
 
 def init(
@@ -188,6 +215,7 @@ def _tune_defaults(arguments: Sequence[str]) -> TuneConfig:
 GROUP = Group(
     "Train",
     {
+        "record": Command(record),
         "prepare": Command(prepare),
         "init": Command(init),
         "train": Command(train, recipe_defaults),
