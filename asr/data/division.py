@@ -96,10 +96,15 @@ def _split(
         reason = f"{names}: a tenth of the utterances, since {found} are named"
     else:
         return split_by_speaker(utterances, shares), f"{names}: a tenth of the speech, by speakers who are not in train"
+    return split_by_utterance(utterances, shares), reason
+
+
+def split_by_utterance(utterances: Sequence[Utterance], shares: dict[str, float]) -> dict[str, list[Utterance]]:
+    """As `split_by_speaker`, whoever speaks; all parts but train are marked so."""
     by_id = {utterance.id: utterance for utterance in utterances}
     nameless = [dataclasses.replace(utterance, speaker="") for utterance in utterances]
     parts = {name: [by_id[u.id] for u in part] for name, part in split_by_speaker(nameless, shares).items()}
-    return {name: part if name == "train" else _marked(part) for name, part in parts.items()}, reason
+    return {name: part if name == "train" else _marked(part) for name, part in parts.items()}
 
 
 def _marked(utterances: Sequence[Utterance]) -> list[Utterance]:

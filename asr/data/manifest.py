@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import hashlib
 import os
 import random
 from collections import Counter, defaultdict
@@ -136,6 +137,11 @@ def speaker_name(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"'speaker' is {value!r}, not a name or a number")
     return str(value)
+
+
+def speaker_digest(name: str) -> str:
+    """8 hexadecimal digits by which a model file knows a speaker of its training set, without the name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def split_by_speaker(

@@ -1,13 +1,14 @@
 """Options of `asr evaluate`, `score`, `compare` and `tune`. The comments above the fields are the `--help` texts."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from asr.decoding.config import DecoderConfig
 from asr.recognition.config import RunConfig
-from asr.utils.config_io import FLAT, NotNegative, NotNegativeReal, Positive, PositiveReal
+from asr.utils.config_io import FLAT, SHOWN, NotNegative, NotNegativeReal, Positive, PositiveReal
 
 TextFormat = Literal["auto", "jsonl", "ctm", "stm", "trn", "kaldi", "lines"]
 Alignment = Literal["levenshtein", "sclite"]
@@ -17,6 +18,13 @@ Alignment = Literal["levenshtein", "sclite"]
 class EvaluateConfig:
     """Word error rate on recordings with reference transcripts."""
 
+    #: Cross-validation: train a model per fold in the output folder and evaluate each on its fold, with no speaker, or
+    #: no utterance, in both training and test. 'none': evaluate one model.
+    folds: Literal["none", "speaker", "utterance"] = "none"
+    #: Number of folds, at most that of speakers or utterances.
+    fold_count: Annotated[int, msgspec.Meta(ge=2)] = 5
+    #: Recipe for the models of the folds; its data and output are not used. Without it, as `asr init` chooses.
+    recipe: Annotated[Path | None, SHOWN] = None
     #: Utterances drawn in the HTML report as spectrogram and posteriors: half the worst, half the first.
     pictures: NotNegative = 4
     #: Costs of a substitution, a deletion and an insertion when words are aligned: 'levenshtein' 1, 1, 1 (the fewest

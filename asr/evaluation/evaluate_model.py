@@ -4,11 +4,12 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from asr.data.manifest import Utterance, is_duration_right, load_utterance, read_manifest
+from asr.data.manifest import Utterance, is_duration_right, load_utterance, read_manifest, speaker_digest
 from asr.errors import one_line
 from asr.evaluation.alignment import Scored
 from asr.evaluation.config import EvaluateConfig
@@ -84,7 +85,7 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
         model=model.name,
         manifests=[manifest.name],
         alignment=config.alignment,
-        notes=notes,
+        notes=[*shared_speakers(utterances, recognizer.file.training), *notes],
         compute_seconds=recognition.compute_seconds,
         failures=recognition.failures,
     )
@@ -93,6 +94,22 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
         shown = _choose_pictures(evaluation, config.pictures)
         report = write_report(output, evaluation, [_emission(recognizer, item) for item in shown])[-1]
     return Assessment(evaluation, model, manifest, report)
+
+
+def shared_speakers(utterances: Sequence[Utterance], training: Mapping[str, Any]) -> list[str]:
+    """A note when speakers have the names of speakers of the model's training set; those whose manifest says that they
+    are in it have a caveat already."""
+    known = set(training.get("speaker_digests", ()))
+    by = [u.speaker for u in utterances if u.speaker and not u.speaker_in_training]
+    shared = [speaker for speaker in by if speaker_digest(speaker) in known]
+    if not shared:
+        return []
+    count = len(set(shared))
+    speakers = f"{count} speaker{'s' if count > 1 else ''}"
+    return [
+        f"{len(shared)} of {len(utterances)} utterances are by {speakers} whose names are in the training set: if they "
+        " are the same people, this is no measure for other speakers"
+    ]
 
 
 def correct_durations(

@@ -6,6 +6,7 @@ from typing import Any
 
 from asr.config import Recipe
 from asr.data.dataset import Corpus
+from asr.data.manifest import speaker_digest
 from asr.text.tokenizer import Tokenizer
 from asr.training.dev_set import DevResult
 from asr.training.learner import Learner
@@ -79,6 +80,7 @@ def training_record(
         "hours": round(train.hours, 3),
         "utterances": len(train.utterances),
         "speakers": len(train.speakers),
+        "speaker_digests": sorted(map(speaker_digest, train.speakers)),
         "synthetic": train.synthetic,
         **({"base": Path(recipe.base).name} if recipe.base else {}),
         "train": [path.name for path in recipe.data.train],

@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 from asr.cli.arguments import ModelOrEnglish, Options, OutputFolder
 from asr.cli.model_defaults import decoder_defaults
 from asr.cli.subcommands import Command, Group
-from asr.errors import one_line
+from asr.errors import ConfigError, one_line
 from asr.evaluation.config import CompareConfig, EvaluateConfig, ScoreConfig
 from asr.pretrained import ENGLISH
 from asr.utils.config_io import validate
@@ -34,7 +34,18 @@ def evaluate(
     from asr.evaluation.evaluate_model import assess
     from asr.utils.distributed import is_leading
 
-    assessment = assess(manifest, model, output, validate(options, "options"))
+    options = validate(options, "options")
+    if options.folds != "none":
+        if output is None:
+            raise ConfigError(f"--folds {options.folds}: needs --output, a folder for the models and the report")
+        if model != ENGLISH:
+            raise ConfigError(f"--folds {options.folds} trains its own models: leave out --model {model}")
+        from asr.evaluation.folds import cross_validate
+
+        validation = cross_validate(manifest, output, options)
+        print(validation.to_text())
+        return 0 if validation.evaluation.complete else 1
+    assessment = assess(manifest, model, output, options)
     if is_leading():
         print(assessment.to_text())
         for utterance, reason in assessment.evaluation.failures:
