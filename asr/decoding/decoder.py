@@ -137,17 +137,15 @@ def _make_word_decoder(
     config: DecoderConfig, tokenizer: Tokenizer, text: TextConfig, phones: Sequence[str], priors: Sequence[float]
 ) -> WordDecoder:
     from asr.decoding.beam import BeamDecoder
-    from asr.decoding.lexicon import Lexicon
+    from asr.decoding.compiled_lexicon import load_lexicon
     from asr.decoding.vocabulary import add_words
     from asr.lm.ngram import NgramModel
 
     pieces, columns = tokenizer.pieces, slice(len(tokenizer.pieces) if phones else None)
     lm = NgramModel.load(config.lm) if config.lm != "none" else None
-    lexicon = Lexicon.read(config.lexicon, pieces, phones) if config.lexicon else None
+    lexicon = load_lexicon(config.lexicon, lm, config.lm, pieces, phones)
     if lexicon and lexicon.pronounced and phones:
         pieces, columns = phones, slice(len(tokenizer.pieces), None)
-    if lm and not lexicon:
-        lexicon = Lexicon.of_model(lm, pieces, config.lm)
     phrases = _read_phrases(config, text)
     if new := _new_words(config, text, lexicon, phrases, pieces):
         lexicon = add_words(lexicon, new, pieces)

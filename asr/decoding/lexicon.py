@@ -39,6 +39,7 @@ class Lexicon:
     left_out: Counter  # characters that the model cannot write, in words that were left out
     left_out_words: int = 0
     new_words: frozenset[str] = frozenset()  # added by `with_words`
+    tree: tuple[Graph, np.ndarray] | None = None  # of `compile`, if it was stored with the lexicon
 
     @classmethod
     def of_words(cls, words: Iterable[str], pieces: Sequence[str]) -> "Lexicon":
@@ -220,6 +221,8 @@ class Lexicon:
     def compile(self, lm: NgramModel | None) -> tuple[Graph, np.ndarray]:
         """The tree over tokens, and the look-ahead of its nodes: the unigram ln P of the likeliest word below each
         (Ortmanns et al. 1996), float64 `(nodes,)`."""
+        if self.tree:
+            return self.tree
         tokens = len(self.token_symbols)
         parent, symbol, node_of = grow(self.symbols, self.offsets)
         child_begin, children = children_of(parent)

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +22,8 @@ import numpy as np
 from asr.errors import LanguageModelError
 from asr.lm.query import find
 from asr.lm.trie import BEGIN, END, UNKNOWN, ByOrder, NgramArrays, Trie, freeze, link
-from asr.utils.cache_folder import user_cache
+from asr.utils.array_file import ALIGNMENT, file_checksum
+from asr.utils.cache_folder import cache_paths
 from asr.utils.files import replacing
 from asr.utils.progress import progress_bar
 
@@ -32,7 +33,6 @@ SUFFIX = ".asrlm"
 
 _TYPES = {"I32": np.dtype("<i4"), "F32": np.dtype("<f4")}
 _ARRAYS = {"word": "I32", "logp": "F32", "backoff": "F32", "children": "I32", "suffix": "I32", "next": "I32"}
-_ALIGNMENT = 64  # bytes: a cache line
 _MARKUP = re.compile(r"<[^<>]*>")
 
 
@@ -72,6 +72,11 @@ class NgramModel(ByOrder):
         return list(self._words)
 
     @property
+    def text(self) -> bytes:
+        """The words in UTF-8, one per line."""
+        return self._words if isinstance(self._words, bytes) else "\n".join(self.words).encode()
+
+    @property
     def spoken_words(self) -> list[str]:
         """The words without <s>, </s>, <unk> and other markup."""
         return [word for word in self.words if not _MARKUP.fullmatch(word)]
@@ -81,20 +86,20 @@ class NgramModel(ByOrder):
         """Id of each word."""
         return {word: id for id, word in enumerate(self.words)}
 
-    @property
+    @cached_property
     def unknown(self) -> int:
         """Id of <unk>, which stands for all words that the model lacks."""
-        return self.index[UNKNOWN]
+        return self.words.index(UNKNOWN)
 
-    @property
+    @cached_property
     def begin(self) -> int:
         """State at the start of a sentence."""
-        return int(self.arrays.next[self.index[BEGIN] + 1]) if BEGIN in self.index else 0
+        return int(self.arrays.next[self.words.index(BEGIN) + 1]) if BEGIN in self.words else 0
 
-    @property
+    @cached_property
     def end(self) -> int:
         """Id of </s>, the end of a sentence; -1 when the model has none."""
-        return self.index.get(END, -1)
+        return self.words.index(END) if END in self.words else -1
 
     def score(self, words: Iterable[str]) -> list[tuple[float, int]]:
         """ln P and the order of the n-gram that was found, for each word of a sentence and for its end.
@@ -112,8 +117,7 @@ class NgramModel(ByOrder):
 
 def save_compiled(path: str | os.PathLike, model: NgramModel, source: dict[str, Any] | None = None) -> None:
     """Write a model; `source` is the `fingerprint` of the ARPA file that it was made from."""
-    text = np.frombuffer("\n".join(model.words).encode(), np.uint8)
-    arrays = model.arrays._asdict() | {"words": text}
+    arrays = model.arrays._asdict() | {"words": np.frombuffer(model.text, np.uint8)}
     checksum, offset, header = 0, 0, {}
     for name, array in arrays.items():
         kind = _ARRAYS.get(name, "U8")
@@ -122,7 +126,7 @@ def save_compiled(path: str | os.PathLike, model: NgramModel, source: dict[str, 
     metadata = {"format_version": FORMAT_VERSION, "starts": list(model.starts), "crc32": checksum, "source": source}
     header["__metadata__"] = {"kind": KIND, "asr": json.dumps(metadata)}
     encoded = json.dumps(header).encode()
-    encoded += b" " * (-(8 + len(encoded)) % _ALIGNMENT)
+    encoded += b" " * (-(8 + len(encoded)) % ALIGNMENT)
     with replacing(path) as stream:
         stream.write(len(encoded).to_bytes(8, "little") + encoded)
         for array in arrays.values():
@@ -188,7 +192,7 @@ def load_compiled(path: str | os.PathLike) -> NgramModel:
     path = Path(path)
     metadata = read_metadata(path)
     data = np.memmap(path, np.uint8, "r").view(np.ndarray)[metadata["data"] :]
-    if _checksum(path, metadata["data"]) != metadata["crc32"]:
+    if file_checksum(path, metadata["data"]) != metadata["crc32"]:
         raise LanguageModelError(f"{path}: damaged, its checksum is wrong; compile the model again")
     arrays, starts = {}, metadata["starts"]
     for name, kind in _ARRAYS.items():
@@ -198,16 +202,6 @@ def load_compiled(path: str | os.PathLike) -> NgramModel:
         raise LanguageModelError(f"{path}: damaged, its orders are not where the header says; compile the model again")
     first, last = metadata["arrays"]["words"]["data_offsets"]
     return NgramModel(freeze(NgramArrays(**arrays)), starts, data[first:last].tobytes())
-
-
-def _checksum(path: Path, start: int) -> int:
-    """CRC-32 of a file from a byte on; reading it is faster than accessing the mapped pages."""
-    checksum, buffer = 0, memoryview(bytearray(1 << 20))
-    with path.open("rb", buffering=0) as stream:
-        stream.seek(start)
-        while size := stream.readinto(buffer):
-            checksum = zlib.crc32(buffer[:size], checksum)
-    return checksum
 
 
 def load_model(path: Path) -> NgramModel:
@@ -224,9 +218,7 @@ def load_model(path: Path) -> NgramModel:
 
 def _load_arpa(path: Path) -> NgramModel:
     """The model of an ARPA file, from its compiled file if that is up to date."""
-    from asr.lm.arpa import read_arpa
-
-    for cached in _cache_paths(path):
+    for cached in cache_paths(path, SUFFIX):
         try:
             if is_compiled(cached) and (source := _current(read_metadata(cached)["source"], path)):
                 model = load_compiled(cached)
@@ -237,10 +229,12 @@ def _load_arpa(path: Path) -> NgramModel:
                 return model
         except (OSError, LanguageModelError):
             continue  # missing, damaged or of another version: compiled again below
+    from asr.lm.arpa import read_arpa
+
     with progress_bar(f"compiling {path.name}, once", path.stat().st_size) as advance:
         model = NgramModel.from_trie(read_arpa(path, advance))
     source = fingerprint(path)
-    for cached in _cache_paths(path):
+    for cached in cache_paths(path, SUFFIX):
         try:
             save_compiled(cached, model, source)
             return load_compiled(cached)
@@ -274,11 +268,3 @@ def _hash(path: Path) -> str:
 def compiled_path(arpa: Path) -> Path:
     """The path of an ARPA file's compiled form beside it."""
     return arpa.with_name(arpa.name + SUFFIX)
-
-
-def _cache_paths(path: Path) -> Iterator[Path]:
-    """Where the compiled form of an ARPA file may be: beside it, or in the user's cache folder."""
-    yield compiled_path(path)
-    if folder := user_cache():
-        name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
-        yield folder / "lm" / f"{path.stem}-{name}{SUFFIX}"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from praatio.utilities.textgrid_io import getTextgridAsStr
 
 from asr.errors import ConfigError
 from asr.output.resume_ledger import Ledger
@@ -97,6 +96,8 @@ def to_tsv(document: Document) -> str:
 
 def to_textgrid(document: Document) -> str:
     """Praat's long TextGrid with a tier of words and, after forced alignment, of characters and of doubtful words."""
+    from praatio.utilities.textgrid_io import getTextgridAsStr
+
     transcript = document.transcript
     rows = {"words": transcript.words}
     if transcript.characters:

@@ -1,9 +1,11 @@
 """Where compiled code and compiled language models are kept between runs."""
 
 import functools
+import hashlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from asr.utils.messages import tell
@@ -17,6 +19,14 @@ def user_cache() -> Path | None:
     home = os.path.expanduser("~")  # "~" itself for a user without a home, as in many containers
     parents = [os.environ.get("XDG_CACHE_HOME", ""), os.path.join(home, ".cache")]
     return _first_writable(tuple(Path(parent) / "asr" for parent in parents if os.path.isabs(parent)))
+
+
+def cache_paths(path: Path, suffix: str) -> Iterator[Path]:
+    """Where the compiled form of a file may be: beside it, or in the user's cache folder."""
+    yield path.with_name(path.name + suffix)
+    if folder := user_cache():
+        name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+        yield folder / suffix.removeprefix(".asr") / f"{path.stem}-{name}{suffix}"
 
 
 @functools.cache

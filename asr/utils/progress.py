@@ -15,6 +15,9 @@ def progress_bar(what: str, total: float, audio: bool = False, done: float = 0) 
 
     `audio`: amounts are seconds of audio, and the bar shows the speed too. `done`: the amount done before.
     """
+    if not sys.stderr.isatty():
+        yield lambda amount: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -26,7 +29,6 @@ def progress_bar(what: str, total: float, audio: bool = False, done: float = 0) 
         TextColumn("to go"),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
         redirect_stdout=sys.stdout.isatty(),  # else rich would take the results from their file
     )
     task = bar.add_task(what, completed=done, total=total, speed="")
