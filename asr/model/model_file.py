@@ -3,10 +3,12 @@
 It is written aside and renamed, so a crash leaves the old file or the new one.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,11 @@ import safetensors.numpy
 from asr.audio.config import FeatureConfig
 from asr.errors import AsrError, ModelFileError
 from asr.model.config import ModelConfig
+from asr.model.graph_cache import cached_graph
 from asr.text.config import TextConfig
 from asr.text.tokenizer import Tokenizer, load_tokenizer
 from asr.utils.config_io import from_values, to_values
-from asr.utils.files import write_atomically
+from asr.utils.files import identity, write_atomically
 
 if TYPE_CHECKING:
     import onnx
@@ -63,7 +66,13 @@ class ModelFile:
         """
         if self.onnx is not None:
             return self.onnx
-        return _build(self, precision).SerializeToString()
+
+        def build() -> bytes:
+            return _build(self, precision).SerializeToString()
+
+        if not (isinstance(self.weights, StoredWeights) and self.weights.are_current()):
+            return build()
+        return cached_graph(self.path, "float32" if precision == "float32" else "int8", build)
 
     def of_tokens(self, emission: np.ndarray) -> np.ndarray:
         """The log-probabilities of the tokens, `(..., tokens)`, among those that the network outputs."""
@@ -133,10 +142,41 @@ def load_model(path: str | os.PathLike) -> ModelFile:
         data, metadata = read_onnx(path)
         check_version(metadata["format_version"], path)
         return replace(contents_of({}, metadata, path), onnx=data)
-    arrays, metadata = read_arrays(path, "model file")
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ModelFileError(f"{path}: damaged, it has weights that are NaN or infinite; copy it again")
-    return contents_of({name: array.astype(np.float32) for name, array in arrays.items()}, metadata, path)
+    file, metadata = open_arrays(path, "model file")
+    return contents_of(StoredWeights(path, file), metadata, path)
+
+
+class StoredWeights(Mapping):
+    """The weights of a model file as float32, read when one of them is first asked for: recognition has no use for them
+    when the graph is in the cache.
+
+    Raises `ModelFileError` then if they are NaN or infinite.
+    """
+
+    def __init__(self, path: str | os.PathLike, file: safetensors.safe_open):
+        self._path, self._file, self._identity = path, file, identity(path)
+
+    def are_current(self) -> bool:
+        """Whether the file at this path still is the one that was opened."""
+        with contextlib.suppress(OSError):
+            return identity(self._path) == self._identity
+        return False
+
+    @cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {name: self._file.get_tensor(name).astype(np.float32) for name in self._file.keys()}  # noqa: SIM118
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ModelFileError(f"{self._path}: damaged, it has weights that are NaN or infinite; copy it again")
+        return arrays
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
 
 
 def contents_of(weights: Arrays, metadata: dict[str, Any], path: str | os.PathLike) -> ModelFile:
@@ -175,14 +215,19 @@ def write_arrays(path: str | os.PathLike, arrays: Arrays, metadata: dict[str, An
 
 def read_arrays(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the metadata that `write_arrays` wrote; raises `ModelFileError` naming the file and its `kind`."""
+    file, metadata = open_arrays(path, kind)
+    return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (not a dict)
+
+
+def open_arrays(path: str | os.PathLike, kind: str) -> tuple[safetensors.safe_open, dict[str, Any]]:
+    """The file of `write_arrays`, whose arrays are not read yet, and the metadata; errors as of `read_arrays`."""
     if not Path(path).is_file():
         raise ModelFileError(f"{path}: no such {kind}; `asr train` makes model files")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = json.loads((file.metadata() or {})["asr"])
-            json.dumps(metadata, ensure_ascii=False).encode()  # no lone surrogates, which nobody could print
-            metadata["format_version"] = int(metadata["format_version"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        file = safetensors.safe_open(path, framework="numpy")
+        metadata = json.loads((file.metadata() or {})["asr"])
+        json.dumps(metadata, ensure_ascii=False).encode()  # no lone surrogates, which nobody could print
+        metadata["format_version"] = int(metadata["format_version"])
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
@@ -190,7 +235,7 @@ def read_arrays(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarra
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ModelFileError(f"{path}: a safetensors file, but not a {kind} of this program") from error
     check_version(metadata["format_version"], path)
-    return arrays, metadata
+    return file, metadata
 
 
 def check_version(version: int, path: str | os.PathLike) -> None:
