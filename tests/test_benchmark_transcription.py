@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 from clips import cut, write_long, write_short
 from commands import measure
+from footprint import first_seconds, installed_bytes, per_second
 from transcription import (
     Options,
     Turn,
@@ -113,3 +114,16 @@ def test_quick_omits_long_recordings_and_a_missing_model_is_an_error(model_path,
 @pytest.mark.parametrize(("seconds", "shown"), [(1.0, "1 s"), (120, "2 min"), (7200, "2 h")])
 def test_durations_are_written_in_suitable_units(seconds, shown):
     assert duration(seconds) == shown
+
+
+def test_the_size_of_an_installation_includes_requirements_but_no_extras():
+    sizes = installed_bytes("onnxruntime")
+    assert {"onnxruntime", "numpy", "protobuf"} <= sizes.keys()
+    assert not {"torch", "sympy", "pytest"} & sizes.keys()
+    assert sizes["numpy"] > 20_000_000
+
+
+def test_processor_time_per_second_is_of_all_recordings(recognizer, utterances):
+    recordings = tuple(Path(utterance.audio_filepath) for utterance in utterances)
+    assert all(0 < per_second(recognizer, recordings, together) < 10 for together in (False, True))
+    assert len(first_seconds(recordings, 10.0, 16000)) == 160_000
