@@ -8,6 +8,9 @@ from asr.audio.normalization import normalize_bands
 # Energies below this, of samples in -1..1, are silence (about -100 dB): the logarithm must stay finite.
 LOG_FLOOR = 1e-10
 
+# To be raised whenever the same sound gets other features than before: cached ones are then computed again.
+VERSION = 2
+
 BLOCK = 256  # frames whose spectra are computed together
 
 

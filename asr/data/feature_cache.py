@@ -16,6 +16,7 @@ import torch
 
 from asr.audio.augment import Changes, WaveformAugmenter, draw_changes
 from asr.audio.config import ON_FEATURES, AugmentConfig, FeatureConfig
+from asr.audio.features import VERSION
 from asr.audio.torch_features import TorchLogMel
 from asr.data.manifest import Utterance, load_utterance
 from asr.utils.config_io import marked, to_values
@@ -139,9 +140,9 @@ class CorpusFeatures:
             file.write(np.array(frames, np.int64).tobytes())
 
     def _key(self) -> str:
-        """A hash of everything the features depend on: audio and options."""
+        """A hash of everything the features depend on: audio, options and how they are computed."""
         sound = [[*identity(u.audio_filepath), u.offset, u.duration] for u in self._utterances]
-        options = [to_values(self.config)]
+        options = [VERSION, to_values(self.config)]
         if self._augment:
             later = marked(AugmentConfig, ON_FEATURES)
             changes = {name: value for name, value in to_values(self._augment).items() if name not in later}
