@@ -12,6 +12,7 @@ from asr.data.manifest import read_manifest, write_manifest
 from asr.decoding.config import load_decoder
 from asr.evaluation.task_decoder import make_task_decoder
 from asr.training.config import TrainingConfig
+from asr.training.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -60,3 +61,9 @@ def test_a_decoder_that_is_there_stays(recipe):
     assert search.lm == "none" and search.lexicon.name == "lexicon.txt"
     written = model.with_name("decoder.toml").read_text()
     assert made(recipe, "sentences")[1] == "" and model.with_name("decoder.toml").read_text() == written
+
+
+def test_a_finished_run_may_get_a_decoder(recipe):
+    RunFolder(recipe).write_recipe(recipe)
+    assert not RunFolder(dataclasses.replace(recipe, training=TrainingConfig(decoder="words"))).recipe_changes()
+    assert RunFolder(dataclasses.replace(recipe, training=TrainingConfig(seed=1))).recipe_changes()

@@ -46,7 +46,7 @@ class TrainingConfig:
     average: Positive = 3
     #: Decoder that is tuned on dev at the end and kept beside the model as its default. 'words': only words of the
     #: transcripts. 'sentences': also an n-gram of them, for sentences that recur. 'base': that of the base.
-    decoder: Literal["none", "words", "sentences", "base"] = "none"
+    decoder: Annotated[Literal["none", "words", "sentences", "base"], MAY_CHANGE] = "none"
     #: Arithmetic of the network. 'auto': bfloat16 where the processor or GPU is faster with it.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     #: Device to train on. 'auto': a GPU if there is one.
