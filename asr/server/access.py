@@ -15,6 +15,7 @@ from asr.utils.files import read_lines
 from asr.utils.messages import tell
 
 OPEN_PATHS = ("/health", "/ready")
+KEY_PROTOCOL = "openai-insecure-api-key."  # begins the WebSocket subprotocol that carries a key
 
 
 def read_keys(path: Path) -> list[str]:
@@ -80,6 +81,6 @@ def _key(scope: Scope) -> bytes:
     bearer = headers.get(b"authorization", b"")
     if bearer.lower().startswith(b"bearer "):
         return bearer[7:].strip()
-    prefix = b"openai-insecure-api-key."
+    prefix = KEY_PROTOCOL.encode()
     offered = (each.strip() for each in headers.get(b"sec-websocket-protocol", b"").split(b","))
     return next((each[len(prefix) :] for each in offered if each.startswith(prefix)), b"")

@@ -6,12 +6,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from asr.server import metrics, rest
 from asr.server.access import Access
 from asr.server.errors import ApiError, answer
+from asr.server.realtime import realtime
 from asr.server.service import Service
+from asr.server.vosk import vosk
 
 
 def make_app(service: Service, keys: list[str]) -> Starlette:
@@ -24,6 +26,9 @@ def make_app(service: Service, keys: list[str]) -> Starlette:
     app = Starlette(
         routes=[
             *rest.routes(),
+            WebSocketRoute("/v1/realtime", realtime),
+            WebSocketRoute("/vosk", vosk),
+            WebSocketRoute("/", vosk),  # where Vosk's clients connect to
             Route("/health", health),
             Route("/ready", ready),
             Route("/metrics", prometheus),

@@ -24,6 +24,8 @@ class LimitConfig:
     workers: NotNegative = 0
     #: Uploads that wait for a worker. Further ones get status 429 and a Retry-After header.
     waiting: NotNegative = 64
+    #: Live streams at once, over all protocols. Further ones are refused.
+    streams: NotNegative = 12
     #: Requests per minute and client, by key or else by address; 0: no limit.
     requests_per_minute: NotNegative = 0
     #: Seconds without a byte after which a client's upload or stream is given up.
@@ -40,6 +42,10 @@ class ServeConfig:
     host: str = "127.0.0.1"
     #: Port for HTTP and WebSocket; 0: a free one.
     port: Port = 8000
+    #: Another port, for Vosk's clients, which need not name the path /vosk there.
+    vosk_port: Annotated[Port | None, SHOWN] = None
+    #: Port for the Wyoming protocol of Home Assistant, which has no keys. Its usual port is 10300.
+    wyoming: Annotated[Port | None, SHOWN] = None
     #: File of API keys, one per line. Without it anyone who reaches the port is served.
     api_key_file: Annotated[Path | None, SHOWN] = None
     #: Origins of web pages that may call the server (CORS), such as https://example.org, or *.

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from asr.server.jobs import JobPool
+from asr.server.live import LiveStreams
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -10,7 +11,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics:
     """What the server counts."""
 
-    def __init__(self, jobs: JobPool):
+    def __init__(self, jobs: JobPool, streams: LiveStreams):
         self._registry = CollectorRegistry()
         self._requests = Counter("asr_requests", "Requests", ["path", "status"], registry=self._registry)
         self._audio = Counter("asr_audio_seconds", "Seconds of audio recognised", registry=self._registry)
@@ -19,6 +20,8 @@ class Metrics:
         running.set_function(lambda: jobs.running)
         waiting = Gauge("asr_jobs_waiting", "Jobs that wait for a worker", registry=self._registry)
         waiting.set_function(lambda: jobs.waiting)
+        live = Gauge("asr_live_streams", "Live streams that are open", registry=self._registry)
+        live.set_function(lambda: streams.open)
 
     def request(self, path: str, status: int) -> None:
         """Count a request."""

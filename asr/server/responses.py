@@ -46,8 +46,16 @@ def verbose(transcript: Transcript, language: str, granularities: Sequence[str])
     if "segment" in granularities or not granularities:
         body["segments"] = segments(transcript)
     if "word" in granularities:
-        body["words"] = [{"word": word.text, "start": word.start, "end": word.end} for word in transcript.words]
+        body["words"] = timed_words(transcript)
     return body
+
+
+def timed_words(transcript: Transcript) -> list[dict[str, Any]]:
+    """Words with times; OpenAI's have no `probability`, other servers' do."""
+    return [
+        {"word": word.text, "start": word.start, "end": word.end, "probability": word.confidence}
+        for word in transcript.words
+    ]
 
 
 def segments(transcript: Transcript, first: int = 0) -> list[dict[str, Any]]:
@@ -86,12 +94,15 @@ def event(kind: str, fields: dict[str, Any]) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind} | fields, ensure_ascii=False)}\n\n".encode()
 
 
-def delta_events(part: Transcript, before: str, first: int, logprobs: bool) -> tuple[list[bytes], str]:
+def delta_events(
+    part: Transcript, before: str, first: int, logprobs: bool, granularities: Sequence[str]
+) -> tuple[list[bytes], str]:
     """The events of a part of a recording that follows the text `before`, and the text with it."""
     if not part.text:
         return [], before
     delta = (part.separator if before else "") + part.text
     fields: dict[str, Any] = {"delta": delta} | ({"logprobs": log_probabilities(part)} if logprobs else {})
+    fields |= {"words": timed_words(part)} if "word" in granularities else {}
     events = [event("transcript.text.delta", fields)]
     for segment in segments(part, first):
         flat = {**segment, "id": f"seg_{segment['id']}", "speaker": ""}

@@ -39,7 +39,7 @@ async def transcriptions(request: Request) -> Response:
         kind, granularities, logprobs = _checked(service, upload)
         if _is_true(upload.get("stream")):
             # The upload must outlast this function: it goes when the stream ends.
-            events = _events(service.parts(upload.path), logprobs, stack.pop_all())
+            events = _events(service.parts(upload.path), logprobs, granularities, stack.pop_all())
             return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         transcript = await service.transcribe(upload.path)
     if kind == "text":
@@ -69,7 +69,9 @@ def _checked(service: Service, upload: Upload) -> tuple[str, list[str], bool]:
     raise ApiError(400, "temperature: a number from 0 to 1", param="temperature")
 
 
-async def _events(parts: AsyncIterator[Transcript], logprobs: bool, stack: AsyncExitStack) -> AsyncIterator[bytes]:
+async def _events(
+    parts: AsyncIterator[Transcript], logprobs: bool, granularities: list[str], stack: AsyncExitStack
+) -> AsyncIterator[bytes]:
     """Server-sent events: one for each part of the text, its segments, and all of it at the end. Comments in between
     keep the connection open while nothing is known."""
     text, seconds = "", 0.0
@@ -88,7 +90,7 @@ async def _events(parts: AsyncIterator[Transcript], logprobs: bool, stack: Async
                 if part is None:
                     break
                 coming = asyncio.ensure_future(anext(parts, None))
-                events, text = responses.delta_events(part, text, len(found), logprobs)
+                events, text = responses.delta_events(part, text, len(found), logprobs, granularities)
                 found += responses.segments(part, len(found))
                 all_logprobs += responses.log_probabilities(part)
                 seconds = part.duration

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from asr.recognition.recognizer import Recognizer
 from asr.server.config import ServeConfig
 from asr.server.errors import ApiError
 from asr.server.jobs import JobPool
+from asr.server.live import LiveStreams
 from asr.server.metrics import Metrics
 from asr.transcript import Transcript
 from asr.utils.cores import core_count
@@ -24,8 +26,10 @@ class Service:
 
     def __init__(self, recognizer: Recognizer, name: str, config: ServeConfig):
         self.recognizer, self.name, self.config = recognizer, name, config
-        self.jobs = JobPool(config.limit.workers or core_count(), config.limit.waiting)
-        self.metrics = Metrics(self.jobs)
+        workers = config.limit.workers or core_count()
+        self.jobs = JobPool(workers, config.limit.waiting)
+        self.streams = LiveStreams(recognizer, config.limit.streams, workers)
+        self.metrics = Metrics(self.jobs, self.streams)
         self.created = int(time.time())
         self.stopping = False
 
@@ -33,6 +37,11 @@ class Service:
     def language(self) -> str:
         """The language that the model was trained on, as far as is known."""
         return self.recognizer.file.training.get("language", "english")
+
+    def place(self) -> AbstractContextManager[None]:
+        """A place for a live stream; raises `ApiError` when all are taken or the server is shutting down."""
+        self._check_running()
+        return self.streams.place()
 
     async def transcribe(self, path: Path) -> Transcript:
         """The transcript of a sound file; raises `ApiError` when it cannot be recognised."""
@@ -66,9 +75,12 @@ class Service:
         """The result of a job; a recording that cannot be read is the client's fault."""
         return await self._finished(self._submit(work))
 
-    def _submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+    def _check_running(self) -> None:
         if self.stopping:
             raise ApiError(503, "the server is shutting down", code="shutting_down", headers={"Retry-After": "5"})
+
+    def _submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        self._check_running()
         return self.jobs.submit(work)
 
     async def _finished(self, job: "asyncio.Future[T]") -> T:

@@ -19,6 +19,7 @@ EXTRAS = {
     "uvicorn": "server",
     "python_multipart": "server",
     "prometheus_client": "server",
+    "mcp": "mcp",
 }
 
 

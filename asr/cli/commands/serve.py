@@ -6,6 +6,7 @@ from typing import Annotated
 from asr.cli.arguments import ModelOrEnglish, Options
 from asr.cli.model_defaults import decoder_defaults
 from asr.cli.subcommands import Command, Group
+from asr.decoding.config import DecoderConfig
 from asr.pretrained import ENGLISH
 from asr.server.config import ServeConfig
 from asr.utils.config_io import validate
@@ -25,8 +26,23 @@ def serve(options: Annotated[ServeConfig, Options], model: ModelOrEnglish = ENGL
     return 0
 
 
+def mcp(options: Annotated[DecoderConfig, Options], model: ModelOrEnglish = ENGLISH) -> int:
+    """Serve a tool for assistants over the Model Context Protocol, on standard input and output.
+
+    The tool, transcribe_audio, reads recordings of this computer.
+
+    Args:
+        model: Model file written by `asr train`.
+    """
+    from asr.recognition.recognizer import Recognizer
+    from asr.server.mcp import serve
+
+    serve(Recognizer.load(model, "cpu", validate(options, "options")))
+    return 0
+
+
 def _defaults(arguments: Sequence[str]) -> ServeConfig:
     return ServeConfig(search=decoder_defaults(arguments))
 
 
-GROUP = Group("Serve", {"serve": Command(serve, _defaults)})
+GROUP = Group("Serve", {"serve": Command(serve, _defaults), "mcp": Command(mcp, decoder_defaults)})

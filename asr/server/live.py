@@ -1,0 +1,79 @@
+"""Live streams: audio as it comes, recognised in threads of their own, so that uploads do not delay them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import soxr
+
+from asr.audio.io import QUALITY
+from asr.recognition.config import ListenConfig
+from asr.recognition.recognizer import Recognizer
+from asr.recognition.streaming import LiveRecognizer, Update
+from asr.server.errors import BusyError
+
+NOTHING = np.zeros(0, np.float32)
+
+
+class LiveStreams:
+    """The streams of all clients: at most `most`, whose steps share `workers` threads."""
+
+    def __init__(self, recognizer: Recognizer, most: int, workers: int):
+        self.recognizer, self._most, self.open = recognizer, most, 0
+        self.executor = ThreadPoolExecutor(workers, "asr-live")
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for one client's stream; raises `BusyError` when there is none."""
+        if self.open >= self._most:
+            raise BusyError(retry_after=10)
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+
+
+class LiveStream:
+    """The recognition of one stream of audio at `rate` hertz."""
+
+    def __init__(self, streams: LiveStreams, rate: int):
+        self._streams, self._live = streams, LiveRecognizer(streams.recognizer, ListenConfig())
+        model_rate = streams.recognizer.sample_rate
+        self._resampler = None
+        if rate != model_rate:
+            self._resampler = soxr.ResampleStream(rate, model_rate, 1, dtype="float32", quality=QUALITY)
+        self.received = False
+
+    async def push(self, samples: np.ndarray) -> AsyncIterator[Update]:
+        """Add samples `(samples,)`; yields the update of each step. Between two steps other streams have their turn."""
+        self.received = self.received or len(samples) > 0
+        steps = self._live.push(self._resampler.resample_chunk(samples) if self._resampler else samples)
+        while (update := await self._run(next, steps, None)) is not None:
+            yield update
+
+    async def finish(self) -> AsyncIterator[Update]:
+        """The updates of what is left; all words are committed."""
+        if self._resampler:
+            for update in await self._run(list, self._live.push(self._resampler.resample_chunk(NOTHING, last=True))):
+                yield update
+        yield await self._run(self._live.finish)
+
+    async def _run(self, function, *arguments):
+        return await asyncio.get_running_loop().run_in_executor(self._streams.executor, function, *arguments)
+
+
+class Pcm16:
+    """Bytes of 16-bit little-endian samples -> samples `(samples,)`, also where a piece ends inside a sample."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def samples(self, data: bytes) -> np.ndarray:
+        """The samples that are complete now, from -1 to 1."""
+        data = self._rest + data
+        whole = len(data) // 2 * 2
+        self._rest = data[whole:]
+        return np.frombuffer(data[:whole], "<i2").astype(np.float32) / 32768
