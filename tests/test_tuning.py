@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from command_line import COMPLETE, ERROR, assert_told
 
-from asr.decoding.config import BeamConfig, DecoderConfig, load_decoder
+from asr.decoding.config import DecoderConfig, load_decoder
 from asr.evaluation.config import TuneConfig
 from asr.evaluation.tuning import Trial, _search_weights
+from asr.pretrained import ENGLISH
 
 ARPA = """\\data\\
 ngram 1=5
@@ -119,7 +120,8 @@ def test_transcribe_and_evaluate_use_the_tuned_weights(asr, model, lm, noise_fil
 def test_help_shows_the_defaults_of_the_model_that_is_named(asr, model):
     model.with_name("decoder.toml").write_text("[beam]\nlm_weight = 0.375\n")
     assert "(default: 0.375)" in asr("evaluate", "dev.jsonl", f"--model={model}", "--help").stdout
-    assert f"(default: {BeamConfig().lm_weight})" in asr("evaluate", "--help").stdout
+    shipped = load_decoder(ENGLISH).beam.lm_weight
+    assert f"(default: {shipped})" in asr("evaluate", "--help").stdout, "those of the model that ships"
 
 
 def test_nothing_to_tune(asr, model, noise_file, manifest):
