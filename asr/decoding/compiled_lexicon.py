@@ -63,13 +63,14 @@ def _key(path: Path, lm: NgramModel | None, tokens: Sequence) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT_VERSION, *map(list, tokens)]).encode())
     if lm:
         digest.update(lm.text)
-        digest.update(lm.arrays.logp[1 : 1 + len(lm.words)])
+        digest.update(lm.arrays.logp[1 : 1 + len(lm.words)].data)
     if len(tokens) > 1:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
 def _to_arrays(lexicon: Lexicon) -> dict[str, np.ndarray]:
+    assert lexicon.tree, "a lexicon is compiled before it is written"
     graph, look_ahead = lexicon.tree
     words = np.frombuffer("\n".join(lexicon.words).encode(), np.uint8)
     own = {"words": words, "symbols": lexicon.symbols, "offsets": lexicon.offsets, "spelled": lexicon.spelled}
@@ -99,5 +100,5 @@ def _from_arrays(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> Lex
         metadata["pronounced"],
         Counter(metadata["left_out"]),
         metadata["left_out_words"],
-        tree=(Graph(*(arrays[name] for name in _GRAPH), look_ahead), look_ahead),
+        tree=(Graph(**{name: arrays[name] for name in _GRAPH}, ahead=look_ahead), look_ahead),
     )

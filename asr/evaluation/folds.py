@@ -117,10 +117,9 @@ def _train(
     tested = {utterance.id for utterance in test}
     rest = [utterance for utterance in utterances if utterance.id not in tested]
     parts = (split_by_utterance if by_utterance else split_by_speaker)(rest, {"dev": DEV_SHARE})
-    for name in ("train", "dev"):
-        path = write_manifest(folder / f"{name}.jsonl", parts[name])
-        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **{name: (path,)}))
-    recipe = dataclasses.replace(recipe, output=folder / "model")
+    manifests = [write_manifest(folder / f"{name}.jsonl", parts[name]) for name in ("train", "dev")]
+    data = dataclasses.replace(recipe.data, train=tuple(manifests[:1]), dev=tuple(manifests[1:]))
+    recipe = dataclasses.replace(recipe, data=data, output=folder / "model")
     model = train(recipe)
     make_task_decoder(recipe, model)
     return model

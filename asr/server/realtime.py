@@ -150,12 +150,12 @@ class Session:
         """Send the events that follow from a step."""
         if not self._started and (update.committed or update.partial) and self._turns:
             self._started = True
-            start = update.committed[0].start if update.committed else update.heard
+            start = update.committed[0].start if update.committed else update.received
             milliseconds = round(1000 * (self._before + start))
             await self.send("input_audio_buffer.speech_started", audio_start_ms=milliseconds, item_id=self._item)
         await self._send_words(update.committed)
         if update.pause and self._turns:
-            await self._complete(update.heard)
+            await self._complete(update.received)
 
     async def _send_words(self, words: tuple[Word, ...]) -> None:
         if not words:
@@ -170,7 +170,7 @@ class Session:
             raise RequestError("the buffer is empty", code="input_audio_buffer_commit_empty")
         heard = 0.0
         async for update in self._stream.finish():
-            heard = update.heard
+            heard = update.received
             await self._send_words(update.committed)
         await self._complete(heard)
         self._before += heard

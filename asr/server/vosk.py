@@ -44,7 +44,8 @@ class Session:
         """Take in a configuration (no answer), or the end of the audio or of a phrase (its result)."""
         command = json_object(text)
         if "config" in command:
-            return self._configure(command["config"])
+            self._configure(command["config"])
+            return None
         if not {"eof", "reset"} & set(command):
             raise MalformedError("the message has none of config, eof, reset")
         self.ended = "eof" in command

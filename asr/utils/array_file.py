@@ -27,14 +27,14 @@ def write_array_file(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], 
         place = end
     checksum = _checksum_of(table, metadata)
     for array in arrays.values():
-        checksum = zlib.crc32(array, checksum)
+        checksum = zlib.crc32(array.data, checksum)
     described = {"asr": json.dumps(metadata), "crc32": str(checksum)}
     header = json.dumps(table | {"__metadata__": described}).encode()
     header += b" " * (-(8 + len(header)) % ALIGNMENT)
     with replacing(path) as stream:
         stream.write(len(header).to_bytes(8, "little") + header)
         for array in arrays.values():
-            stream.write(memoryview(array))
+            stream.write(array.data)
 
 
 def read_array_file(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
