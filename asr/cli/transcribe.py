@@ -13,7 +13,7 @@ from asr.recognition.config import TranscribeConfig
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript
 from asr.utils.config_io import to_values
-from asr.utils.distributed import Group, is_leading, joined
+from asr.utils.distributed import Group, joined, own_group
 from asr.utils.files import make_folder
 from asr.utils.messages import tell, time_text
 from asr.utils.prefetch import prefetch_map
@@ -66,9 +66,9 @@ def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: 
                 recognizer = Recognizer.load(model, run.device, config.search, run.precision, run.voice_activity)
                 _run(missing, outputs, recognizer, config, group, tally)
     finally:
-        for failure in failures if is_leading() else ():
+        for failure in failures if own_group().leads else ():
             tell(failure.reason)
-    if tally.inputs > 1 and is_leading():
+    if tally.inputs > 1 and own_group().leads:
         tell(tally.to_text())
     return tally
 

@@ -66,9 +66,10 @@ class Group:
 ALONE = Group()
 
 
-def is_leading() -> bool:
-    """As `Group.leads`, before the group is joined, from torchrun's environment variable."""
-    return int(os.environ.get("RANK", 0)) == 0
+def own_group() -> Group:
+    """The group that torchrun has put this process in, which need not have been joined yet."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    return Group(*(int(os.environ[name]) for name in names)) if "WORLD_SIZE" in os.environ else ALONE
 
 
 @contextlib.contextmanager
@@ -78,12 +79,12 @@ def joined(device: str) -> Iterator[Group]:
 
     Raises `ConnectionLostError` when another process has ended.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    group = own_group()
+    if group.size == 1:
         yield ALONE
         return
     import torch.distributed
 
-    group = Group(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     cuda = device in ("auto", "cuda") and torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(group.local_rank)

@@ -32,7 +32,7 @@ def evaluate(
         output: Folder for report.json, report.md and report.html. Without it, only standard output.
     """
     from asr.evaluation.evaluate_model import assess
-    from asr.utils.distributed import is_leading
+    from asr.utils.distributed import own_group
 
     options = validate(options, "options")
     if options.folds != "none":
@@ -46,7 +46,7 @@ def evaluate(
         print(validation.to_text())
         return 0 if validation.evaluation.complete else 1
     assessment = assess(manifest, model, output, options)
-    if is_leading():
+    if own_group().leads:
         print(assessment.to_text())
         for utterance, reason in assessment.evaluation.failures:
             tell(f"{utterance}: {reason}")

@@ -108,7 +108,7 @@ def train(
     from asr.evaluation.task_decoder import make_task_decoder
     from asr.training.start import recipe_beside
     from asr.training.trainer import train
-    from asr.utils.distributed import is_leading
+    from asr.utils.distributed import own_group
 
     if source.suffix != ".toml":
         if options != Recipe():
@@ -116,7 +116,7 @@ def train(
         options = load_recipe(recipe_beside(source))
     options = validate(options, str(source))
     path = train(options)
-    if is_leading():
+    if own_group().leads:
         if note := make_task_decoder(options, path):
             tell(note)
         print(f"model  {path}")
