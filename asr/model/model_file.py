@@ -156,6 +156,10 @@ class StoredWeights(Mapping):
     def __init__(self, path: str | os.PathLike, file: safetensors.safe_open):
         self._path, self._file, self._identity = path, file, identity(path)
 
+    def __reduce__(self) -> tuple:
+        # A process that gets a recogniser needs no weights: its engine has the graph.
+        return dict, ()
+
     def are_current(self) -> bool:
         """Whether the file at this path still is the one that was opened."""
         with contextlib.suppress(OSError):

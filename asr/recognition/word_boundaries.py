@@ -14,7 +14,7 @@ STEP = 0.01  # seconds
 LEAST_PAUSE = 3  # steps; shorter ones are closures of p, t, k as well
 SURROUNDINGS = 200  # steps on both sides, by which it is judged what is quiet
 QUIET = 0.2  # of the way from the faintest to the loudest sound there, in decibels
-SPEECHLESS = 1e-3  # probability of all tokens but blank and space; a breath has less, any sound of speech more
+SPEECHLESS = 0.05  # probability of all tokens but blank and space; a breath has less, any sound of speech more
 
 Span = tuple[float, float]  # seconds
 

@@ -27,7 +27,7 @@ def serve(options: Annotated[ServeConfig, Options], model: ModelOrEnglish = ENGL
 
 
 def mcp(options: Annotated[DecoderConfig, Options], model: ModelOrEnglish = ENGLISH) -> int:
-    """Serve a tool for assistants over the Model Context Protocol, on standard input and output.
+    """Serve a tool for assistants (Model Context Protocol, stdio).
 
     The tool, transcribe_audio, reads recordings of this computer.
 

@@ -76,7 +76,7 @@ def init(
     sources: Annotated[tuple[Path, ...], Positional, arg(metavar="SOURCE", help_behavior_hint="")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="RECIPE.toml")],
 ) -> int:
-    """Write a recipe that suits a corpus, with the reason of each choice.
+    """Write a recipe that suits a corpus, with its reasons.
 
     Without dev and test manifests, they are divided off. The exit status is 1 if recordings were rejected.
 
