@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import pickle
 
 import numpy as np
 import onnx
@@ -139,3 +140,14 @@ def exported(model_path, tmp_path_factory):
 def test_an_onnx_file_is_not_exported_again(exported, tmp_path):
     with pytest.raises(ModelFileError, match=r"model\.onnx: is an ONNX file already"):
         export(exported, tmp_path / "again.onnx")
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_weights_reach_another_process(model_path, read_before):
+    file = load_model(model_path)
+    if read_before:
+        assert len(file.weights)
+    sent = pickle.loads(pickle.dumps(file))
+    assert sent.parameter_count == file.parameter_count > 0
+    for name, array in file.weights.items():
+        np.testing.assert_array_equal(sent.weights[name], array)

@@ -156,9 +156,9 @@ class StoredWeights(Mapping):
     def __init__(self, path: str | os.PathLike, file: safetensors.safe_open):
         self._path, self._file, self._identity = path, file, identity(path)
 
-    def __reduce__(self) -> tuple:
-        # A process that gets a recogniser needs no weights: its engine has the graph.
-        return dict, ()
+    def __getstate__(self) -> dict:
+        # An open file cannot be sent to another process, which opens the file itself if it needs the weights.
+        return self.__dict__ | {"_file": None}
 
     def are_current(self) -> bool:
         """Whether the file at this path still is the one that was opened."""
@@ -168,7 +168,8 @@ class StoredWeights(Mapping):
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
-        arrays = {name: self._file.get_tensor(name).astype(np.float32) for name in self._file.keys()}  # noqa: SIM118
+        file = self._file or open_arrays(self._path, "model file")[0]
+        arrays = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118 (not a dict)
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ModelFileError(f"{self._path}: damaged, it has weights that are NaN or infinite; copy it again")
         return arrays
