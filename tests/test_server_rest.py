@@ -132,6 +132,21 @@ def test_models(client):
         client.models.retrieve("whisper-9")
 
 
+def test_audio_is_counted_once_however_it_is_sent(recognizer, noise_file):
+    long = noise_file("long.flac", 50.0, 8000)
+
+    def counted(address):
+        lines = httpx.get(f"{address}/metrics").text.splitlines()
+        return {line.split()[0]: float(line.split()[1]) for line in lines if not line.startswith("#")}
+
+    for stream in ("true", "false"):
+        with serving(recognizer, ServeConfig(limit=LIMITS)) as (_, address):
+            assert post(address, long, stream=stream).status_code == 200
+            found = counted(address)
+        assert found["asr_audio_seconds_total"] == pytest.approx(50, abs=0.1)
+        assert found["asr_job_seconds_count"] == 1 and found["asr_job_seconds_sum"] > 0.05
+
+
 def test_requests_as_other_programs_make_them(server, sound):
     """Open WebUI sends an empty language and an mp3's type; Subtitle Edit asks for a stream of verbose_json; others
     send fields that this server does not know."""

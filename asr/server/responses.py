@@ -95,16 +95,16 @@ def event(kind: str, fields: dict[str, Any]) -> bytes:
 
 
 def delta_events(
-    part: Transcript, before: str, first: int, logprobs: bool, granularities: Sequence[str]
+    part: Transcript, before: str, found: Sequence[dict[str, Any]], logprobs: bool, granularities: Sequence[str]
 ) -> tuple[list[bytes], str]:
-    """The events of a part of a recording that follows the text `before`, and the text with it."""
+    """The events of a part of a recording, with its segments, that follows the text `before`; and the text with it."""
     if not part.text:
         return [], before
     delta = (part.separator if before else "") + part.text
     fields: dict[str, Any] = {"delta": delta} | ({"logprobs": log_probabilities(part)} if logprobs else {})
     fields |= {"words": timed_words(part)} if "word" in granularities else {}
     events = [event("transcript.text.delta", fields)]
-    for segment in segments(part, first):
+    for segment in found:
         flat = {**segment, "id": f"seg_{segment['id']}", "speaker": ""}
         events.append(event("transcript.text.segment", flat | {"segment": segment}))
     return events, before + delta

@@ -90,9 +90,10 @@ async def _events(
                 if part is None:
                     break
                 coming = asyncio.ensure_future(anext(parts, None))
-                events, text = responses.delta_events(part, text, len(found), logprobs, granularities)
-                found += responses.segments(part, len(found))
-                all_logprobs += responses.log_probabilities(part)
+                segments = responses.segments(part, len(found))
+                events, text = responses.delta_events(part, text, segments, logprobs, granularities)
+                found += segments
+                all_logprobs += responses.log_probabilities(part) if logprobs else []
                 seconds = part.duration
                 for each in events:
                     yield each

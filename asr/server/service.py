@@ -81,16 +81,16 @@ class Service:
 
     def _submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         self._check_running()
-        return self.jobs.submit(work)
+        started = time.perf_counter()
+        job = self.jobs.submit(work)
+        job.add_done_callback(lambda _: self.metrics.seconds(time.perf_counter() - started))
+        return job
 
     async def _finished(self, job: "asyncio.Future[T]") -> T:
-        started = time.perf_counter()
         try:
             return await job
         except AudioError as error:
             raise ApiError(400, _without_path(error), param="file", code="invalid_audio") from error
-        finally:
-            self.metrics.seconds(time.perf_counter() - started)
 
     def _transcribe(self, path: Path) -> Transcript:
         self._check_duration(path)
@@ -100,8 +100,10 @@ class Service:
 
     def _parts(self, path: Path) -> Iterator[Transcript]:
         self._check_duration(path)
+        end = 0.0
         for part in self.recognizer.transcribe_parts(path):
-            self.metrics.audio(part.duration)
+            self.metrics.audio(part.duration - end)  # which counts from the recording's start
+            end = part.duration
             yield part
 
     def _check_duration(self, path: Path) -> None:
