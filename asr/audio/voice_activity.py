@@ -10,6 +10,7 @@ import numpy as np
 import soxr
 
 from asr.pretrained import SILERO
+from asr.utils.onnx_session import one_thread_session
 
 RATE = 16000  # hertz
 BLOCK = 512  # samples of each probability
@@ -67,7 +68,7 @@ def speech_at(probabilities: np.ndarray, times: np.ndarray) -> np.ndarray:
 
     Speech is a stretch of blocks within `MARGIN_SECONDS` of a possible one, if it is certain anywhere in it.
     """
-    speech = np.zeros(len(probabilities) + 1, bool)  # the last one stands for what is not heard yet
+    speech = np.zeros(len(probabilities) + 1, bool)  # the last block stands for audio that has not arrived
     possible = np.flatnonzero(probabilities >= POSSIBLE)
     margin = round(MARGIN_SECONDS / BLOCK_SECONDS)
     kernel = np.ones(CERTAIN_BLOCKS) / CERTAIN_BLOCKS
@@ -86,8 +87,4 @@ def _loudness(samples: np.ndarray) -> float:
 
 @cache
 def _network() -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(SILERO), options, providers=["CPUExecutionProvider"])
+    return one_thread_session(str(SILERO))

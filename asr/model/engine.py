@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from asr.errors import ConfigError
 from asr.model.model_file import ModelFile, damaged
 from asr.utils.cores import core_count
+from asr.utils.onnx_session import one_thread_session
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "int8", "bfloat16"]
@@ -58,7 +59,7 @@ class OnnxEngine:
             raise ConfigError("--precision bfloat16: needs a GPU; on the CPU there are int8 and float32")
         self._graph = file.graph(precision)
         try:
-            self._session = _session(self._graph)
+            self._session = one_thread_session(self._graph)
         except Exception as error:  # ONNX Runtime has a dozen kinds without a common base
             raise damaged(file.path, error) from error
         self.parallel_calls = core_count()
@@ -68,7 +69,7 @@ class OnnxEngine:
         return self.__dict__ | {"_session": None}
 
     def __setstate__(self, state: dict) -> None:
-        self.__dict__ |= state | {"_session": _session(state["_graph"])}
+        self.__dict__ |= state | {"_session": one_thread_session(state["_graph"])}
 
     def __call__(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [self._run(utterance) for utterance in features]
@@ -78,23 +79,13 @@ class OnnxEngine:
         return self._session.run(None, {"features": features[np.newaxis], "lengths": lengths})[0][0]
 
 
-def _session(graph: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # Threads of one run would wait for each other between any two frames, spinning.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # fatal: errors are raised, not printed
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
 def has_gpu() -> bool:
     """Whether PyTorch would find a GPU. PyTorch takes seconds to import, so that it is only asked where the driver of
     a GPU is present."""
     if not (sys.platform == "darwin" or os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd")):
         return False
     try:
-        import torch
+        from asr.utils.device import choose_device
     except ImportError:
         return False
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
+    return choose_device("auto").type != "cpu"

@@ -1,0 +1,16 @@
+"""Networks in ONNX Runtime."""
+
+from typing import Any
+
+
+def one_thread_session(network: bytes | str) -> Any:
+    """A session for a network, serialised or named by its file, that computes in the thread that calls it.
+
+    Threads of one run would wait for each other, spinning. Raises ONNX Runtime's errors, which have no common base.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # fatal: errors are raised, not printed
+    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
