@@ -18,6 +18,7 @@ import numpy as np
 
 from asr.audio.espeak import Espeak
 from asr.errors import AsrError
+from asr.utils.onnx_session import one_thread_session
 
 SAMPLE_RATE = 24000
 MOST_TOKENS = 510
@@ -39,22 +40,15 @@ _SYLLABIC = re.compile(r"(\S)̩")
 
 
 class Kokoro:
-    """The network with its voices, on one core. Raises `AsrError` when a part is missing or onnxruntime is."""
+    """The network with its voices, on one core. Raises `AsrError` when a part is missing."""
 
     def __init__(self, folder: Path):
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise AsrError("Kokoro needs onnxruntime; pip install 'small-asr[synthetic]'") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
             self._tokens: dict[str, int] = json.loads((folder / "vocab.json").read_text("utf-8"))["vocab"]
             self._styles = {
                 path.stem: _read_styles(path) for path in sorted((folder / "voices").glob("[ab][fm]_*.bin"))
             }
-            session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, ["CPUExecutionProvider"])
+            session = one_thread_session(str(folder / "model.onnx"))
         except Exception as error:  # those of ONNX Runtime have no common base
             reason = str(error).splitlines()[0]
             raise AsrError(f"{folder}: not the parts of Kokoro ({reason}); {REMEDY}") from error
