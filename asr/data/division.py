@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.data.config import PrepareConfig
-from asr.data.manifest import BY_UTTERANCE, Utterance, read_manifests, split_by_speaker, write_manifest
+from asr.data.manifest import Utterance, read_manifests, split_by_speaker, write_manifest
 from asr.data.prepare import prepare
 from asr.errors import ManifestError
 
@@ -109,7 +109,7 @@ def split_by_utterance(utterances: Sequence[Utterance], shares: dict[str, float]
 
 def _marked(utterances: Sequence[Utterance]) -> list[Utterance]:
     """The utterances with the mark by which reports know that their speakers are in train too."""
-    return [dataclasses.replace(u, extra={**u.extra, "split_by": BY_UTTERANCE}) for u in utterances]
+    return [u.marked_by_utterance() for u in utterances]
 
 
 def _speakers(utterances: Sequence[Utterance]) -> set[str]:

@@ -7,7 +7,7 @@ import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,10 @@ class Utterance:
     def speaker_in_training(self) -> bool:
         """Whether its speaker is in the training set too: `asr prepare` has split the corpus by utterance."""
         return self.extra.get("split_by") == BY_UTTERANCE
+
+    def marked_by_utterance(self) -> "Utterance":
+        """The same utterance, marked as of a part whose speakers may be in train too."""
+        return replace(self, extra={**self.extra, "split_by": BY_UTTERANCE})
 
 
 def read_manifest(path: str | os.PathLike, check_audio: bool = False) -> list[Utterance]:

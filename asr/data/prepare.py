@@ -20,7 +20,6 @@ from asr.data.config import PrepareConfig, SplitConfig
 from asr.data.corpora import LAYOUTS, librispeech
 from asr.data.corpora.base import Candidate
 from asr.data.manifest import (
-    BY_UTTERANCE,
     Utterance,
     encode_manifest,
     is_duration_right,
@@ -292,12 +291,7 @@ def _split(utterances: list[Utterance], split: SplitConfig) -> dict[str, list[Ut
     subsets = split_by_speaker(utterances, {"dev": split.dev, "test": split.test}, split.seed)
     if single_speaker(utterances) is None:
         return subsets
-    return {
-        name: [
-            dataclasses.replace(u, extra={**u.extra, "split_by": BY_UTTERANCE}) if name != "train" else u for u in part
-        ]
-        for name, part in subsets.items()
-    }
+    return {name: [u.marked_by_utterance() if name != "train" else u for u in part] for name, part in subsets.items()}
 
 
 def _check_names(names: list[str], source: str, output: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asr.config import Recipe, load_recipe
 from asr.data.division import split_by_utterance
-from asr.data.manifest import BY_UTTERANCE, Utterance, read_manifest, split_by_speaker, write_manifest
+from asr.data.manifest import Utterance, read_manifest, split_by_speaker, write_manifest
 from asr.data.survey import survey
 from asr.decoding.config import load_decoder
 from asr.errors import ConfigError
@@ -105,8 +105,7 @@ def make_folds(utterances: Sequence[Utterance], by: str, count: int, seed: int =
         folds[place] += groups[name]
         filled[place] += seconds[name]
     if by == "utterance":
-        mark = {"split_by": BY_UTTERANCE}
-        return [[dataclasses.replace(u, extra=u.extra | mark) if u.speaker else u for u in fold] for fold in folds]
+        return [[u.marked_by_utterance() if u.speaker else u for u in fold] for fold in folds]
     return folds
 
 
