@@ -22,9 +22,8 @@ import numpy as np
 from asr.errors import LanguageModelError
 from asr.lm.query import find
 from asr.lm.trie import BEGIN, END, UNKNOWN, ByOrder, NgramArrays, Trie, freeze, link
-from asr.utils.array_file import ALIGNMENT, file_checksum
+from asr.utils.array_file import file_checksum, read_header, write_mapped
 from asr.utils.cache_folder import cache_paths
-from asr.utils.files import replacing
 from asr.utils.progress import progress_bar
 
 FORMAT_VERSION = 1
@@ -125,12 +124,7 @@ def save_compiled(path: str | os.PathLike, model: NgramModel, source: dict[str, 
         checksum, offset = zlib.crc32(array, checksum), offset + array.nbytes
     metadata = {"format_version": FORMAT_VERSION, "starts": list(model.starts), "crc32": checksum, "source": source}
     header["__metadata__"] = {"kind": KIND, "asr": json.dumps(metadata)}
-    encoded = json.dumps(header).encode()
-    encoded += b" " * (-(8 + len(encoded)) % ALIGNMENT)
-    with replacing(path) as stream:
-        stream.write(len(encoded).to_bytes(8, "little") + encoded)
-        for array in arrays.values():
-            stream.write(memoryview(array))
+    write_mapped(path, header, arrays)
 
 
 def is_compiled(path: Path) -> bool:
@@ -144,9 +138,7 @@ def is_compiled(path: Path) -> bool:
 def read_metadata(path: Path) -> dict[str, Any]:
     """The header of a compiled model: `format_version`, `starts`, `crc32`, `source`, `arrays`, `data`."""
     damaged = f"{path}: cut short or damaged; compile the model again"
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        content = stream.read(length) if length < 2**24 else b""
+    content, start = read_header(path)
     try:
         header = json.loads(content)
         names = header.pop("__metadata__", None) or {}
@@ -158,7 +150,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         metadata = json.loads(names["asr"])
         version = int(metadata["format_version"])
-        whole = version > FORMAT_VERSION or _fits(header, metadata["starts"], path.stat().st_size - 8 - length)
+        whole = version > FORMAT_VERSION or _fits(header, metadata["starts"], path.stat().st_size - start)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise LanguageModelError(damaged) from error
     if not whole:
@@ -167,7 +159,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         raise LanguageModelError(
             f"{path}: format version {version} is newer than this program's ({FORMAT_VERSION}); upgrade asr"
         )
-    return metadata | {"arrays": header, "data": 8 + length}
+    return metadata | {"arrays": header, "data": start}
 
 
 def _fits(header: dict[str, Any], starts: list[int], size: int) -> bool:

@@ -29,28 +29,38 @@ def write_array_file(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], 
     for array in arrays.values():
         checksum = zlib.crc32(array.data, checksum)
     described = {"asr": json.dumps(metadata), "crc32": str(checksum)}
-    header = json.dumps(table | {"__metadata__": described}).encode()
-    header += b" " * (-(8 + len(header)) % ALIGNMENT)
+    write_mapped(path, table | {"__metadata__": described}, arrays)
+
+
+def write_mapped(path: str | os.PathLike, header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a safetensors file from its header and the arrays, in order, so that they are aligned when mapped."""
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-(8 + len(encoded)) % ALIGNMENT)
     with replacing(path) as stream:
-        stream.write(len(header).to_bytes(8, "little") + header)
+        stream.write(len(encoded).to_bytes(8, "little") + encoded)
         for array in arrays.values():
             stream.write(array.data)
 
 
-def read_array_file(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays, read-only, and the metadata. Raises `ValueError` for a damaged file, `OSError` for a missing one."""
+def read_header(path: str | os.PathLike) -> tuple[bytes, int]:
+    """The header of a safetensors file, empty if its length cannot be true, and where the arrays begin."""
     with Path(path).open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        header = stream.read(length) if length < 2**24 else b""
+        return stream.read(length) if length < 2**24 else b"", 8 + length
+
+
+def read_array_file(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays, read-only, and the metadata. Raises `ValueError` for a damaged file, `OSError` for a missing one."""
+    header, start = read_header(path)
     try:
         table = json.loads(header)
         described = table.pop("__metadata__")
         metadata, expected = json.loads(described["asr"]), int(described["crc32"])
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: damaged") from error
-    if file_checksum(path, 8 + length, _checksum_of(table, metadata)) != expected:
+    if file_checksum(path, start, _checksum_of(table, metadata)) != expected:
         raise ValueError(f"{path}: damaged")
-    data = np.memmap(path, np.uint8, "r", 8 + length).view(np.ndarray)
+    data = np.memmap(path, np.uint8, "r", start).view(np.ndarray)
     arrays = {}
     for name, entry in table.items():
         first, last = entry["data_offsets"]
