@@ -30,7 +30,7 @@ class LimitConfig:
     requests_per_minute: NotNegative = 0
     #: Seconds without a byte after which a client's upload or stream is given up.
     idle_seconds: PositiveReal = 60.0
-    #: Seconds that running jobs have to finish in when the server is told to stop.
+    #: Seconds in which running jobs may finish after the server is asked to stop.
     shutdown_seconds: Positive = 30
 
 

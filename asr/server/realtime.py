@@ -168,22 +168,22 @@ class Session:
     async def _commit(self) -> None:
         if not self._stream.received:
             raise RequestError("the buffer is empty", code="input_audio_buffer_commit_empty")
-        heard = 0.0
+        received = 0.0
         async for update in self._stream.finish():
-            heard = update.received
+            received = update.received
             await self._send_words(update.committed)
-        await self._complete(heard)
-        self._before += heard
+        await self._complete(received)
+        self._before += received
         self._begin_stream()
 
-    async def _complete(self, heard: float) -> None:
+    async def _complete(self, received: float) -> None:
         """End the item and begin the next."""
         if self._started:
-            milliseconds = round(1000 * (self._before + heard))
+            milliseconds = round(1000 * (self._before + received))
             await self.send("input_audio_buffer.speech_stopped", audio_end_ms=milliseconds, item_id=self._item)
         await self.send("input_audio_buffer.committed", item_id=self._item, previous_item_id=self._previous)
-        seconds = heard - self._item_start
-        found = Transcript(" ".join(word.text for word in self._words), tuple(self._words), heard)
+        seconds = received - self._item_start
+        found = Transcript(" ".join(word.text for word in self._words), tuple(self._words), received)
         fields: dict[str, Any] = {"transcript": found.text, "usage": {"type": "duration", "seconds": seconds}}
         if LOGPROBS in self._include:
             fields["logprobs"] = log_probabilities(found)
@@ -191,7 +191,7 @@ class Session:
         self._service.metrics.audio(seconds)
         self._previous = self._item
         self._begin_item()
-        self._item_start = heard
+        self._item_start = received
 
 
 def _as_newer(session: dict[str, Any]) -> dict[str, Any]:
