@@ -1,6 +1,5 @@
 """`asr init`: recordings -> a recipe and, where they have no division, manifests of train, dev and test."""
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from asr.data.survey import Survey, survey
 from asr.errors import ConfigError
 from asr.text.config import TextConfig
 from asr.training.choices import choose, recipe_text
+from asr.utils.distributed import own_group
 from asr.utils.files import write_atomically
 from asr.utils.messages import tell
 
@@ -67,7 +67,7 @@ def recipe_beside(source: Path) -> Path:
     if recipe.exists():
         tell(f"training by {recipe}, written before; delete it to choose anew")
         return recipe
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if own_group().size > 1:
         raise ConfigError(f"{source}: several processes need a recipe; `asr init {source} -o {recipe}` writes one")
     start = init([source], recipe)
     tell(f"recipe written: {recipe}")
