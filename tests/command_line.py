@@ -11,8 +11,17 @@ from asr.cli.main import main
 COMPLETE, PARTLY, ERROR = 0, 1, 2
 
 
+@pytest.fixture(scope="session")
+def compiled_decoder():
+    """The decoder in the cache of compiled code: from here on no command says that it compiles."""
+    from asr.decoding.warm_up import compiling_search
+
+    with compiling_search():
+        pass
+
+
 @pytest.fixture
-def asr(capsys):
+def asr(capsys, compiled_decoder):
     """Run a command line in this process."""
 
     def run(*arguments) -> subprocess.CompletedProcess:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from command_line import asr, manifest  # noqa: F401 (fixtures)
+from command_line import asr, compiled_decoder, manifest  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(scope="session")

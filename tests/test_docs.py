@@ -46,7 +46,7 @@ def commands(block: str) -> list[list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in docs.PAGES if docs.blocks(page, "console")], ids=name_of)
-def test_the_commands_print_the_outputs_on_the_page(page):
+def test_the_commands_print_the_outputs_on_the_page(page, compiled_decoder):
     with docs.workplace() as folder:
         for block in docs.blocks(page, "console"):
             for example in docs.examples(block):

@@ -1,7 +1,9 @@
 """Utterances -> batches of features and tokens, planned by seconds of audio and reproducible by seed."""
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 
 import numpy as np
 import torch
@@ -127,6 +129,7 @@ def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iter
         num_workers=workers,
         prefetch_factor=4,
         worker_init_fn=_ignore_interrupts,
+        multiprocessing_context=_clean_processes(),
         pin_memory=pin,
     )
     try:
@@ -134,6 +137,18 @@ def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iter
     except AudioError as error:
         # From a worker process the message includes its traceback.
         raise AudioError(error.args[0].rsplit("AudioError: ", 1)[-1].strip()) from None
+
+
+def _clean_processes() -> BaseContext:
+    """How workers start: from a process that has computed nothing, never as a copy of this one.
+
+    A copy of a process whose Fourier transforms ran in several threads never returns from its first (MKL's allocator).
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _ignore_interrupts(worker: int) -> None:

@@ -155,6 +155,7 @@ class Trainer:
             self.log.say(f"curves: {self.folder.page}")
             self._write_model(result, epochs)
             self.folder.drop_features()
+        self.group.wait()  # every process finds the model; and none leaves the group before the others are done
 
     def _write_model(self, result: DevResult, epochs: list[int]) -> None:
         recipe, corpora = self.recipe, (self.train_set.corpus, self.dev_set.corpus)
