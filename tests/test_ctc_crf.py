@@ -13,7 +13,7 @@ from asr.model.config import ModelConfig
 from asr.model.ctc_crf import Denominator, competition, train_trigram
 from asr.model.ctc_loss import CtcLoss
 from asr.training.config import TrainingConfig
-from asr.training.learner import Learner, Part
+from asr.training.learner import CtcLearner, Part
 from asr.utils.distributed import Group
 
 
@@ -115,7 +115,7 @@ def test_training_with_it_lowers_the_loss():
     def losses(share: float, steps: int) -> list[float]:
         torch.manual_seed(1)
         config = TrainingConfig(crf_share=share, precision="float32")
-        learner = Learner(AcousticModel(architecture, 8, 4, 4), config, Group(), references)
+        learner = CtcLearner(AcousticModel(architecture, 8, 4, 4), config, Group(), references)
         return [learner.step([Part(batch)], 5, step, 0.02).loss for step in range(steps)]
 
     with_crf, without = losses(0.9, 30), losses(0.0, 1)

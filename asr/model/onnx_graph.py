@@ -21,6 +21,7 @@ MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
 EPSILON = 1e-5  # of layer normalisation, PyTorch's default
 
 Weights = Mapping[str, np.ndarray]
+Value = tuple[str, int, tuple[str | int, ...]]  # an input or output: name, type, shape
 
 # Rows of PyTorch's recurrent matrices in ONNX's order of gates: LSTM i f g o -> i o f c, GRU r z n -> z r h.
 GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
@@ -52,7 +53,11 @@ def build_graph(config: ModelConfig, mels: int, weights: Weights, int8: bool = F
     tokens = graph.linear("head", x, size, graph.shape("head.bias")[0])
     heads.insert(0, graph.op("LogSoftmax", tokens, axis=-1))
     graph.op("Concat", *heads, axis=-1, output="log_probabilities")
-    return graph.model(mels)
+    return graph.finish(
+        "acoustic model",
+        [("features", TensorProto.FLOAT, ("batch", "frames", mels)), ("lengths", TensorProto.INT64, ("batch",))],
+        [("log_probabilities", TensorProto.FLOAT, ("batch", "output frames", "labels"))],
+    )
 
 
 class GraphBuilder:
@@ -118,18 +123,12 @@ class GraphBuilder:
         """`x` with zeros behind each utterance's end; `axes` are those that `inside` lacks."""
         return self.op("Where", self.op("Unsqueeze", inside, self.constant(axes)), x, self.constant(0.0))
 
-    def model(self, mels: int) -> onnx.ModelProto:
-        """The finished graph."""
+    def finish(self, name: str, inputs: Sequence[Value], outputs: Sequence[Value]) -> onnx.ModelProto:
+        """The finished graph. Raises `ModelFileError` for a weight that was not used."""
         if self._unused:
             raise ModelFileError(f"{min(self._unused)}: a weight that the settings do not use")
-        inputs = [
-            helper.make_tensor_value_info("features", TensorProto.FLOAT, ("batch", "frames", mels)),
-            helper.make_tensor_value_info("lengths", TensorProto.INT64, ("batch",)),
-        ]
-        outputs = [
-            helper.make_tensor_value_info("log_probabilities", TensorProto.FLOAT, ("batch", "output frames", "labels"))
-        ]
-        graph = helper.make_graph(self._nodes, "acoustic model", inputs, outputs, list(self._initializers.values()))
+        values = [[helper.make_tensor_value_info(*each) for each in ends] for ends in (inputs, outputs)]
+        graph = helper.make_graph(self._nodes, name, *values, list(self._initializers.values()))
         return helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)],
@@ -168,7 +167,7 @@ def _layer(
 ) -> tuple[str, int]:
     """A layer of the encoder and the normalisation behind it: `(batch, output frames, size)` -> the same, and size."""
     if config.encoder in CELLS:
-        x = _recurrent(graph, config, f"layers.{index}", x, size, lengths)
+        x = recurrent(graph, config.encoder, config.width, f"layers.{index}", x, size, lengths)
         size = config.width * (2 if config.encoder == "bilstm" else 1)
         return graph.layer_norm(f"norms.{index}", x, size), size
     x = _residual(graph, config, f"layers.{index}", x, size, inside)
@@ -177,10 +176,11 @@ def _layer(
     return x, config.width
 
 
-def _recurrent(graph: GraphBuilder, config: ModelConfig, name: str, x: str, size: int, lengths: str) -> str:
-    """A recurrent layer; the backward direction starts at each utterance's own end."""
-    kind, width = CELLS[config.encoder], config.width
-    directions = ("forwards", "backwards") if config.encoder == "bilstm" else ("forwards",)
+def recurrent(graph: GraphBuilder, encoder: str, width: int, name: str, x: str, size: int, lengths: str) -> str:
+    """A recurrent layer `(batch, frames, size)` -> `(batch, frames, directions * width)`; the backward direction starts
+    at each utterance's own end."""
+    kind = CELLS[encoder]
+    directions = ("forwards", "backwards") if encoder == "bilstm" else ("forwards",)
     order, parts = GATES[kind], []
     for direction in directions:
         stem, rows = f"{name}.{direction}", len(order) * width

@@ -6,9 +6,10 @@ summed, so that the result does not depend on the number of parts.
 
 import contextlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ from asr.utils.distributed import Group
 class Part:
     """The share of a batch that one process computes at a time."""
 
-    batch: Batch
+    batch: Any  # what the learner's `loss` takes
     counts: bool = True  # False for the repeats that fill up a batch of fewer utterances than parts
 
 
@@ -46,22 +47,33 @@ class NotFiniteError(Exception):
     """The loss or the gradient of a batch is infinite or NaN."""
 
 
-class Learner:
-    """A model in training, with its optimizer."""
+class OptimizerOptions(Protocol):
+    """What a learner needs of a training section."""
 
-    def __init__(
-        self,
-        model: AcousticModel,
-        config: TrainingConfig,
-        group: Group,
-        phones: Sequence[Sequence[int]] | None = None,
-        rate_shares: Sequence[float] = (),
-    ):
-        """`phones` are those of the training transcripts, for `crf_share`; `rate_shares` as in `make_optimizer`."""
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def warmup_share(self) -> float: ...
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def clip_norm(self) -> float: ...
+    @property
+    def ema(self) -> float: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+
+
+class Learner(ABC):
+    """A model in training, with its optimizer. A subclass has the loss."""
+
+    def __init__(self, model: nn.Module, config: OptimizerOptions, group: Group, rate_shares: Sequence[float] = ()):
+        """`rate_shares` as in `make_optimizer`."""
         self.config, self.group = config, group
-        self._trigram = None
-        if config.crf_share and model.phone_layer and phones:
-            self._trigram = train_trigram(phones, model.phone_head.out_features)
         self.device = choose_device(config.device)
         self.dtype, self.reason = choose_precision(config.precision, self.device)
         self.model = model.to(self.device)
@@ -85,7 +97,7 @@ class Learner:
         loss, too_short = 0.0, 0
         for part in parts:
             with contextlib.nullcontext() if part is parts[-1] else self._unsynchronized():
-                part_loss, part_short = self._loss(part.batch)
+                part_loss, part_short = self.loss(part.batch)
                 # Gradients are averaged over processes, so the loss is scaled up by their number.
                 (part_loss * part.counts * self.group.size / max(1, tokens)).backward()
             if part.counts:
@@ -108,7 +120,34 @@ class Learner:
         """A context in which the model has the weights to measure and keep: the average, if there is one."""
         return self.average.applied(self.model) if self.average else contextlib.nullcontext()
 
-    def _loss(self, batch: Batch) -> tuple[Tensor, int]:
+    @abstractmethod
+    def loss(self, batch: Any) -> tuple[Tensor, int]:
+        """The loss of a batch in nats, summed, and the number of utterances that had to be skipped."""
+
+    def _unsynchronized(self) -> contextlib.AbstractContextManager:
+        return self._network.no_sync() if self.group.size > 1 else contextlib.nullcontext()
+
+
+class CtcLearner(Learner):
+    """An acoustic model in training."""
+
+    model: AcousticModel
+
+    def __init__(
+        self,
+        model: AcousticModel,
+        config: TrainingConfig,
+        group: Group,
+        phones: Sequence[Sequence[int]] | None = None,
+        rate_shares: Sequence[float] = (),
+    ):
+        """`phones` are those of the training transcripts, for `crf_share`; `rate_shares` as in `make_optimizer`."""
+        super().__init__(model, config, group, rate_shares)
+        self._crf_share, self._phone_weight, self._trigram = config.crf_share, config.phone_weight, None
+        if config.crf_share and model.phone_layer and phones:
+            self._trigram = train_trigram(phones, model.phone_head.out_features)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, int]:
         """CTC loss (Graves et al. 2006) in nats, summed over the batch, and the number of utterances skipped for having
         fewer output frames than their tokens or phones need."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -130,14 +169,11 @@ class Learner:
             phones = _ctc(output[..., tokens:], lengths, *references)
             if self._trigram is not None:
                 spoken = output[..., tokens:].cpu()
-                phones = phones + self.config.crf_share * competition(
+                phones = phones + self._crf_share * competition(
                     spoken, references[0], lengths, references[1], self._trigram
                 )
-            loss = loss + self.config.phone_weight * (phones - loss)
+            loss = loss + self._phone_weight * (phones - loss)
         return loss, short
-
-    def _unsynchronized(self) -> contextlib.AbstractContextManager:
-        return self._network.no_sync() if self.group.size > 1 else contextlib.nullcontext()
 
 
 def _fitting(tokens: Tensor, token_lengths: Tensor, fits: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,7 +203,7 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def make_optimizer(
-    model: AcousticModel, config: TrainingConfig, rate_shares: Sequence[float] = ()
+    model: nn.Module, config: OptimizerOptions, rate_shares: Sequence[float] = ()
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019) with weight decay on matrices only.
 
@@ -191,7 +227,7 @@ def _depth(name: str, layers: int) -> int:
     return {"head": 0, "subsampling": layers + 1}.get(part, 1)
 
 
-def learning_rate(config: TrainingConfig, step: int, total_steps: int) -> float:
+def learning_rate(config: OptimizerOptions, step: int, total_steps: int) -> float:
     """Linear warm-up from zero, then the schedule: constant, or down to zero at the last step."""
     warmup = max(1, round(config.warmup_share * total_steps))
     if step < warmup:

@@ -9,13 +9,13 @@ from asr.data.dataset import Corpus
 from asr.data.manifest import speaker_digest
 from asr.text.tokenizer import Tokenizer
 from asr.training.dev_set import DevResult
-from asr.training.learner import Learner
+from asr.training.learner import CtcLearner
 from asr.training.run_folder import Progress
 from asr.training.run_log import clock, environment
 from asr.utils.config_io import to_values
 
 
-def introduction(train: Corpus, dev: Corpus, tokenizer: Tokenizer, learner: Learner) -> list[str]:
+def introduction(train: Corpus, dev: Corpus, tokenizer: Tokenizer, learner: CtcLearner) -> list[str]:
     """Data, network and device, printed at the start."""
     model, group = learner.model, learner.group
     synthetic = "; synthetic speech: no measure of human speech" if dev.synthetic else ""

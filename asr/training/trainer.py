@@ -24,7 +24,7 @@ from asr.training.config import TrainingConfig
 from asr.training.curves import write_curves
 from asr.training.dev_set import DevResult, DevSet
 from asr.training.finished_run import check_finished
-from asr.training.learner import Learner, NotFiniteError, StepResult, denormals_flushed, learning_rate
+from asr.training.learner import CtcLearner, NotFiniteError, StepResult, denormals_flushed, learning_rate
 from asr.training.length import learning_rate_shares, with_length
 from asr.training.run_folder import Progress, RunFolder
 from asr.training.run_log import NoLog, Pace, RunLog, environment
@@ -62,7 +62,7 @@ def train(recipe: Recipe) -> Path:
             if group.leads:
                 folder.write_recipe(recipe)
             trainer = Trainer(recipe, folder, *corpora, group, base)
-            with trainer.started(), _interruptible() as interrupted:
+            with trainer.started(), interruptible() as interrupted:
                 trainer.run(interrupted)
                 trainer.finish()
     except ConnectionLostError as error:
@@ -105,7 +105,7 @@ class Trainer:
         self.model = AcousticModel(recipe.model, recipe.features.mels, len(tokenizer.pieces), phones)
         self.base = base
         rates = learning_rate_shares(train_corpus.hours, recipe.model.layers, not base.tokenizer) if base else ()
-        self.learner = Learner(self.model, self.config, group, train_corpus.phones, rates)
+        self.learner = CtcLearner(self.model, self.config, group, train_corpus.phones, rates)
         self.progress = Progress(data_digest=train_corpus.digest() + dev_corpus.digest())
         self.log: RunLog | NoLog = NoLog()
         self.pace = Pace()
@@ -303,7 +303,7 @@ class Trainer:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a flag that the loop reads between steps; the second one interrupts at once."""
     received = []
 
