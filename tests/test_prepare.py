@@ -190,6 +190,11 @@ def test_every_reason_for_rejection(corpus, output):
     assert "characters outside the alphabet: 'é' (2), ',' (1)" in summary.to_text()
 
 
+def test_a_short_word_is_accepted_where_the_frame_rate_is_open(corpus, output):
+    source = table(corpus / "t.jsonl", line("a", "talk.flac", "three", offset=1.0, duration=0.19))
+    assert prepare("table", source, output, PrepareConfig()).rejects == 0
+
+
 def test_any_character_is_allowed_without_a_recipe(corpus, output):
     summary = prepare("table", table(corpus / "t.jsonl", line("a", text="今天 ñ")), output, PrepareConfig())
     assert summary.rejects == 0

@@ -51,7 +51,7 @@ class PrepareConfig:
     """How a corpus becomes manifests."""
 
     #: Recipe to check utterances against: its alphabet, replacements, features and subsampling. Without one, any
-    #: character is allowed.
+    #: character is allowed, and utterances may be as short as 10 ms per character.
     recipe: Path | None = None
     #: Longest utterance in seconds; longer ones are rejected.
     max_seconds: PositiveReal = 35.0

@@ -29,11 +29,15 @@ from asr.data.manifest import (
     total_hours,
 )
 from asr.errors import AudioError, ConfigError, ManifestError, one_line
+from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
 from asr.text.normalizer import find_tags, normalize
 from asr.text.tokenizer import count_unknown, frames_needed, name_characters
 from asr.utils.files import make_folder, write_together
 from asr.utils.progress import track
+
+# Without a recipe the frame rate is not known yet: only what is too short for every one is rejected.
+NO_RECIPE = Recipe(model=ModelConfig(subsampling=1))
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     """
     output = Path(output)
     _check_options(layout, config)
-    recipe = load_recipe(config.recipe) if config.recipe else Recipe()
+    recipe = load_recipe(config.recipe) if config.recipe else NO_RECIPE
     if config.download:
         source = str(librispeech.download(Path(source)))
     with _errors_of(output):

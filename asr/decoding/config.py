@@ -69,6 +69,9 @@ class DecoderConfig:
     hotwords: Annotated[Path | None, SHOWN] = None
     #: Boost of a hotword in nats.
     hotword_boost: PositiveReal = 5.0
+    #: Confidence (0 to 1) below which a word is left out, as one that is not in the vocabulary. The report of `asr
+    #: evaluate` has thresholds with their errors. 0: none.
+    reject: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     beam: Annotated[BeamConfig, FLAT] = BeamConfig()
 
     @property
@@ -86,7 +89,7 @@ class DecoderConfig:
     def describe(self) -> str:
         """The decoder for a report: its files by name, and its weights."""
         if self.is_greedy:
-            return "greedy"
+            return f"greedy, reject {self.reject:g}" if self.reject else "greedy"
         beam, parts = self.beam, [f"beam {self.beam.beam}"]
         if self.lm != "none":
             parts.append(f"language model {Path(self.lm).name} (weight {beam.lm_weight:g})")
@@ -101,6 +104,8 @@ class DecoderConfig:
             parts.append(f"hotwords {self.hotwords.name} (boost {self.hotword_boost:g})")
         if beam.word_bonus:
             parts.append(f"word bonus {beam.word_bonus:g}")
+        if self.reject:
+            parts.append(f"reject {self.reject:g}")
         changed = [
             f"{name} {getattr(beam, name):g}"
             for name in ("prior_scale", "beam_nats", "top_tokens", "blank_skip")

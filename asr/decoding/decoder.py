@@ -48,6 +48,15 @@ def join_decodings(parts: Sequence[tuple[int, Decoding]]) -> Decoding:
     return Decoding(" ".join(part.text for _, part in parts if part.text), tuple(words))
 
 
+def without_doubtful(decoding: Decoding, least: float) -> Decoding:
+    """The decoding without words of less confidence; unchanged if there are none."""
+    words = tuple(word for word in decoding.words if word.confidence >= least)
+    if len(words) == len(decoding.words):
+        return decoding
+    separator = " " if " " in decoding.text else ""
+    return replace(decoding, text=separator.join(word.text for word in words), words=words)
+
+
 class Decoder(Protocol):
     """Log-probabilities of several utterances, `(frames, tokens)` each -> the words of each."""
 
@@ -58,8 +67,8 @@ class GreedyDecoder:
     """The best token of each frame, phones excluded; a word's confidence is the geometric mean of its tokens' highest
     probabilities."""
 
-    def __init__(self, tokenizer: Tokenizer):
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, reject: float = 0.0):
+        self._tokenizer, self._reject = tokenizer, reject
 
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
         """Decode each utterance."""
@@ -67,7 +76,8 @@ class GreedyDecoder:
 
     def _decode(self, emission: np.ndarray) -> Decoding:
         tokens = greedy(emission[None, :, : len(self._tokenizer.pieces)], np.array([len(emission)]))[0]
-        return Decoding(self._tokenizer.decode(tokens.indices), words_of(tokens, self._tokenizer.pieces))
+        decoding = Decoding(self._tokenizer.decode(tokens.indices), words_of(tokens, self._tokenizer.pieces))
+        return without_doubtful(decoding, self._reject)
 
 
 class WordDecoder:
@@ -75,10 +85,11 @@ class WordDecoder:
     agreed on it times the geometric mean of its tokens' highest probabilities (see `confidence`).
 
     `columns` are those of the tokens that are searched: the network's phones, if the lexicon spells words by them.
+    Words of less confidence than `reject` are left out.
     """
 
-    def __init__(self, beam: "BeamDecoder", columns: slice = slice(None)):
-        self.beam, self._columns = beam, columns
+    def __init__(self, beam: "BeamDecoder", columns: slice = slice(None), reject: float = 0.0):
+        self.beam, self._columns, self._reject = beam, columns, reject
 
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
         """Decode each utterance, on all cores."""
@@ -100,7 +111,7 @@ class WordDecoder:
             )
             for text, (first, end), share in zip(best.words, best.spans, best.shares, strict=True)
         )
-        return Decoding(best.text, words, tuple(hypotheses))
+        return without_doubtful(Decoding(best.text, words, tuple(hypotheses)), self._reject)
 
     def searched(self, emission: np.ndarray) -> np.ndarray:
         """The columns of a network's log-probabilities that are searched, `(frames, tokens)`."""
@@ -126,7 +137,7 @@ def make_decoder(
             raise ConfigError(
                 f"--decoder greedy has no use for --{unread[0]} {getattr(config, unread[0])}: leave out one of them"
             )
-        return GreedyDecoder(tokenizer)
+        return GreedyDecoder(tokenizer, config.reject)
     from asr.decoding.warm_up import compiling_search
 
     with compiling_search():
@@ -149,7 +160,8 @@ def _make_word_decoder(
     phrases = _read_phrases(config, text)
     if new := _new_words(config, text, lexicon, phrases, pieces):
         lexicon = add_words(lexicon, new, pieces)
-    return WordDecoder(BeamDecoder(pieces, config.beam, lm, lexicon, phrases, config.lm, priors[columns]), columns)
+    beam = BeamDecoder(pieces, config.beam, lm, lexicon, phrases, config.lm, priors[columns])
+    return WordDecoder(beam, columns, config.reject)
 
 
 def _read_phrases(config: DecoderConfig, text: TextConfig) -> list["Phrase"]:

@@ -14,6 +14,7 @@ from asr.errors import one_line
 from asr.evaluation.alignment import Scored
 from asr.evaluation.config import EvaluateConfig
 from asr.evaluation.metrics import Evaluation, evaluate
+from asr.evaluation.rejection import measure_rejection
 from asr.evaluation.report import Emission, write_report
 from asr.evaluation.terminal import summary_text
 from asr.recognition.batch import recognize_utterances
@@ -91,6 +92,8 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
     )
     report = None
     if output and group.leads:
+        thresholds = measure_rejection(recognizer, config.search, evaluation.scored, config.run.batch_seconds)
+        evaluation = replace(evaluation, rejection=thresholds)
         shown = _choose_pictures(evaluation, config.pictures)
         report = write_report(output, evaluation, [_emission(recognizer, item) for item in shown])[-1]
     return Assessment(evaluation, model, manifest, report)

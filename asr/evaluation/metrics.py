@@ -11,6 +11,7 @@ from asr.evaluation.alignment import AlignedWord, ErrorCounts, Scored, score
 from asr.evaluation.bootstrap import Interval, bootstrap
 from asr.evaluation.calibration import Calibration, calibrate
 from asr.evaluation.config import Alignment
+from asr.evaluation.rejection import Rejection
 from asr.text.config import TextConfig
 from asr.transcript import Transcript
 
@@ -67,6 +68,7 @@ class Evaluation:
     durations: tuple[Group, ...]  # shortest first; empty if a duration is unknown
     confusions: tuple[Confusion, ...]  # most frequent first
     calibration: Calibration | None  # None if no word has a confidence
+    rejection: Rejection | None = None  # None unless the vocabulary is closed and small
 
     @property
     def complete(self) -> bool:

@@ -15,6 +15,7 @@ from asr.evaluation.alignment import ErrorCounts, Scored
 from asr.evaluation.bootstrap import Interval
 from asr.evaluation.calibration import Calibration
 from asr.evaluation.metrics import KINDS, UNKNOWN_SPEAKER, Evaluation, Group
+from asr.evaluation.rejection import Rejection
 from asr.evaluation.terminal import MARKS, costs_text, percent
 from asr.text.tokenizer import BLANK
 from asr.transcript import Word
@@ -81,6 +82,7 @@ def json_report(evaluation: Evaluation) -> bytes:
         "durations": [_group(group) for group in evaluation.durations],
         "confusions": {kind: [str(confusion) for confusion in evaluation.most_confused(kind, 50)] for kind in KINDS},
         "calibration": dataclasses.asdict(evaluation.calibration) if evaluation.calibration else None,
+        "rejection": dataclasses.asdict(evaluation.rejection) if evaluation.rejection else None,
         "failures": [{"id": id, "reason": reason} for id, reason in evaluation.failures],
         "utterances": [_utterance(item) for item in evaluation.scored],
     }
@@ -131,6 +133,8 @@ def markdown_report(evaluation: Evaluation) -> str:
             blocks += [f"## Most frequent {kind}s", _table(("reference -> hypothesis", "count"), rows)]
     if evaluation.calibration:
         blocks += ["## Confidence", *_confidence(evaluation.calibration)]
+    if evaluation.rejection:
+        blocks += ["## Rejection", *_rejection(evaluation.rejection)]
     if evaluation.failures:
         blocks += ["## Not recognised", _table(("utterance", "reason"), evaluation.failures)]
     return "\n\n".join(blocks) + "\n"
@@ -150,6 +154,17 @@ def _confidence(calibration: Calibration) -> Iterator[str]:
     yield _table(("confidence", "words", "mean", "correct"), rows)
     if calibration.left_out:
         yield f"{left_out(calibration)}."
+
+
+def _rejection(rejection: Rejection) -> Iterator[str]:
+    """The thresholds as blocks of Markdown."""
+    yield (
+        f"Words below a confidence (`--reject`) are left out. Of {rejection.inside} correct words, the false rejects "
+        f"would be missing. Of {rejection.outside} words outside the vocabulary, imitated by removing each word from "
+        "the lexicon in turn, the false accepts would be taken for another word."
+    )
+    rows = [(figure(t.confidence), percent(t.false_rejects), percent(t.false_accepts)) for t in rejection.thresholds]
+    yield _table(("--reject", "false rejects", "false accepts"), rows)
 
 
 def left_out(calibration: Calibration) -> str:
