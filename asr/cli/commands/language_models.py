@@ -1,4 +1,4 @@
-"""Commands that make language models and lexicons."""
+"""Commands that make language models, lexicons and punctuation models."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from asr.cli.arguments import Options, Texts
 from asr.cli.subcommands import Command, CommandLine, Group
 from asr.errors import one_line
 from asr.lm.config import LmConfig, LmTextConfig
+from asr.punctuation.config import PunctuationConfig
 from asr.utils.config_io import validate
 from asr.utils.messages import tell
 
@@ -87,6 +88,29 @@ def lexicon(
     return 0
 
 
+def punctuate_train(
+    texts: Texts,
+    output: Annotated[Path, arg(aliases=["-o"], metavar="PUNCTUATION")],
+    options: Annotated[PunctuationConfig, Options],
+) -> int:
+    """Train a punctuation model on punctuated text, or resume its training.
+
+    It predicts capital letters and the marks behind words. Logs and the checkpoint are in the folder PUNCTUATION-run.
+
+    Args:
+        texts: Text files with a paragraph per line; plain, .gz or .xz.
+        output: Model file (.safetensors).
+    """
+    from asr.training.punctuation import train_punctuation
+
+    print(f"model  {one_line(str(train_punctuation(texts, output, validate(options, 'options'))))}")
+    return 0
+
+
+PUNCTUATE = CommandLine(
+    "Train and measure punctuation models.",
+    (Group("Commands", {"train": Command(punctuate_train)}),),
+)
 LM = CommandLine(
     "Train, compile and measure n-gram language models.",
     (
@@ -96,4 +120,4 @@ LM = CommandLine(
         ),
     ),
 )
-GROUP = Group("Language models", {"lm": LM, "lexicon": Command(lexicon)})
+GROUP = Group("Language models", {"lm": LM, "lexicon": Command(lexicon), "punctuate": PUNCTUATE})

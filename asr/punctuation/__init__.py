@@ -1,0 +1,1 @@
+"""Punctuation, capital letters and numbers: recognised words -> text as people write it."""

@@ -1,0 +1,38 @@
+"""The punctuation model's file: safetensors with float16 weights and JSON metadata, as the acoustic model's."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from asr.errors import ModelFileError
+from asr.model.model_file import FORMAT_VERSION, read_arrays, write_arrays
+
+KIND = "punctuation model"
+
+
+@dataclass(frozen=True)
+class PunctuationFile:
+    """All that the file holds."""
+
+    weights: dict[str, np.ndarray]  # by their names in `asr.punctuation.network.PunctuationNetwork`
+    buckets: int  # rows of the embedding table
+    training: dict[str, Any] = field(default_factory=dict)  # text, time, scores on dev, versions
+    path: str = ""
+
+
+def save_punctuation(path: str | os.PathLike, contents: PunctuationFile) -> None:
+    """Write the file, with float16 weights."""
+    weights = {name: array.astype(np.float16) for name, array in contents.weights.items()}
+    metadata = {"format_version": FORMAT_VERSION, "kind": KIND, "buckets": contents.buckets}
+    write_arrays(path, weights, metadata | {"training": contents.training})
+
+
+def load_punctuation(path: str | os.PathLike) -> PunctuationFile:
+    """Read the file, its weights as float32. Raises `ModelFileError` naming it when it cannot be used."""
+    weights, metadata = read_arrays(path, KIND)
+    if metadata.get("kind") != KIND:
+        raise ModelFileError(f"{path}: not a {KIND}; `asr punctuate train` makes them")
+    floats = {name: array.astype(np.float32) for name, array in weights.items()}
+    return PunctuationFile(floats, metadata["buckets"], metadata["training"], str(path))

@@ -1,0 +1,249 @@
+"""`asr punctuate train`: punctuated text -> punctuation model, by the same learner, logs and checkpoints as speech."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from asr.errors import Interrupted, TrainingError
+from asr.punctuation.config import PunctuationConfig
+from asr.punctuation.corpus import LabelledText, plan_batches, read_text
+from asr.punctuation.labels import CASES
+from asr.punctuation.model_file import PunctuationFile, save_punctuation
+from asr.punctuation.network import PunctuationNetwork
+from asr.punctuation.scores import PunctuationScores
+from asr.training.checkpoint import load_state, save_state
+from asr.training.learner import Learner, NotFiniteError, Part, denormals_flushed, learning_rate
+from asr.training.run_folder import Progress
+from asr.training.run_log import RunLog, clock, environment
+from asr.training.trainer import LOG_STEPS, interruptible
+from asr.utils.config_io import MAY_CHANGE, marked, to_values
+from asr.utils.device import keep_memory
+from asr.utils.distributed import Group
+from asr.utils.files import make_folder, write_atomically
+
+DEV_SHARE = 0.02  # of the training text, kept for dev without a text for it
+
+
+@dataclass(frozen=True)
+class LabelBatch:
+    """Words of examples of one length, with their labels."""
+
+    features: Tensor  # (batch, words, FEATURES) int64
+    cases: Tensor  # (batch, words) int64
+    marks: Tensor  # (batch, words) int64
+
+
+class LabelLearner(Learner):
+    """A punctuation network in training."""
+
+    def loss(self, batch: LabelBatch) -> tuple[Tensor, int]:
+        """Cross-entropy of the cases and of the marks in nats, summed over the words."""
+        cases, marks = self.scores(batch.features)
+        targets = batch.cases.to(self.device).flatten(), batch.marks.to(self.device).flatten()
+        losses = [
+            cross_entropy(scores.float().flatten(0, 1), target, reduction="sum")
+            for scores, target in zip((cases, marks), targets, strict=True)
+        ]
+        return losses[0] + losses[1], 0
+
+    def scores(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """`(batch, words, FEATURES)` -> scores of the cases and of the marks, `(batch, words, labels)` each."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            output = self._network(features.to(self.device))
+        return output[..., : len(CASES)], output[..., len(CASES) :]
+
+
+def train_punctuation(texts: Sequence[Path], output: Path, config: PunctuationConfig) -> Path:
+    """Train on punctuated texts, or resume from the checkpoint in the run folder beside the output.
+
+    Returns the path of the model file. Raises `TextError` for an unusable text, `TrainingError` for a run begun with
+    other options or text or for a NaN loss, `Interrupted` after Ctrl-C, with the state saved.
+    """
+    keep_memory()
+    folder = make_folder(output.with_name(f"{output.stem}-run"))
+    _check_options(folder / "options.json", config)
+    train = read_text(texts)
+    dev = read_text(config.dev) if config.dev else None
+    if dev is None:
+        ends = train.sentence_ends
+        wanted = int(len(train) * (1 - DEV_SHARE))
+        train, dev = train.split(
+            int(ends[np.searchsorted(ends, wanted)]) if len(ends) and ends[-1] > wanted else wanted
+        )
+    with denormals_flushed(), interruptible() as interrupted:
+        run = PunctuationTraining(train, dev, folder, config)
+        scores = run.run(interrupted)
+    record = {
+        "train": [path.name for path in texts],
+        "words": len(train),
+        "dev_words": len(dev),
+        "dev": scores.values(),
+        "settings": {**to_values(config), "dev": [path.name for path in config.dev]},
+        "seconds": round(run.progress.seconds),
+        "date": datetime.now(UTC).date().isoformat(),
+        "environment": environment(),
+    }
+    save_punctuation(output, PunctuationFile(run.weights(), config.buckets, record))
+    return output
+
+
+def _check_options(path: Path, config: PunctuationConfig) -> None:
+    """Record the options of a run; raises `TrainingError` when the folder holds a run of others."""
+    values = json.loads(json.dumps(to_values(config)))
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        for name in sorted(values.keys() - marked(PunctuationConfig, MAY_CHANGE)):
+            if before.get(name) != values[name]:
+                raise TrainingError(
+                    f"{path.parent}: this run was begun with {name} = {before.get(name)}, now it is {values[name]}; "
+                    "train into another --output or delete this folder"
+                )
+    write_atomically(path, json.dumps(values, indent=2))
+
+
+class Examples:
+    """A labelled text as batches of tensors."""
+
+    def __init__(self, text: LabelledText, config: PunctuationConfig):
+        self.text, self._config = text, config
+        self._features = torch.from_numpy(text.features(config.buckets))
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch, counted from 0, as positions of words `(batch, words)`."""
+        seed = self._config.seed, epoch
+        return plan_batches(self.text.windows(self._config.window, seed), self._config.batch_words, seed)
+
+    def batch(self, positions: np.ndarray) -> LabelBatch:
+        """The features and labels of these words."""
+        features = self._features[torch.from_numpy(self.text.ids[positions]).long()]
+        cases, marks = (torch.from_numpy(labels[positions]).long() for labels in (self.text.cases, self.text.marks))
+        return LabelBatch(features, cases, marks)
+
+
+class PunctuationTraining:
+    """A run: its texts, the network in training, and its progress."""
+
+    def __init__(self, train: LabelledText, dev: LabelledText, folder: Path, config: PunctuationConfig):
+        self.config = config
+        self.train, self.dev = Examples(train, config), Examples(dev, config)
+        torch.manual_seed(config.seed)
+        self.learner = LabelLearner(PunctuationNetwork(config), config, Group())
+        self.progress = Progress(data_digest=train.digest() + dev.digest())
+        self._checkpoint = folder / "checkpoint.safetensors"
+        note = self._resume() if self._checkpoint.exists() else []
+        self._plans = [self.train.plan(epoch) for epoch in range(config.epochs)]
+        self.total_steps = sum(map(len, self._plans))
+        self.log = RunLog(folder, self.progress.step, self.progress.epoch, self.total_steps)
+        self.log.record("start", self.progress.step, environment())
+        for line in [self._introduction(), *note]:
+            self.log.say(line)
+        self._saved = time.monotonic()
+
+    def run(self, interrupted: Callable[[], bool]) -> PunctuationScores:
+        """Train until the last epoch; returns the scores on dev."""
+        with self.log:
+            while self.progress.epoch < self.config.epochs:
+                self._train_epoch(interrupted)
+                self._end_epoch()
+            return self._measure()[0]
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The weights that were measured."""
+        with self.learner.measured():
+            return {name: tensor.cpu().numpy().copy() for name, tensor in self.learner.model.state_dict().items()}
+
+    def _introduction(self) -> str:
+        size = sum(parameter.numel() for parameter in self.learner.model.parameters())
+        text, dev = self.train.text, self.dev.text
+        return (
+            f"train {len(text):,} words ({len(text.vocabulary):,} different), dev {len(dev):,}; "
+            f"{text.left_out:,} paragraphs with digits left out; {size:,} parameters, {self.learner.device}, "
+            f"{str(self.learner.dtype).removeprefix('torch.')} ({self.learner.reason})"
+        )
+
+    def _train_epoch(self, interrupted: Callable[[], bool]) -> None:
+        progress, model = self.progress, self.learner.model
+        model.train()
+        for positions in self._plans[progress.epoch][progress.batch :]:
+            started = time.monotonic()
+            self._step(positions)
+            progress.batch += 1
+            progress.step += 1
+            progress.seconds += time.monotonic() - started
+            self.log.progress(progress.step)
+            if interrupted():
+                self._save()
+                raise Interrupted(f"stopped at step {progress.step}, state saved; rerun the same command to resume")
+            if time.monotonic() - self._saved >= 60 * self.config.checkpoint_minutes:
+                self._save()
+
+    def _step(self, positions: np.ndarray) -> None:
+        progress = self.progress
+        # Dropout is seeded by the step, so that a resumed run draws what an uninterrupted one would have drawn.
+        torch.manual_seed(int(np.random.SeedSequence((self.config.seed, progress.step)).generate_state(1)[0]))
+        rate = learning_rate(self.config, progress.step, self.total_steps)
+        try:
+            result = self.learner.step([Part(self.train.batch(positions))], positions.size, progress.step, rate)
+        except NotFiniteError as error:
+            raise TrainingError(f"step {progress.step}: {error}; lower --learning_rate") from error
+        progress.loss_sum += result.loss
+        progress.token_count += positions.size
+        if (progress.step + 1) % LOG_STEPS == 0:
+            values = {"loss": result.loss / positions.size, "gradient_norm": result.gradient_norm}
+            self.log.record("train", progress.step + 1, values | {"learning_rate": rate})
+
+    def _end_epoch(self) -> None:
+        """Measure on dev, report and save."""
+        progress = self.progress
+        scores, dev_loss = self._measure()
+        loss = progress.loss_sum / max(1, progress.token_count)
+        values = {"epoch": progress.epoch + 1, "loss": loss, "dev_loss": dev_loss, "seconds": progress.seconds}
+        self.log.record("epoch", progress.step, values | scores.values())
+        self.log.say(
+            f"epoch {progress.epoch + 1}/{self.config.epochs}  loss {loss:.4f}  dev {dev_loss:.4f} nats per word  "
+            f"{scores.to_line()}  {clock(progress.seconds)}"
+        )
+        progress.begin_epoch(progress.epoch + 1)
+        self._save()
+
+    @torch.inference_mode()
+    def _measure(self) -> tuple[PunctuationScores, float]:
+        """Scores on dev, and the loss in nats per word."""
+        model, loss = self.learner.model.eval(), 0.0
+        true, predicted = ([], []), ([], [])
+        with self.learner.measured():
+            for positions in self.dev.plan(0):
+                batch = self.dev.batch(positions)
+                loss += self.learner.loss(batch)[0].item()
+                for column, labels in enumerate((batch.cases, batch.marks)):
+                    true[column].append(labels.flatten())
+                for column, scores in enumerate(self.learner.scores(batch.features)):
+                    predicted[column].append(scores.argmax(-1).flatten().cpu())
+        model.train()
+        labels = ([torch.cat(column).numpy() for column in columns] for columns in (true, predicted))
+        return PunctuationScores.of(*labels), loss / len(self.dev.text)
+
+    def _save(self) -> None:
+        learner = self.learner
+        progress = self.progress.to_dict()
+        save_state(self._checkpoint, learner.model, learner.optimizer, learner.averaged_weights, progress)
+        self._saved = time.monotonic()
+
+    def _resume(self) -> list[str]:
+        learner, digest = self.learner, self.progress.data_digest
+        progress = load_state(self._checkpoint, learner.model, learner.optimizer, learner.averaged_weights)
+        self.progress = Progress.from_dict(progress)
+        if self.progress.data_digest != digest:
+            raise TrainingError(
+                f"{self._checkpoint}: the text has changed since this run began; "
+                "train into another --output or delete this folder"
+            )
+        return [f"resuming at step {self.progress.step}, epoch {self.progress.epoch + 1}"]
