@@ -34,21 +34,40 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Transcript:
-    """The words of one recording."""
+    """The words of one recording, as they are written: with punctuation, say, if that was asked for."""
 
     text: str
     words: tuple[Word, ...]
     duration: float  # seconds of audio
     notes: tuple[str, ...] = ()  # what was done to the audio: "2 channels mixed to one"
-    alternatives: tuple[Alternative, ...] = ()  # of a beam search, best first, which is `text`
+    alternatives: tuple[Alternative, ...] = ()  # of a beam search, best first: that of the words as recognised
     characters: tuple[Word, ...] = ()  # of forced alignment: a word per character
     doubtful: tuple[Word, ...] = ()  # of forced alignment: words of low confidence
+    spoken: tuple[Word, ...] = ()  # the words as recognised, where `words` are written differently
 
     @property
     def separator(self) -> str:
         """What separates words: nothing in a language written without spaces."""
         return " " if " " in self.text else ""
 
+    @property
+    def plain_words(self) -> tuple[Word, ...]:
+        """The words as recognised."""
+        return self.spoken or self.words
+
+    @property
+    def plain_text(self) -> str:
+        """The text as recognised."""
+        return self.join(self.spoken) if self.spoken else self.text
+
     def join(self, words: Iterable[Word]) -> str:
         """Some of the words as text."""
         return self.separator.join(word.text for word in words)
+
+
+ABBREVIATIONS = ("Mr.", "Mrs.", "Dr.", "St.")  # written before names; their full stops end no sentence
+
+
+def ends_sentence(word: str) -> bool:
+    """Whether a written word has the mark of a sentence's end."""
+    return word.endswith((".", "?", "!")) and word not in ABBREVIATIONS

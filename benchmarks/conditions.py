@@ -19,6 +19,7 @@ from asr.audio.augment import Changes, WaveformAugmenter
 from asr.audio.config import AugmentConfig
 from asr.data.manifest import load_utterance, read_manifest
 from asr.pretrained import ENGLISH
+from asr.punctuation.config import PLAIN
 from asr.recognition.recognizer import Recognizer
 from asr.text.normalizer import normalize
 
@@ -53,7 +54,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Measure and print."""
-    recognizer = Recognizer.load(options.model, "cpu")
+    recognizer = Recognizer.load(options.model, "cpu", writing=PLAIN)
     augmenter = WaveformAugmenter(AugmentConfig(), recognizer.sample_rate)
     rows: dict[str, list[str]] = {condition: [] for condition in CONDITIONS}
     for manifest in options.manifests:

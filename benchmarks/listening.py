@@ -18,6 +18,7 @@ from terminal import log
 
 from asr.data.manifest import load_utterance, read_manifest
 from asr.decoding.config import load_decoder
+from asr.punctuation.config import PLAIN
 from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.streaming import listen
@@ -43,7 +44,7 @@ class Options:
 def main(options: Options) -> None:
     """Measure and print."""
     decoder = replace(load_decoder(options.model, decoder=options.decoder), decoder=options.decoder)
-    recognizer = Recognizer.load(options.model, "cpu", decoder)
+    recognizer = Recognizer.load(options.model, "cpu", decoder, writing=PLAIN)
     utterances = read_manifest(options.manifest)[:: options.every]
     sounds = [load_utterance(utterance, recognizer.sample_rate).samples for utterance in utterances]
     references = [normalize(utterance.text, recognizer.file.text) for utterance in utterances]

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "asr"
 # config.py, which hold options and nothing else, so that any folder may read another's options.
 ORDER = [
     *("errors", "transcript", "pretrained", "utils", "config", "output", "text", "audio", "model", "data", "lm"),
-    *("decoding", "recognition", "training", "evaluation", "visual", "server", "cli"),
+    *("decoding", "punctuation", "recognition", "training", "evaluation", "visual", "server", "cli"),
 ]
 
 

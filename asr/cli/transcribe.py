@@ -8,6 +8,7 @@ from pathlib import Path
 
 from asr.errors import AsrError, ConfigError, one_line
 from asr.output.formats import Outputs
+from asr.punctuation.labeller import punctuation_file
 from asr.recognition.batch import Failure, expand_inputs, transcribe_files
 from asr.recognition.config import TranscribeConfig
 from asr.recognition.recognizer import Recognizer
@@ -56,14 +57,19 @@ def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: 
         raise ConfigError("--resume needs an output folder: add -o DIR")
     names, failures = expand_inputs(inputs)
     files = [model, *config.search.files]
-    outputs = Outputs(names, config.format, output, str(model), to_values(config.search), files)
+    if config.writing.punctuation and (punctuation := punctuation_file(model)):
+        files.append(punctuation)
+    settings = to_values(config.search) | to_values(config.writing)
+    outputs = Outputs(names, config.format, output, str(model), settings, files)
     missing = [name for name in names if not (config.resume and outputs.are_written(name))]
     tally = Tally(len(names) + len(failures), len(names) - len(missing), failures=failures)
     try:
         if missing:
             run = config.run
             with joined(run.device) as group:
-                recognizer = Recognizer.load(model, run.device, config.search, run.precision, run.voice_activity)
+                recognizer = Recognizer.load(
+                    model, run.device, config.search, run.precision, run.voice_activity, config.writing
+                )
                 _run(missing, outputs, recognizer, config, group, tally)
     finally:
         for failure in failures if own_group().leads else ():

@@ -77,11 +77,11 @@ def to_vtt(document: Document) -> str:
 
 
 def to_ctm(document: Document) -> str:
-    """NIST's CTM, a word per line: recording, channel, start, duration, word, confidence."""
+    """NIST's CTM, a word as recognised per line: recording, channel, start, duration, word, confidence."""
     name = "_".join(_utf8(document.name).split())
     lines = [
         f"{name} 1 {start:.3f} {end - start:.3f} {_ctm_word(word.text)} {word.confidence:.4f}\n"
-        for word, (start, end) in _spans(document.transcript.words)
+        for word, (start, end) in _spans(document.transcript.plain_words)
     ]
     return "".join(lines)
 
@@ -95,11 +95,12 @@ def to_tsv(document: Document) -> str:
 
 
 def to_textgrid(document: Document) -> str:
-    """Praat's long TextGrid with a tier of words and, after forced alignment, of characters and of doubtful words."""
+    """Praat's long TextGrid with a tier of words as recognised and, after forced alignment, tiers of characters and of
+    doubtful words."""
     from praatio.utilities.textgrid_io import getTextgridAsStr
 
     transcript = document.transcript
-    rows = {"words": transcript.words}
+    rows = {"words": transcript.plain_words}
     if transcript.characters:
         rows |= {"characters": transcript.characters, "doubtful": transcript.doubtful}
     tiers = {name: [(*span, word.text) for word, span in _spans(words)] for name, words in rows.items()}
@@ -215,6 +216,7 @@ def _record(document: Document) -> dict[str, Any]:
         "audio_filepath": _utf8(document.source),
         "duration": transcript.duration,
         "text": transcript.text,
+        **({"pred_text": transcript.plain_text} if transcript.spoken else {}),
         "words": transcript.words,
     }
 

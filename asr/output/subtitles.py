@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from rich.cells import cell_len
 
-from asr.transcript import Transcript, Word
+from asr.transcript import Transcript, Word, ends_sentence
 
 LINE_COLUMNS = 42  # wide characters count as two
 LINES = 2
@@ -20,6 +20,7 @@ SHORTEST = 1.0  # seconds
 READING_SPEED = 20.0  # columns per second
 GAP = 2 / 24  # seconds, two frames, without a subtitle before the next one
 PAUSE = 1.0  # seconds; a cut at a pause this long costs nothing: subtitles then follow the phrases
+SENTENCE = 1.0  # what a cut at the end of a sentence costs less
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def _cuts(words: Sequence[Word], separator: int) -> list[int]:
     """The first word of each subtitle, and the number of words: the cheapest way to cut them (dynamic programming).
 
     Each subtitle costs 1, so that there are few; its fullness squared, so that they are of similar length; and the
-    seconds that are missing for reading it. A cut at a pause costs that much less, by the share of `PAUSE`.
+    seconds that are missing for reading it. A cut at a pause costs that much less, by the share of `PAUSE`, and one at
+    the end of a sentence by `SENTENCE`.
     """
     count = len(words)
     costs, before = [0.0] + [float("inf")] * count, [0] * (count + 1)
@@ -99,7 +101,7 @@ def _cuts(words: Sequence[Word], separator: int) -> list[int]:
                 following = words[last + 1].start
                 shown = max(words[last].end, following - GAP) - words[first].start
                 cost += max(0.0, reading_seconds(columns) - shown)
-                cost -= max(0.0, following - words[last].end) / PAUSE
+                cost -= max(0.0, following - words[last].end) / PAUSE + SENTENCE * ends_sentence(words[last].text)
             if cost < costs[last + 1]:
                 costs[last + 1], before[last + 1] = cost, first
     cuts = [count]

@@ -1,10 +1,24 @@
-"""Options of `asr punctuate`. The comments above the fields are the `--help` texts."""
+"""Options of writing, and of `asr punctuate`. The comments above the fields are the `--help` texts."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from asr.utils.config_io import MAY_CHANGE, SHOWN, NotNegative, NotNegativeReal, Positive, PositiveReal, Share, Size
+
+
+@dataclass(frozen=True)
+class WritingConfig:
+    """How recognised words are written."""
+
+    #: Write punctuation and capital letters, if there is a punctuation.safetensors beside the model.
+    punctuation: bool = True
+    #: 'digits': write English numbers in digits, such as 23, 21st, 1984, 7:30 and $5.20; below ten they stay words.
+    numbers: Literal["words", "digits"] = "words"
+
+
+#: Words as they are recognised.
+PLAIN = WritingConfig(punctuation=False)
 
 
 @dataclass(frozen=True)
@@ -24,13 +38,13 @@ class PunctuationConfig:
     #: Share of values that dropout sets to zero in training.
     dropout: Share = 0.1
     #: Words of a training example at most; it ends where a sentence ends.
-    window: Positive = 128
+    window: Positive = 64
     #: Words per update of the weights.
-    batch_words: Positive = 4096
+    batch_words: Positive = 1024
     #: Passes over the training text.
     epochs: Positive = 1
     #: Peak learning rate of AdamW.
-    learning_rate: PositiveReal = 3e-3
+    learning_rate: PositiveReal = 2e-3
     #: Share of the steps in which the learning rate rises from zero.
     warmup_share: Share = 0.02
     #: Learning rate after the warm-up: to zero along a half cosine or a line, or constant.

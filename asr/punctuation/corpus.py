@@ -57,14 +57,16 @@ class LabelledText:
     def windows(self, longest: int, seed: Sequence[int]) -> np.ndarray:
         """`(windows, 2)`: first word and number of words of examples that cover the text in order.
 
-        Each is as many whole sentences as fit into a random number of words, at most `longest`; a longer sentence is
-        cut there.
+        Each is as many whole sentences as fit into a random number of words, at most `longest`, or a longer one; a
+        sentence longer than `longest` is cut there.
         """
         random, ends, found, start = np.random.default_rng(seed), self.sentence_ends, [], 0
         while start < len(self):
             limit = start + int(random.integers(min(SHORTEST, longest), longest + 1))
             index = int(np.searchsorted(ends, limit, side="right")) - 1
-            end = int(ends[index]) if index >= 0 and ends[index] > start else min(limit, len(self))
+            if index < 0 or ends[index] <= start:  # a sentence longer than the limit
+                index = int(np.searchsorted(ends, start, side="right"))
+            end = min(int(ends[index]) if index < len(ends) else len(self), start + longest)
             found.append((start, end - start))
             start = end
         return np.array(found, np.int64).reshape(-1, 2)

@@ -70,21 +70,21 @@ def _mark(text: str) -> int:
     return next((mark for written, mark in FOUND if written in text), NONE)
 
 
-def write(words: Sequence[str], cases: Sequence[int], marks: Sequence[int]) -> Iterator[str]:
-    """Plain words as they are written, with the marks behind them.
+def write(words: Sequence[str], cases: Sequence[int], marks: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """Plain words as they are written, each with the mark behind it.
 
     The first word and those behind full stops begin with a capital letter. Titles are abbreviated before a name.
 
-    >>> " ".join(write(["mister", "mcgregor", "came"], [1, 3, 0], [0, 0, 2]))
+    >>> " ".join(word + mark for word, mark in write(["mister", "mcgregor", "came"], [1, 3, 0], [0, 0, 2]))
     'Mr. McGregor came.'
     """
     start = True
     for index, (word, case, mark) in enumerate(zip(words, cases, marks, strict=True)):
         name_follows = index + 1 < len(words) and cases[index + 1] in (CAPITALISED, MIXED) and words[index + 1] != "i"
         if word in TITLES and case == CAPITALISED and mark == NONE and name_follows:
-            yield TITLES[word]
+            yield TITLES[word], ""
         else:
-            yield capitalised(word, max(case, CAPITALISED) if start else case) + WRITTEN[mark]
+            yield capitalised(word, max(case, CAPITALISED) if start else case), WRITTEN[mark]
         start = mark == FULL_STOP
 
 

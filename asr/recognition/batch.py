@@ -64,7 +64,10 @@ def transcribe_files(
     own = names[group.rank :: group.size]
     sources = [(name, lambda name=name: _read(name, recognizer.sample_rate)) for name in own]
     with progress_bar("transcribing", sum(map(_seconds, own)), audio=True) as advance:
-        results = _results(recognizer, sources, batch_seconds, advance)
+        results = (
+            (name, recognizer.write(result) if isinstance(result, Transcript) else result)
+            for name, result in _results(recognizer, sources, batch_seconds, advance)
+        )
         if group.size == 1:
             yield from results
             return
@@ -85,8 +88,8 @@ class Recognition:
 def recognize_utterances(
     recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float, group: Group = ALONE
 ) -> Recognition:
-    """Recognise all utterances, those of similar length together; results are in the order of `utterances`. Several
-    processes share the batches, and all of them get all results."""
+    """Recognise all utterances, those of similar length together; results are in the order of `utterances`, and their
+    words as recognised, without punctuation. Several processes share the batches, and all of them get all results."""
     started = time.perf_counter()
     plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)[group.rank :: group.size]
     own = [index for indices in plan for index in indices]

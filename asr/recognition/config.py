@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from asr.decoding.config import DecoderConfig
+from asr.punctuation.config import WritingConfig
 from asr.utils.config_io import FLAT, NotNegativeReal, PositiveReal, Share
 
 Format = Literal["txt", "json", "jsonl", "srt", "vtt", "ctm", "tsv", "TextGrid"]
@@ -35,6 +36,7 @@ class TranscribeConfig:
     format: tuple[Format, ...] = ("txt",)
     #: Skip inputs whose files in the output folder were written from the same recording, model and options. Needs -o.
     resume: bool = False
+    writing: Annotated[WritingConfig, FLAT] = field(default_factory=WritingConfig)
     run: Annotated[RunConfig, FLAT] = field(default_factory=RunConfig)
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)
 

@@ -16,6 +16,8 @@ from asr.errors import AudioError
 from asr.model.engine import Device, Precision
 from asr.model.model_file import ModelFile, load_model
 from asr.pretrained import ENGLISH
+from asr.punctuation.config import WritingConfig
+from asr.punctuation.writer import make_writer
 from asr.recognition.pipeline import recognize, recognize_parts
 from asr.recognition.scorer import Scorer
 from asr.transcript import Transcript
@@ -38,9 +40,11 @@ class Recognizer(Scorer):
         decoder: DecoderConfig | None = None,
         precision: Precision = "auto",
         voice_activity: bool = True,
+        writing: WritingConfig = WritingConfig(),  # noqa: B008 (frozen)
     ):
         super().__init__(file, device, precision, voice_activity)
         self.decoder = make_decoder(decoder or DecoderConfig(), file.tokenizer, file.text, file.phones, file.priors)
+        self.write = make_writer(file.path, writing)
 
     @classmethod
     def load(
@@ -50,14 +54,16 @@ class Recognizer(Scorer):
         decoder: DecoderConfig | None = None,
         precision: Precision = "auto",
         voice_activity: bool = True,
+        writing: WritingConfig = WritingConfig(),  # noqa: B008 (frozen)
     ) -> "Recognizer":
         """Read a model file, or the English one that comes with the program; raises `asr.errors.ModelFileError` when
         it cannot be used.
 
         Without `decoder` the one of the decoder.toml beside the model is used if there is one, else greedy decoding.
-        `device`, `precision` and `voice_activity` are those of `asr.recognition.config.RunConfig`.
+        `device`, `precision` and `voice_activity` are those of `asr.recognition.config.RunConfig`; `writing` says how
+        transcripts are written, by default with punctuation if there is a punctuation.safetensors beside the model.
         """
-        return cls(load_model(path), device, decoder or load_decoder(Path(path)), precision, voice_activity)
+        return cls(load_model(path), device, decoder or load_decoder(Path(path)), precision, voice_activity, writing)
 
     def transcribe(self, source: str | os.PathLike | BinaryIO | ArrayLike) -> Transcript:
         """The words of a sound file, an open binary stream, or samples at `sample_rate`, of any length.
@@ -74,13 +80,13 @@ class Recognizer(Scorer):
         ((_, result),) = recognize(self, self.decoder, sources, BATCH_SECONDS)
         if isinstance(result, AudioError):
             raise result
-        return result
+        return self.write(result)
 
     def transcribe_parts(self, source: str | os.PathLike | BinaryIO) -> Iterator[Transcript]:
         """The words of a sound file or an open binary stream in parts that end at pauses, each as soon as it is known;
         `duration` is the end of the part. Raises `asr.errors.AudioError` as `transcribe` does."""
         opened = ("", lambda: read_audio(source, self.sample_rate))
-        return recognize_parts(self, self.decoder, opened, BATCH_SECONDS)
+        return map(self.write, recognize_parts(self, self.decoder, opened, BATCH_SECONDS))
 
     def recognize(self, recordings: Sequence[ArrayLike]) -> list[Transcript]:
         """Transcripts of several recordings at once, each samples at `sample_rate` as `transcribe` takes them."""
@@ -89,4 +95,5 @@ class Recognizer(Scorer):
         monos = [to_mono(samples, self.sample_rate)[0] for samples in recordings]
         emissions = [self.only_speech(*each) for each in zip(self.emissions(monos), monos, strict=True)]
         decodings = self.decoder.decode_batch(emissions)
-        return [self.to_transcript(found, len(samples)) for found, samples in zip(decodings, monos, strict=True)]
+        found = (self.to_transcript(*each) for each in zip(decodings, map(len, monos), strict=True))
+        return [self.write(transcript) for transcript in found]

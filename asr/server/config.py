@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from asr.decoding.config import DecoderConfig
+from asr.punctuation.config import WritingConfig
 from asr.utils.config_io import FLAT, SHOWN, NotNegative, Positive, PositiveReal
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -50,5 +51,6 @@ class ServeConfig:
     api_key_file: Annotated[Path | None, SHOWN] = None
     #: Origins of web pages that may call the server (CORS), such as https://example.org, or *.
     cors: Annotated[tuple[str, ...], SHOWN] = ()
+    writing: Annotated[WritingConfig, FLAT] = field(default_factory=WritingConfig)
     limit: LimitConfig = field(default_factory=LimitConfig)
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)

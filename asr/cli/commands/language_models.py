@@ -107,9 +107,25 @@ def punctuate_train(
     return 0
 
 
+def punctuate_evaluate(
+    model: Annotated[Path, Positional, arg(metavar="PUNCTUATION")],
+    texts: Texts,
+) -> int:
+    """Measure a punctuation model on punctuated text: F1 and confusions per label.
+
+    Args:
+        model: Model file written by `asr punctuate train`.
+        texts: Text files with a paragraph per line; plain, .gz or .xz.
+    """
+    from asr.punctuation.evaluate import evaluate_punctuation
+
+    print(evaluate_punctuation(model, texts).to_text())
+    return 0
+
+
 PUNCTUATE = CommandLine(
     "Train and measure punctuation models.",
-    (Group("Commands", {"train": Command(punctuate_train)}),),
+    (Group("Commands", {"train": Command(punctuate_train), "evaluate": Command(punctuate_evaluate)}),),
 )
 LM = CommandLine(
     "Train, compile and measure n-gram language models.",

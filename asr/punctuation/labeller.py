@@ -1,0 +1,46 @@
+"""Plain words -> their labels, by a punctuation model in ONNX Runtime."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from asr.errors import ModelFileError
+from asr.punctuation.features import word_features
+from asr.punctuation.graph import build_graph
+from asr.punctuation.model_file import load_punctuation
+from asr.utils.onnx_session import one_thread_session
+
+LONGEST = 4096  # words that are labelled at once, for bounded memory
+CONTEXT = 64  # words on either side that are labelled with them, and again with their own
+
+
+class Labeller:
+    """A punctuation model, ready to label words."""
+
+    def __init__(self, path: str | os.PathLike):
+        """Raises `ModelFileError` naming the file when it cannot be used."""
+        file = load_punctuation(path)
+        try:
+            self._session = one_thread_session(build_graph(file.weights))
+        except ModelFileError as error:
+            raise ModelFileError(f"{path}: damaged: {error}") from error
+        self._buckets = file.buckets
+
+    def label(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The case and the mark of each word, `(words,)` each; see `asr.punctuation.labels`."""
+        cases, marks = np.zeros(len(words), np.int64), np.zeros(len(words), np.int64)
+        features = word_features([word.lower() for word in words], self._buckets)
+        for start in range(0, len(words), LONGEST):
+            first, stop = max(0, start - CONTEXT), start + LONGEST
+            found = self._session.run(["cases", "marks"], {"features": features[None, first : stop + CONTEXT]})
+            for labels, scores in zip((cases, marks), found, strict=True):
+                labels[start:stop] = scores[0].argmax(-1)[start - first : stop - first]
+        return cases, marks
+
+
+def punctuation_file(model: str | os.PathLike) -> Path | None:
+    """The punctuation model that belongs to an acoustic model, punctuation.safetensors beside it, if there is one."""
+    path = Path(model).parent / "punctuation.safetensors"
+    return path if model and path.exists() else None

@@ -1,0 +1,360 @@
+"""Punctuation, capital letters and numbers: labels, the network with and without PyTorch, and what users get."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from command_line import COMPLETE, ERROR, assert_told
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.errors import ModelFileError, TextError
+from asr.output.formats import WRITERS, Document
+from asr.output.subtitles import make_subtitles
+from asr.punctuation.config import WritingConfig
+from asr.punctuation.corpus import LabelledText, plan_batches, read_text
+from asr.punctuation.features import word_features
+from asr.punctuation.labeller import CONTEXT, Labeller
+from asr.punctuation.labels import CASES, ENDS, MARKS, TITLES, write
+from asr.punctuation.model_file import PunctuationFile, save_punctuation
+from asr.punctuation.numbers import find_numbers
+from asr.punctuation.scores import confusions
+from asr.punctuation.writer import make_writer, written
+from asr.transcript import ABBREVIATIONS, Transcript, Word, ends_sentence
+
+STORY = "Mr. Smith owed him twenty pounds; what was he to do? He didn't know.\n"
+
+
+def timed(text, gap=0.1):
+    """A transcript of words of 0.3 s."""
+    words = [Word(word, i * (0.3 + gap), i * (0.3 + gap) + 0.3, 0.9 - 0.01 * i) for i, word in enumerate(text.split())]
+    return Transcript(text, tuple(words), 10.0)
+
+
+def save_network(path, width=8, seed=0):
+    """A model file with random weights, of which every label comes up."""
+    random, labels = np.random.default_rng(seed), len(CASES) + len(MARKS)
+    weights = {"embedding.weight": random.normal(size=(97, 6)), "head.bias": np.zeros(labels)}
+    weights["head.weight"] = random.normal(size=(labels, 2 * width))
+    for layer, size in enumerate((6, 2 * width)):
+        weights |= {f"norms.{layer}.weight": np.ones(2 * width), f"norms.{layer}.bias": np.zeros(2 * width)}
+        for direction in ("forwards", "backwards"):
+            stem = f"layers.{layer}.{direction}"
+            weights[f"{stem}.weight_ih_l0"] = random.normal(size=(4 * width, size))
+            weights[f"{stem}.weight_hh_l0"] = random.normal(0, 0.3, size=(4 * width, width))
+            weights |= {f"{stem}.bias_{part}_l0": random.normal(size=4 * width) for part in ("ih", "hh")}
+    save_punctuation(path, PunctuationFile({name: array.astype(np.float32) for name, array in weights.items()}, 97))
+    return path
+
+
+def read(tmp_path, text):
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    return read_text([tmp_path / "text.txt"])
+
+
+@pytest.mark.parametrize(
+    ("printed", "written_again"),
+    [
+        ("Mr. Smith owed him twenty pounds; what was he to do?", None),
+        ('"You don’t know," she said. "Do you?"', "You don't know, she said. Do you?"),
+        ("He came -- slowly -- and went.", "He came — slowly — and went."),
+        ("He came--slowly--and went.", "He came — slowly — and went."),
+        (
+            "Well... I thought, e.g. of J. R. McDonald; and O'Neill.",
+            "Well, I thought, e g of J R McDonald; and O'Neill.",
+        ),
+        ("Dr. Jekyll met St. John, Prof. Stone and the doctor.", "Dr. Jekyll met St. John, Prof Stone and the doctor."),
+        ("The BBC said: Yes!", "The BBC said; Yes!"),
+        ("a well-known name", "A well known name"),
+    ],
+)
+def test_labels_of_printed_text_write_it_again(tmp_path, printed, written_again):
+    text = read(tmp_path, printed)
+    assert text.words == [word.lower() for word in text.words]
+    assert " ".join(map("".join, write(text.words, text.cases, text.marks))) == (written_again or printed)
+
+
+def test_titles_are_spoken_in_full(tmp_path):
+    assert read(tmp_path, "Mrs. Dalloway met Mr Ramsay.").words == ["missus", "dalloway", "met", "mister", "ramsay"]
+
+
+def test_paragraphs_that_cannot_be_read_aloud_are_left_out_and_counted(tmp_path):
+    text = read(tmp_path, "CHAPTER ONE\nIt was 1984.\nIt was cold.\n\n")
+    assert (text.words, text.left_out) == (["it", "was", "cold"], 2)
+    with pytest.raises(TextError, match="no words"):
+        read(tmp_path, "1984\n")
+    with pytest.raises(TextError, match="no such file"):
+        read_text([tmp_path / "missing.txt"])
+
+
+def test_abbreviations_end_no_sentence():
+    assert set(TITLES.values()) == set(ABBREVIATIONS)
+    assert [ends_sentence(word) for word in ("Mr.", "him.", "him,", "what?", "no!", "him")] == [0, 1, 0, 1, 1, 0]
+
+
+labels = st.lists(st.tuples(st.integers(0, len(CASES) - 1), st.integers(0, len(MARKS) - 1)), min_size=1, max_size=80)
+
+
+@given(labels)
+def test_written_words_are_those_recognised(rows):
+    """Whatever is predicted: as many words, the same but for case and marks, and capitals at the start of sentences."""
+    words = [("seven", "mister", "o'neill", "i")[i % 4] for i in range(len(rows))]
+    pairs = list(write(words, *zip(*rows, strict=True)))
+    assert len(pairs) == len(words)
+    for word, (text, _) in zip(words, pairs, strict=True):
+        assert text.lower() == word or text == TITLES[word]
+    assert pairs[0][0][0].isupper()
+    assert all(after[0][0].isupper() for before, after in pairwise(pairs) if before[1] == ".")
+
+
+@given(labels, st.integers(1, 30), st.integers(0, 3))
+def test_examples_cover_every_word_once(rows, longest, seed):
+    cases, marks = (np.array(column, np.uint8) for column in zip(*rows, strict=True))
+    text = LabelledText(["word"], np.zeros(len(rows), np.int32), cases, marks)
+    windows = text.windows(longest, (seed, 0))
+    assert windows[:, 1].max() <= longest
+    batches = plan_batches(windows, 50, (seed, 0))
+    assert sorted(np.concatenate([batch.ravel() for batch in batches])) == list(range(len(rows)))
+    assert all(batch.size <= max(50, longest) for batch in batches)
+
+
+def test_examples_end_where_sentences_do(tmp_path):
+    text = read(tmp_path, STORY * 40)
+    windows = text.windows(30, (0, 0))
+    assert all(text.marks[start + length - 1] in ENDS for start, length in windows)
+    assert len(set(windows[:, 1])) > 1, "of different lengths"
+
+
+def test_features_of_words_that_training_never_saw():
+    known, unknown, other = word_features(["running", "jogging", "house"], 100_003)
+    assert len(set(known) & set(unknown)) >= 3, "the endings g, ng, ing"
+    assert len(set(known) & set(other)) == 0
+    assert (word_features(["running"], 100_003) == known).all()
+
+
+def test_onnx_computes_what_pytorch_does(tmp_path):
+    torch = pytest.importorskip("torch")
+    from asr.punctuation.config import PunctuationConfig
+    from asr.punctuation.network import PunctuationNetwork
+
+    torch.manual_seed(0)
+    network = PunctuationNetwork(PunctuationConfig(width=12, embedding=10, buckets=50, layers=2)).eval()
+    weights = {name: tensor.half().float() for name, tensor in network.state_dict().items()}
+    network.load_state_dict(weights)
+    path = tmp_path / "p.safetensors"
+    save_punctuation(path, PunctuationFile({name: tensor.numpy() for name, tensor in weights.items()}, 50))
+    words = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog"]
+    with torch.inference_mode():
+        scores = network(torch.from_numpy(word_features(words, 50))[None])[0]
+    cases, marks = Labeller(path).label(words)
+    assert (cases == scores[:, : len(CASES)].argmax(-1).numpy()).all()
+    assert (marks == scores[:, len(CASES) :].argmax(-1).numpy()).all()
+
+
+def test_long_texts_are_labelled_in_parts_with_context(tmp_path, monkeypatch):
+    from asr.punctuation import labeller as module
+
+    labeller = Labeller(save_network(tmp_path / "p.safetensors"))
+    words = [f"word{i * i % 89}" for i in range(300)]
+    whole = labeller.label(words)
+    monkeypatch.setattr(module, "LONGEST", 2 * CONTEXT)
+    for expected, found in zip(whole, labeller.label(words), strict=True):
+        assert (expected == found).mean() > 0.98
+    assert len(labeller.label([])[0]) == 0
+
+
+def test_a_file_that_is_none(tmp_path, model_path):
+    with pytest.raises(ModelFileError, match=r"model\.safetensors: not a punctuation model"):
+        Labeller(model_path)
+    (tmp_path / "p.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelFileError, match=r"p\.safetensors"):
+        Labeller(tmp_path / "p.safetensors")
+
+
+class Fixed:
+    """A labeller with the labels of a text."""
+
+    def __init__(self, tmp_path, text):
+        self.text = read(tmp_path, text)
+
+    def label(self, words):
+        """The labels, if the words are those of the text."""
+        assert list(words) == self.text.words
+        return self.text.cases, self.text.marks
+
+
+def test_formats_of_a_written_transcript(tmp_path):
+    """Text and subtitles are written; CTM, Praat and what is evaluated stay as recognised."""
+    labeller = Fixed(tmp_path, STORY)
+    plain = timed(" ".join(labeller.text.words))
+    found = written(plain, labeller, digits=False)
+    assert found.text == STORY.strip()
+    assert [(word.start, word.end, word.confidence) for word in found.words] == [
+        (word.start, word.end, word.confidence) for word in plain.words
+    ]
+    for kind in ("ctm", "TextGrid"):
+        assert WRITERS[kind](Document("a", "a.wav", found)) == WRITERS[kind](Document("a", "a.wav", plain))
+    record = json.loads(WRITERS["jsonl"](Document("a", "a.wav", found)))
+    assert (record["text"], record["pred_text"]) == (found.text, plain.text)
+    assert "pred_text" not in json.loads(WRITERS["jsonl"](Document("a", "a.wav", plain)))
+
+
+def test_subtitles_are_cut_at_sentence_ends(tmp_path):
+    sentences = ["He came home late in the evening.", "Nobody had waited for him, as he knew.", "Dr. No did not mind."]
+    labeller = Fixed(tmp_path, " ".join(sentences))
+    found = written(timed(" ".join(labeller.text.words), gap=0.02), labeller, digits=False)
+    assert [" ".join(each.lines) for each in make_subtitles(found)] == sentences
+
+
+NUMBERS = [
+    ("he owed twenty three pounds", "he owed 23 pounds"),
+    ("the twenty first of may nineteen eighty four", "the 21st of may 1984"),
+    ("in nineteen oh five and twenty twenty three", "in 1905 and 2023"),
+    ("two thousand and one", "2001"),
+    ("at seven thirty or at seven oh five", "at 7:30 or at 7:05"),
+    ("three point one four", "3.14"),
+    ("call five five five one two three four", "call 5551234"),
+    ("double oh no agent zero zero seven", "double oh no agent 007"),
+    ("two hundred and fifty thousand dollars", "$250,000"),
+    ("five dollars and twenty cents", "$5.20"),
+    ("twenty five cents", "25 cents"),
+    ("fifty percent or three per cent", "50% or 3%"),
+    ("the hundred and first", "the 101st"),
+    ("one or two of the first three", "one or two of the first three"),
+    ("a hundred men and a hundred and fifty women", "a hundred men and 150 women"),
+    ("oh dear", "oh dear"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("spoken", "expected"), NUMBERS)
+def test_numbers(spoken, expected):
+    pytest.importorskip("text_to_num")
+    assert written(timed(spoken), None, digits=True).text == expected
+
+
+def test_a_number_spans_its_words():
+    pytest.importorskip("text_to_num")
+    plain = timed("in nineteen eighty four he")
+    found = written(plain, None, digits=True)
+    assert [word.text for word in found.words] == ["in", "1984", "he"]
+    year = found.words[1]
+    assert (year.start, year.end) == (plain.words[1].start, plain.words[3].end)
+    assert year.confidence == min(word.confidence for word in plain.words[1:4])
+    assert found.plain_words == plain.words
+
+
+def test_a_pause_parts_numbers():
+    pytest.importorskip("text_to_num")
+    plain = timed("twenty three")
+    apart = replace(plain, words=(plain.words[0], replace(plain.words[1], start=2.0, end=2.3)))
+    assert (written(plain, None, True).text, written(apart, None, True).text) == ("23", "20 three")
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "oh",
+                "zero",
+                "one",
+                "five",
+                "twenty",
+                "eleven",
+                "first",
+                "hundred",
+                "thousand",
+                "point",
+                "and",
+                "a",
+                "dollars",
+                "cents",
+            ]
+        )
+    )
+)
+def test_numbers_never_overlap_or_lose_words(words):
+    pytest.importorskip("text_to_num")
+    plain = timed(" ".join(words)).words
+    ends = [0]
+    for number in find_numbers(plain):
+        assert ends[-1] <= number.start < number.end <= len(words) and number.text
+        ends.append(number.end)
+
+
+def test_confusions():
+    found = confusions([0, 0, 1, 1], [0, 1, 1, 1], ("none", "comma"))
+    assert found.counts.tolist() == [[1, 1], [0, 2]]
+    assert (found.accuracy, found.precision(1), found.recall(1), found.f1(1)) == (0.75, 2 / 3, 1.0, 0.8)
+
+
+def test_writing_is_chosen_by_options_and_by_the_file_beside_the_model(tmp_path):
+    model, plain = tmp_path / "model.safetensors", timed("seven three")
+    assert make_writer(model, WritingConfig())(plain) is plain
+    save_network(tmp_path / "punctuation.safetensors")
+    found = make_writer(model, WritingConfig())(plain)
+    assert found.plain_words == plain.words and found.text.lower() != plain.text
+    assert make_writer(model, WritingConfig(punctuation=False))(plain) is plain
+
+
+def test_transcribe_with_and_without_punctuation(asr, model_path, noise_file, tmp_path):
+    sound = noise_file("talk.wav", 3.0)
+    before = asr("transcribe", sound, "-m", model_path, "--format", "jsonl")
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(model_path.read_bytes())
+    save_network(tmp_path / "punctuation.safetensors")
+    plain = asr("transcribe", sound, "-m", model, "--format", "jsonl", "--no_punctuation")
+    assert (plain.returncode, plain.stdout, plain.stderr) == (COMPLETE, before.stdout, "")
+    found = asr("transcribe", sound, "-m", model, "--format", "jsonl")
+    assert (found.returncode, found.stderr) == (COMPLETE, "")
+    record, spoken = json.loads(found.stdout), json.loads(before.stdout)
+    assert record["pred_text"] == spoken["text"] != record["text"]
+    (tmp_path / "punctuation.safetensors").write_bytes(b"nothing")
+    assert_told(asr("transcribe", sound, "-m", model), ERROR, "punctuation.safetensors: cut short, damaged")
+
+
+@pytest.mark.slow
+def test_training_learns_and_resumes(asr, tmp_path):
+    """Sentences end after `know`; a run in two parts gives the weights of one in one part."""
+    text = tmp_path / "text.txt"
+    text.write_text((STORY + "London was cold, and Paris warm.\n") * 150, encoding="utf-8")
+    small = ["--width", 16, "--embedding", 16, "--buckets", 512, "--epochs", 4, "--learning_rate", 0.01]
+    small += ["--checkpoint_minutes", 0, "--precision", "float32", "--batch_words", 256]
+    done = asr("punctuate", "train", text, "-o", tmp_path / "p.safetensors", *small)
+    assert done.returncode == COMPLETE, done.stderr
+    assert done.stdout == f"model  {tmp_path / 'p.safetensors'}\n"
+    labeller = Labeller(tmp_path / "p.safetensors")
+    words = ["he", "didn't", "know", "london", "was", "cold", "and", "paris", "warm"]
+    pairs = write(words, *labeller.label(words))
+    assert " ".join(map("".join, pairs)) == "He didn't know. London was cold, and Paris warm."
+    again = asr("punctuate", "train", text, "-o", tmp_path / "p.safetensors", *small)
+    assert again.returncode == COMPLETE and "resuming" in again.stderr
+    other = asr("punctuate", "train", text, "-o", tmp_path / "p.safetensors", *small, "--width", 24)
+    assert_told(other, ERROR, "p-run: this run was begun with width = 16, now it is 24")
+    measured = asr("punctuate", "evaluate", tmp_path / "p.safetensors", text)
+    assert measured.returncode == COMPLETE and "question mark" in measured.stdout
+
+
+def test_resumed_training_ends_with_the_same_weights(tmp_path):
+    pytest.importorskip("torch")
+    from asr.errors import Interrupted
+    from asr.punctuation.config import PunctuationConfig
+    from asr.training.punctuation import PunctuationTraining
+
+    text = read(tmp_path, STORY * 60)
+    config = PunctuationConfig(width=8, embedding=8, buckets=97, window=20, batch_words=100, precision="float32")
+    train, dev = text.split(600)
+
+    def run(folder, stop_at=None):
+        folder.mkdir(exist_ok=True)
+        training, steps = PunctuationTraining(train, dev, folder, config), []
+        training.run(lambda: steps.append(0) or len(steps) == stop_at)
+        return training.weights()
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(Interrupted, match="step 3"):
+        run(tmp_path / "parts", stop_at=3)
+    parts = run(tmp_path / "parts")
+    assert all((whole[name] == parts[name]).all() for name in whole)
