@@ -44,10 +44,11 @@ class LabelledText:
 
     def split(self, at: int) -> "tuple[LabelledText, LabelledText]":
         """The words before a position, and those from it on."""
-        return tuple(
+        before, after = (
             LabelledText(self.vocabulary, self.ids[part], self.cases[part], self.marks[part], self.left_out)
             for part in (slice(at), slice(at, None))
         )
+        return before, after
 
     @cached_property
     def sentence_ends(self) -> np.ndarray:

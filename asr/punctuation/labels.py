@@ -1,7 +1,7 @@
 """Written text <-> plain words, each with two labels: how its letters are capitalised, and the mark behind it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from asr.text.normalizer import APOSTROPHES
@@ -70,7 +70,7 @@ def _mark(text: str) -> int:
     return next((mark for written, mark in FOUND if written in text), NONE)
 
 
-def write(words: Sequence[str], cases: Sequence[int], marks: Sequence[int]) -> Iterator[tuple[str, str]]:
+def write(words: Sequence[str], cases: Iterable[int], marks: Iterable[int]) -> Iterator[tuple[str, str]]:
     """Plain words as they are written, each with the mark behind it.
 
     The first word and those behind full stops begin with a capital letter. Titles are abbreviated before a name.
@@ -78,7 +78,7 @@ def write(words: Sequence[str], cases: Sequence[int], marks: Sequence[int]) -> I
     >>> " ".join(word + mark for word, mark in write(["mister", "mcgregor", "came"], [1, 3, 0], [0, 0, 2]))
     'Mr. McGregor came.'
     """
-    start = True
+    cases, marks, start = [*cases], [*marks], True
     for index, (word, case, mark) in enumerate(zip(words, cases, marks, strict=True)):
         name_follows = index + 1 < len(words) and cases[index + 1] in (CAPITALISED, MIXED) and words[index + 1] != "i"
         if word in TITLES and case == CAPITALISED and mark == NONE and name_follows:

@@ -65,7 +65,7 @@ def _spoken_numbers(words: Sequence[Word]) -> list[Number]:
 
     tokens = [
         _Token(word, word.start - before.end > PAUSE)
-        for before, word in zip(words[:1] + words[:-1], words, strict=True)
+        for before, word in zip([*words[:1], *words[:-1]], words, strict=True)
     ]
     numbers = []
     for each in text_to_num.find_numbers(tokens, "en", 0):

@@ -1,9 +1,9 @@
 """How well labels are predicted: confusions, and F1 per label."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from asr.punctuation.labels import CASES, COMMA, FULL_STOP, MARKS, QUESTION
 
@@ -52,12 +52,11 @@ class PunctuationScores:
     cases: Confusions
 
     @staticmethod
-    def of(
-        true: tuple[Sequence[int], Sequence[int]], predicted: tuple[Sequence[int], Sequence[int]]
-    ) -> "PunctuationScores":
-        """From the (cases, marks) of the same words."""
+    def of(true: tuple[np.ndarray, np.ndarray], predicted: tuple[np.ndarray, np.ndarray]) -> "PunctuationScores":
+        """From the cases and the marks of the same words, `(words,)` each."""
         cases, marks = (
-            confusions(*labels, names) for *labels, names in zip(true, predicted, (CASES, MARKS), strict=True)
+            confusions(labels, found, names)
+            for labels, found, names in zip(true, predicted, (CASES, MARKS), strict=True)
         )
         return PunctuationScores(marks, cases)
 
@@ -75,7 +74,7 @@ class PunctuationScores:
         return {"mark_accuracy": self.marks.accuracy, "case_accuracy": self.cases.accuracy, **named}
 
 
-def confusions(true: Sequence[int], predicted: Sequence[int], names: tuple[str, ...]) -> Confusions:
+def confusions(true: ArrayLike, predicted: ArrayLike, names: tuple[str, ...]) -> Confusions:
     """Counts of the pairs of labels."""
     size = len(names)
     pairs = np.asarray(true, np.int64) * size + np.asarray(predicted, np.int64)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from asr.errors import ModelFileError
 from asr.model.acoustic_model import AcousticModel
@@ -60,7 +60,7 @@ def warm_start(model: AcousticModel, tokenizer: Tokenizer, path: str | os.PathLi
 
 def save_state(
     path: str | os.PathLike,
-    model: AcousticModel,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: dict[str, Tensor],
     progress: dict[str, Any],
@@ -75,7 +75,7 @@ def save_state(
 
 
 def load_state(
-    path: str | os.PathLike, model: AcousticModel, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]
+    path: str | os.PathLike, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]
 ) -> dict[str, Any]:
     """Restore weights, their average and the optimizer as `save_state` saved them; returns the progress."""
     tensors, metadata = read_tensors(path, "checkpoint")

@@ -218,18 +218,16 @@ class PunctuationTraining:
     def _measure(self) -> tuple[PunctuationScores, float]:
         """Scores on dev, and the loss in nats per word."""
         model, loss = self.learner.model.eval(), 0.0
-        true, predicted = ([], []), ([], [])
+        rows: list[np.ndarray] = []  # (words, 4): true and predicted case, true and predicted mark
         with self.learner.measured():
             for positions in self.dev.plan(0):
                 batch = self.dev.batch(positions)
                 loss += self.learner.loss(batch)[0].item()
-                for column, labels in enumerate((batch.cases, batch.marks)):
-                    true[column].append(labels.flatten())
-                for column, scores in enumerate(self.learner.scores(batch.features)):
-                    predicted[column].append(scores.argmax(-1).flatten().cpu())
+                cases, marks = (scores.argmax(-1).cpu() for scores in self.learner.scores(batch.features))
+                rows.append(torch.stack([batch.cases, cases, batch.marks, marks], dim=-1).flatten(0, 1).numpy())
         model.train()
-        labels = ([torch.cat(column).numpy() for column in columns] for columns in (true, predicted))
-        return PunctuationScores.of(*labels), loss / len(self.dev.text)
+        true_cases, cases, true_marks, marks = np.concatenate(rows).T
+        return PunctuationScores.of((true_cases, true_marks), (cases, marks)), loss / len(self.dev.text)
 
     def _save(self) -> None:
         learner = self.learner
