@@ -111,7 +111,7 @@ def punctuate_evaluate(
     model: Annotated[Path, Positional, arg(metavar="PUNCTUATION")],
     texts: Texts,
 ) -> int:
-    """Measure a punctuation model on punctuated text: F1 and confusions per label.
+    """Measure a punctuation model on punctuated text: F1 per mark.
 
     Args:
         model: Model file written by `asr punctuate train`.
