@@ -21,11 +21,11 @@ from asr.data.manifest import Utterance, write_manifest
 from asr.decoding.alignment import Slack, align, align_loosely
 from asr.decoding.config import DecoderConfig
 from asr.pretrained import ENGLISH
-from asr.recognition.alignment_text import number_speller
 from asr.recognition.config import AlignConfig
 from asr.recognition.forced_alignment import align_recording
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.word_boundaries import STEP, energies, find_boundaries
+from asr.text.numbers import number_speller
 from asr.text.tokenizer import frames_needed
 from asr.training.trainer import train
 

@@ -109,6 +109,7 @@ def test_manifest_and_summary(corpus, output, capsys):
         "subsets": {"train": train},
         "rejects": 0,
         "rejects_by_kind": {},
+        "numbers_written_out": 0,
         "corrected_durations": 0,
         "unknown_characters": {},
         "written": ["train.jsonl", "rejects.jsonl", "summary.json"],
@@ -460,3 +461,17 @@ def test_synthetic_speech_is_named_as_such(output):
     # A corpus made from its manifests is no less synthetic.
     again = prepare("table", str(output / "train.jsonl"), output.parent / "again", PrepareConfig())
     assert again.synthetic
+
+
+def test_numbers_are_written_out_and_listed(corpus, output):
+    """By option; without it, a recipe's alphabet rejects digits."""
+    pytest.importorskip("num2words")
+    before = "It cost 23 pounds, the 2nd time 1,200."
+    source = table(corpus / "train.jsonl", line("a", "talk.flac", before), line("b", text="no"))
+    summary = prepare("table", source, output, PrepareConfig(numbers="en"))
+    text = "It cost twenty-three pounds, the second time one thousand, two hundred."
+    assert [each["text"] for each in json_lines(output / "train.jsonl")] == [text, "no"]
+    assert json_lines(output / "numbers.jsonl") == [{"id": "a", "before": before, "text": text}]
+    assert summary.numbers_written_out == 1 and "numbers written out: in 1 utterances" in summary.to_text()
+    with pytest.raises(ConfigError, match="klingon"):
+        prepare("table", source, output, PrepareConfig(numbers="klingon"))

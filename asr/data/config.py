@@ -57,6 +57,9 @@ class PrepareConfig:
     max_seconds: PositiveReal = 35.0
     #: Rejected utterances above which the exit status is 1. The manifests are written anyway.
     max_rejects: NotNegative = 0
+    #: Language (en, de, fr, ...) in which to write out numbers, such as '23 pounds'; numbers.jsonl lists them. 'none':
+    #: leave digits as they are.
+    numbers: str = "none"
     #: LibriSpeech only: first download and verify the official subset named last in SOURCE, such as data/dev-clean.
     download: bool = False
     split: SplitConfig = SplitConfig()

@@ -7,7 +7,7 @@ import functools
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,11 @@ from asr.data.manifest import (
     split_by_speaker,
     total_hours,
 )
-from asr.errors import AudioError, ConfigError, ManifestError, one_line
+from asr.errors import AudioError, ConfigError, ManifestError, TextError, one_line
 from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
 from asr.text.normalizer import find_tags, normalize
+from asr.text.numbers import number_speller
 from asr.text.tokenizer import count_unknown, frames_needed, name_characters
 from asr.utils.files import make_folder, write_together
 from asr.utils.progress import track
@@ -63,6 +64,7 @@ class Summary:
     split_by_utterance: bool  # likewise: all utterances are by one speaker, who is in every subset
     subsets: dict[str, SubsetSummary]
     rejects_by_kind: dict[str, int]
+    numbers_written_out: int  # utterances with digits in the corpus and words in the manifest
     corrected_durations: int  # of recordings whose duration the corpus claims wrongly
     unknown_characters: dict[str, int]  # with counts, over the whole corpus; only with a recipe's alphabet
     written: tuple[Path, ...]
@@ -88,6 +90,8 @@ class Summary:
             yield f"utterances without a speaker: {unknown}, each split as a speaker of its own"
         if self.split_by_utterance:
             yield "split by utterance: one speaker in all subsets, so their WER is no measure for other speakers"
+        if self.numbers_written_out:
+            yield f"numbers written out: in {self.numbers_written_out} utterances, see numbers.jsonl"
         if self.corrected_durations:
             yield f"durations corrected: {self.corrected_durations}, which the corpus claims wrongly"
         if self.unknown_characters:
@@ -112,7 +116,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     with _errors_of(output):
         make_folder(output)
     candidates, total = _candidates(layout, source, output, config)
-    intake = Intake(recipe, config.max_seconds)
+    intake = Intake(recipe, config.max_seconds, number_speller(config.numbers))
     for candidate in track(candidates, "preparing", total):
         intake.add(candidate)
     if not intake.accepted:
@@ -121,6 +125,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     is_split, has_one_speaker = _is_split(config.split), single_speaker(pooled) is not None
     subsets = _split(pooled, config.split) if is_split else intake.accepted
     names = [*(f"{subset}.jsonl" for subset in subsets), "rejects.jsonl", "summary.json"]
+    names += ["numbers.jsonl"] if intake.spelled else []
     _check_names(names, source, output)
     summary = Summary(
         layout=layout,
@@ -130,6 +135,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
         split_by_utterance=is_split and has_one_speaker,
         subsets={name: _summarize(utterances, recipe.text) for name, utterances in subsets.items()},
         rejects_by_kind=dict(Counter(reject.kind for reject in intake.rejects).most_common()),
+        numbers_written_out=len(intake.spelled),
         corrected_durations=intake.corrected_durations,
         unknown_characters=dict(intake.unknown_characters.most_common()),
         written=tuple(output / name for name in names),
@@ -137,6 +143,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     with _errors_of(output):
         contents = [encode_manifest(utterances, output) for utterances in subsets.values()]
         contents += [_encode_rejects(intake.rejects, output), _encode_summary(summary)]
+        contents += [b"".join(msgspec.json.encode(each) + b"\n" for each in intake.spelled)] if intake.spelled else []
         write_together(dict(zip(summary.written, contents, strict=True)))
     return summary
 
@@ -161,12 +168,14 @@ class Reject:
 class Intake:
     """Sorts candidates into accepted utterances, by subset, and rejects."""
 
-    def __init__(self, recipe: Recipe, max_seconds: float):
+    def __init__(self, recipe: Recipe, max_seconds: float, spell: Callable[[str], str]):
+        """`spell` writes out the numbers in a text."""
         self.accepted: dict[str, list[Utterance]] = defaultdict(list)
         self.rejects: list[Reject] = []
         self.corrected_durations = 0
         self.unknown_characters: Counter = Counter()
-        self._recipe, self._max_seconds = recipe, max_seconds
+        self.spelled: list[dict[str, str]] = []  # accepted utterances whose numbers were written out
+        self._recipe, self._max_seconds, self._spell = recipe, max_seconds, spell
         self._audio_of_id: dict[str, Path] = {}
         # Segments of one long recording follow one another: its header is read once.
         self._probe = functools.lru_cache(maxsize=1000)(probe)
@@ -174,14 +183,27 @@ class Intake:
     def add(self, candidate: Candidate) -> None:
         """Check one candidate, and accept or reject it."""
         try:
-            utterance = self._check(candidate)
+            written = self._written_out(candidate)
+            utterance = self._check(written)
         except Rejected as rejected:
             self.rejects.append(Reject(candidate, rejected.kind, str(rejected)))
         else:
             self._audio_of_id[utterance.id] = utterance.audio_filepath
             self.accepted[candidate.subset].append(utterance)
+            if written is not candidate:
+                self.spelled.append({"id": utterance.id, "before": candidate.text, "text": utterance.text})
             claimed = candidate.claimed_duration
             self.corrected_durations += claimed is not None and not is_duration_right(claimed, utterance.duration)
+
+    def _written_out(self, candidate: Candidate) -> Candidate:
+        """The candidate with its numbers in words."""
+        try:
+            text = self._spell(candidate.text)
+        except TextError as error:
+            raise Rejected("number that cannot be written out", str(error)) from error
+        if text == candidate.text:
+            return candidate
+        return dataclasses.replace(candidate, text=re.sub(r" (?=[.,;:!?])", "", " ".join(text.split())))
 
     def _check(self, candidate: Candidate) -> Utterance:
         if candidate.problem:
