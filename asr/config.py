@@ -32,6 +32,9 @@ class Recipe:
     #: Model to fine-tune: 'english' or a model file. It determines [features], [model] and, if it can spell the
     #: transcripts, [text]. Empty: train from scratch.
     base: Annotated[str, SHOWN] = ""
+    #: Recipe that is trained too, such as one from scratch; the model with the lower dev WER, decoder included, is the
+    #: result.
+    rival: Annotated[Path | None, MAY_CHANGE] = None
 
     @property
     def frame_seconds(self) -> float:
@@ -65,5 +68,7 @@ def load_recipe(path: Path) -> Recipe:
         recipe.training, **{key: name and below(folder, name) for key, name in names.items()}
     )
     base = recipe.base if recipe.base in ("", "english") else str(below(folder, Path(recipe.base)))
-    output = below(folder, recipe.output)
-    return dataclasses.replace(recipe, output=output, base=base, data=data, augment=augment, training=training)
+    output, rival = below(folder, recipe.output), recipe.rival and below(folder, recipe.rival)
+    return dataclasses.replace(
+        recipe, output=output, base=base, rival=rival, data=data, augment=augment, training=training
+    )

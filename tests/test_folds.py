@@ -51,7 +51,7 @@ def test_each_fold_is_recognised_by_a_model_of_the_others(asr, noise_file, model
         path.write_bytes(model_path.read_bytes())
         return path
 
-    monkeypatch.setattr("asr.evaluation.folds.train", train)
+    monkeypatch.setattr("asr.evaluation.rival.train", train)
     options = ["--folds", "speaker", "--recipe", tmp_path / "mine.toml"]
     assert_told(asr("evaluate", manifest, *options), ERROR, "--output")
     result = asr("evaluate", manifest, *options, "-o", tmp_path / "report")

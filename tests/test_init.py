@@ -17,7 +17,7 @@ from asr.data.survey import is_clipped, is_silent, survey
 from asr.errors import ManifestError
 from asr.model.model_file import load_model
 from asr.text.config import TextConfig
-from asr.training.choices import choose, chosen_recipe
+from asr.training.choices import choose, chosen_recipe, english_words, rival_reason
 
 RATE = 16000
 
@@ -118,6 +118,20 @@ def test_english_starts_from_the_english_model_and_other_letters_from_its_acoust
     assert not chosen(spoken(100, ["kytke valo", "sammuta lamppu"], 3.0)).base  # not English, with its letters
     assert not chosen(spoken(100, ["extraordinary circumstances"], 0.5)).base  # too fast for its frames
     assert not chosen(spoken(72000, ["turn the light on"], 3.0)).base  # 60 h
+
+
+@pytest.mark.parametrize(
+    "texts, unclear",
+    [
+        (["zero", "one"], True),  # few words
+        (["гаси свет"], True),  # another alphabet
+        ([f"turn the {word} on" for word in sorted(english_words())[::500]], False),
+    ],
+)
+def test_from_nothing_is_tried_too_where_it_may_be_as_good(texts, unclear):
+    contents = found(spoken(200, texts, 1.5))
+    assert bool(rival_reason(contents, choose(contents))) == unclear
+    assert not rival_reason(contents, choose(contents, from_nothing=True))
 
 
 def test_no_utterance_is_too_short_for_the_frame_rate():

@@ -23,7 +23,11 @@ class EvaluateConfig:
     folds: Literal["none", "speaker", "utterance"] = "none"
     #: Number of folds, at most that of speakers or utterances.
     fold_count: Annotated[int, msgspec.Meta(ge=2)] = 5
-    #: Recipe for the models of the folds; its data and output are not used. Without it, as `asr init` chooses.
+    #: Learning curve: train models on shares of the recipe's training data in the output folder, evaluate each on
+    #: MANIFEST, and predict the WER of twice the data.
+    learning_curve: bool = False
+    #: Recipe for the models of the folds, whose data and output are not used (without it, as `asr init` chooses), or of
+    #: the learning curve.
     recipe: Annotated[Path | None, SHOWN] = None
     #: Utterances drawn in the HTML report as spectrogram and posteriors: half the worst, half the first.
     pictures: NotNegative = 4

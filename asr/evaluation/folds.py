@@ -17,13 +17,12 @@ from asr.evaluation.config import EvaluateConfig
 from asr.evaluation.evaluate_model import correct_durations
 from asr.evaluation.metrics import Evaluation, evaluate
 from asr.evaluation.report import write_report
-from asr.evaluation.task_decoder import make_task_decoder
+from asr.evaluation.rival import train_best, with_rival
 from asr.evaluation.terminal import percent, summary_text
 from asr.recognition.batch import recognize_utterances
 from asr.recognition.recognizer import Recognizer
 from asr.text.config import TextConfig
 from asr.training.choices import choose, chosen_recipe
-from asr.training.trainer import train
 from asr.utils.extras import require
 from asr.utils.messages import tell
 
@@ -52,10 +51,11 @@ def cross_validate(manifest: Path, output: Path, config: EvaluateConfig) -> Cros
     utterances = read_manifest(manifest)
     folds = make_folds(utterances, config.folds, config.fold_count)
     recipe = load_recipe(config.recipe) if config.recipe else chosen_recipe(choose(survey(utterances, TextConfig())))
+    recipes = with_rival(recipe)
     pairs, failures, seconds, rates, decoder, text = [], [], 0.0, [], "", recipe.text
     for number, test in enumerate(folds, start=1):
         tell(f"fold {number} of {len(folds)}: {len(test)} of {len(utterances)} utterances to test")
-        model = _train(recipe, utterances, test, output / f"fold-{number}", config.folds == "utterance")
+        model = _train(recipes, utterances, test, output / f"fold-{number}", config.folds == "utterance")
         search = load_decoder(model)
         run = config.run
         recognizer = Recognizer.load(model, run.device, search, run.precision, run.voice_activity)
@@ -110,15 +110,19 @@ def make_folds(utterances: Sequence[Utterance], by: str, count: int, seed: int =
 
 
 def _train(
-    recipe: Recipe, utterances: Sequence[Utterance], test: Sequence[Utterance], folder: Path, by_utterance: bool
+    recipes: Sequence[Recipe],
+    utterances: Sequence[Utterance],
+    test: Sequence[Utterance],
+    folder: Path,
+    by_utterance: bool,
 ) -> Path:
     """The model of a fold, with its decoder; train and dev are divided as the folds are."""
     tested = {utterance.id for utterance in test}
     rest = [utterance for utterance in utterances if utterance.id not in tested]
     parts = (split_by_utterance if by_utterance else split_by_speaker)(rest, {"dev": DEV_SHARE})
     manifests = [write_manifest(folder / f"{name}.jsonl", parts[name]) for name in ("train", "dev")]
-    data = dataclasses.replace(recipe.data, train=tuple(manifests[:1]), dev=tuple(manifests[1:]))
-    recipe = dataclasses.replace(recipe, data=data, output=folder / "model")
-    model = train(recipe)
-    make_task_decoder(recipe, model)
-    return model
+    contest = []
+    for name, recipe in zip(("model", "rival"), recipes, strict=False):
+        data = dataclasses.replace(recipe.data, train=tuple(manifests[:1]), dev=tuple(manifests[1:]))
+        contest.append(dataclasses.replace(recipe, data=data, output=folder / name))
+    return train_best(contest)

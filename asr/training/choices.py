@@ -70,15 +70,29 @@ class Speech:
         return sum(least > there for least, there in zip(needed, frames, strict=True))
 
 
-def choose(survey: Survey, dev: Sequence[Utterance] = ()) -> list[Choice]:
-    """The choices for a training corpus, in the order of the recipe's sections; `dev` must fit the network too."""
+def choose(survey: Survey, dev: Sequence[Utterance] = (), from_nothing: bool = False) -> list[Choice]:
+    """The choices for a training corpus, in the order of the recipe's sections; `dev` must fit the network too.
+
+    With `from_nothing` there is no base, whatever the corpus.
+    """
     texts = [normalize(utterance.text, TextConfig()) for utterance in dev]
     corpus = Speech([*survey.utterances, *dev], [*survey.texts, *texts])
-    base = _base(survey, corpus)
+    base = Choice("", {"base": ""}, "From nothing.") if from_nothing else _base(survey, corpus)
     if base.values["base"]:
         return [base, _augmentation(survey), *_training(survey, True)]
     own = [_units(survey, corpus.alphabet), _features(survey)]
     return [base, *own, _augmentation(survey), _frame_rate(corpus, own), _size(survey), *_training(survey, False)]
+
+
+def rival_reason(survey: Survey, choices: Sequence[Choice]) -> str:
+    """Why training from nothing may be better than from the base that was chosen; empty if it hardly is."""
+    if not any(choice.values.get("base") for choice in choices):
+        return ""
+    if _few_words(survey):
+        return f"{len(survey.vocabulary)} words with many examples each may be learned as well from nothing"
+    if not survey.alphabet <= set(ENGLISH_LETTERS):
+        return "another language may be learned as well from nothing"
+    return ""
 
 
 def recipe_text(origin: str, survey: Survey, division: Division, choices: Sequence[Choice], path: Path) -> str:
@@ -146,7 +160,7 @@ def _units(survey: Survey, alphabet: set[str]) -> Choice:
     if alphabet > survey.alphabet:
         reason = "Characters, those of dev included."
         return Choice("text", {"units": "characters", "alphabet": "".join(sorted(alphabet))}, reason)
-    if len(counts) <= WORD_UNITS and np.median(list(counts.values())) >= WORD_EXAMPLES:
+    if _few_words(survey):
         size = len(survey.alphabet) + 1 + sum(len(word) for word in counts)
         reason = f"{len(counts)} words, most with {WORD_EXAMPLES} examples or more: units of whole words."
         return Choice("text", {"units": "bpe", "bpe_size": size}, reason)
@@ -210,6 +224,11 @@ def _decoder(survey: Survey, from_base: bool) -> Choice:
     else:
         kind, reason = "none", "Sentences of all kinds: greedy. A language model of more text helps (`asr lm train`)."
     return Choice("training", {"decoder": kind}, reason)
+
+
+def _few_words(survey: Survey) -> bool:
+    counts = list(survey.vocabulary.values())
+    return len(counts) <= WORD_UNITS and float(np.median(counts)) >= WORD_EXAMPLES
 
 
 def _comment(text: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from asr.data.division import Division, divide
 from asr.data.survey import Survey, survey
 from asr.errors import ConfigError
 from asr.text.config import TextConfig
-from asr.training.choices import choose, recipe_text
+from asr.training.choices import Choice, choose, recipe_text, rival_reason
 from asr.utils.distributed import own_group
 from asr.utils.files import write_atomically
 from asr.utils.messages import tell
@@ -20,6 +20,7 @@ class Start:
     """A recipe, and what it was chosen by."""
 
     recipe: Path
+    rival: Path | None  # the recipe from nothing, where it is unclear which is better
     survey: Survey
     division: Division
 
@@ -35,7 +36,7 @@ class Start:
             [
                 self.survey.to_text(),
                 f"utterances  {', '.join(parts)}",
-                f"recipe      {self.recipe}",
+                f"recipe      {self.recipe}{f', {self.rival}' if self.rival else ''}",
                 f"next:       asr train {shlex.quote(str(self.recipe))}",
             ]
         )
@@ -53,10 +54,15 @@ def init(sources: Sequence[Path], recipe: Path) -> Start:
     if not sources:
         raise ConfigError("no SOURCE: give manifests, or a folder of recordings x.wav beside their texts x.txt")
     division = divide(sources, recipe.with_name(f"{recipe.stem}-data"))
-    found = survey(division.train, TextConfig())
-    text = recipe_text(" ".join(map(str, sources)), found, division, choose(found, division.dev), recipe)
-    write_atomically(recipe, text)
-    return Start(recipe, found, division)
+    found, origin = survey(division.train, TextConfig()), " ".join(map(str, sources))
+    choices, rival = choose(found, division.dev), None
+    if reason := rival_reason(found, choices):
+        rival = recipe.with_name(f"{recipe.stem}-nothing.toml")
+        own = choose(found, division.dev, from_nothing=True)
+        write_atomically(rival, recipe_text(origin, found, division, own, rival))
+        choices.append(Choice("", {"rival": rival.name}, f"Unclear: {reason}. Both are trained, dev decides."))
+    write_atomically(recipe, recipe_text(origin, found, division, choices, recipe))
+    return Start(recipe, rival, found, division)
 
 
 def recipe_beside(source: Path) -> Path:

@@ -45,6 +45,15 @@ def evaluate(
         validation = cross_validate(manifest, output, options)
         print(validation.to_text())
         return 0 if validation.evaluation.complete else 1
+    if options.learning_curve:
+        if output is None:
+            raise ConfigError("--learning_curve: needs --output, a folder for the models and the curve")
+        if model != ENGLISH:
+            raise ConfigError(f"--learning_curve trains its own models: leave out --model {model}")
+        from asr.evaluation.learning_curve import learning_curve
+
+        print(learning_curve(manifest, output, options).to_text())
+        return 0
     assessment = assess(manifest, model, output, options)
     if own_group().leads:
         print(assessment.to_text())

@@ -105,9 +105,8 @@ def train(
         source: Recipe, folder of recordings x.wav beside x.txt, or manifest. With a recipe, --help shows its values as
             defaults.
     """
-    from asr.evaluation.task_decoder import make_task_decoder
+    from asr.evaluation.rival import train_best, with_rival
     from asr.training.start import recipe_beside
-    from asr.training.trainer import train
     from asr.utils.distributed import own_group
 
     if source.suffix != ".toml":
@@ -115,10 +114,8 @@ def train(
             raise ConfigError(f"{source}: options need a recipe; `asr init {source} -o mine.toml` writes one")
         options = load_recipe(recipe_beside(source))
     options = validate(options, str(source))
-    path = train(options)
+    path = train_best(with_rival(options))
     if own_group().leads:
-        if note := make_task_decoder(options, path):
-            tell(note)
         print(f"model  {path}")
     return 0
 

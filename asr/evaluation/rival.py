@@ -1,0 +1,52 @@
+"""A recipe and its rival: both are trained, and the model with fewer errors on dev, decoder included, is the result."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from asr.config import Recipe, load_recipe
+from asr.decoding.config import decoder_file
+from asr.errors import ConfigError
+from asr.evaluation.task_decoder import make_task_decoder
+from asr.evaluation.terminal import percent
+from asr.model.model_file import load_model
+from asr.training.trainer import train
+from asr.utils.distributed import own_group
+from asr.utils.messages import tell
+
+
+def with_rival(recipe: Recipe) -> list[Recipe]:
+    """The recipe, and its rival if it names one. Raises `ConfigError` when that names one too."""
+    if not recipe.rival:
+        return [recipe]
+    rival = load_recipe(recipe.rival)
+    if rival.rival or rival.output == recipe.output:
+        raise ConfigError(f"{recipe.rival}: a rival needs an output of its own and has no rival itself")
+    return [recipe, rival]
+
+
+def train_best(recipes: Sequence[Recipe]) -> Path:
+    """Train by each recipe, make the decoders, and return the model of the lowest dev WER, the first of equal ones.
+
+    Errors are those of `train` and `make_task_decoder`. The leading process alone makes decoders.
+    """
+    leads, models = own_group().leads, []
+    for recipe in recipes:
+        models.append(train(recipe))
+        if leads and (note := make_task_decoder(recipe, models[-1])):
+            tell(note)
+    if len(models) == 1 or not leads:
+        return models[0]
+    rates = [dev_wer(model) for model in models]
+    best = models[rates.index(min(rates))]
+    compared = ", ".join(f"{percent(rate)} ({model})" for rate, model in zip(rates, models, strict=True))
+    tell(f"dev WER: {compared}; chosen: {best}")
+    return best
+
+
+def dev_wer(model: Path) -> float:
+    """The dev WER of a model with its decoder, if one was tuned, or else that of greedy decoding."""
+    tuned = decoder_file(model).with_suffix(".json")
+    if tuned.exists():
+        return min(trial["wer"] for trial in json.loads(tuned.read_bytes())["trials"])
+    return float(load_model(model).training["dev_wer"])
