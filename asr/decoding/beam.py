@@ -15,6 +15,7 @@ from asr.decoding.config import BeamConfig
 from asr.decoding.hotwords import Phrase, compile_hotwords, no_hotwords
 from asr.decoding.lexicon import Lexicon
 from asr.decoding.prefixes import endings, forget, trace
+from asr.decoding.rescoring import Rescorer
 from asr.decoding.search import advance
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
@@ -23,6 +24,10 @@ from asr.lm.trie import NgramArrays
 T = TypeVar("T")
 MOST_NATS = 600.0  # between the best prefix and the worst: what 64-bit numbers hold
 LEAST_AHEAD = -300.0  # nats: look-ahead must stay above zero
+#: Prefixes with the same future that a full beam keeps, if several hypotheses are wanted. More of them crowd out
+#: others: of 51 utterances of librispeech-dev the first hypothesis has 10.9% errors with 1, 11.1% with 4 and 11.5% with
+#: 50 of them, the best of 50 hypotheses 9.9, 9.1 and 8.7%.
+HISTORIES = 4
 SUM_TOLERANCE = 0.01  # nats by which a frame's probabilities may miss 1
 
 
@@ -45,7 +50,7 @@ class BeamDecoder:
 
     `pieces` are the texts of the model's tokens, the blank first; `priors` are their average probabilities over many
     frames, which only `config.prior_scale` needs. Without a lexicon the words are those of the language model; without
-    either, any token sequence is allowed.
+    either, any token sequence is allowed. A `rescorer` ranks `config.rescored` hypotheses anew.
     """
 
     def __init__(
@@ -57,8 +62,9 @@ class BeamDecoder:
         hotwords: Sequence[Phrase] = (),
         name: str = "language model",
         priors: Sequence[float] = (),
+        rescorer: Rescorer | None = None,
     ):
-        self.pieces, self.config = pieces, config or BeamConfig()
+        self.pieces, self.config, self.rescorer = pieces, config or BeamConfig(), rescorer
         self._log_priors = np.log(np.asarray(priors, np.float32))
         if lexicon is None:
             lexicon = Lexicon.of_model(lm, pieces, name) if lm else Lexicon.none(pieces)
@@ -101,6 +107,12 @@ class BeamDecoder:
         stream.push(emission)
         return stream.finish()
 
+    @property
+    def searched(self) -> int:
+        """Hypotheses that the search has to find."""
+        config = self.config
+        return max(config.hypotheses, config.rescored) if self.rescorer else config.hypotheses
+
     def decode_batch(self, emissions: Sequence[np.ndarray], threads: int | None = None) -> list[list[Hypothesis]]:
         """`decode` for each, on all cores by default; the search runs outside Python's lock."""
         return self.map(self.decode, emissions, threads)
@@ -136,7 +148,7 @@ class BeamDecoder:
                 unknown += config.lm_weight * float(lm.arrays.logp[1 + lm.unknown])
         return Rules(
             width=config.beam,
-            histories=config.hypotheses,
+            histories=min(self.searched, HISTORIES),
             floor=float(np.exp(-min(config.beam_nats, MOST_NATS))),
             top_tokens=config.top_tokens or len(self.pieces),
             blank_skip=config.blank_skip if config.blank_skip < 1 else 2.0,
@@ -192,8 +204,12 @@ class BeamStream:
         best = order[np.searchsorted(group[order], np.arange(len(first)))]
         excess = np.log(np.bincount(group, np.exp(scores - scores[best][group])))
         totals = scores[best] + excess
-        chosen = np.lexsort((best, -totals))[: decoder.config.hypotheses]
+        chosen = np.lexsort((best, -totals))[: decoder.searched]
         hypotheses = [self._hypothesis(found[best[place]], excess[place]) for place in chosen]
+        if decoder.rescorer:
+            config = decoder.config
+            ranked = decoder.rescorer.rank(hypotheses, config.lm_weight, config.rescore_share)[: config.hypotheses]
+            chosen, hypotheses = chosen[[place for place, _ in ranked]], [hypothesis for _, hypothesis in ranked]
         shares = word_shares(best[chosen[0]], found, self._beam, decoder._search.graph, decoder._spelling)
         return [replace(hypotheses[0], shares=tuple(shares.tolist())), *hypotheses[1:]]
 

@@ -47,6 +47,10 @@ class BeamConfig:
     unknown_penalty: Annotated[float, msgspec.Meta(le=0)] = -10.0
     #: Hypotheses per utterance, the best first.
     hypotheses: Positive = 1
+    #: Share of the recurrent model of --rescore in each word's probability; the n-gram model has the rest.
+    rescore_share: Share = 0.5
+    #: Hypotheses that it ranks anew.
+    rescored: Positive = 50
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class DecoderConfig:
     #: N-gram language model: an ARPA file (.arpa, .arpa.gz, .arpa.xz), a compiled one (.asrlm), or 'none'. Any but
     #: decoder.toml's own resets the options of its section [beam], which were tuned with that one.
     lm: Annotated[str, SHOWN] = "none"
+    #: Recurrent language model (.safetensors) that ranks the best hypotheses anew, together with --lm.
+    rescore: Annotated[Path | None, SHOWN] = None
     #: File of the words that can be recognised, one per line, or words and their tokens as in CMUdict.
     lexicon: Annotated[Path | None, SHOWN] = None
     #: File of words and names that lexicon and language model lack, one per line, with a pronunciation or without:
@@ -83,7 +89,7 @@ class DecoderConfig:
     @property
     def files(self) -> list[Path]:
         """The files that the decoder reads."""
-        names = (None if self.lm == "none" else self.lm, self.lexicon, self.vocabulary, self.hotwords)
+        names = (None if self.lm == "none" else self.lm, self.rescore, self.lexicon, self.vocabulary, self.hotwords)
         return [Path(name) for name in names if name]
 
     def describe(self) -> str:
@@ -93,6 +99,8 @@ class DecoderConfig:
         beam, parts = self.beam, [f"beam {self.beam.beam}"]
         if self.lm != "none":
             parts.append(f"language model {Path(self.lm).name} (weight {beam.lm_weight:g})")
+        if self.rescore:
+            parts.append(f"rescored with {self.rescore.name} (share {beam.rescore_share:g})")
         if self.lexicon:
             parts.append(f"lexicon {self.lexicon.name}")
         if self.lm != "none" or self.lexicon:
@@ -131,9 +139,13 @@ def load_decoder(model: Path, lm: str | None = None, decoder: str | None = None)
         return DecoderConfig()
     config = from_values(DecoderConfig, read_toml(path, "decoder's defaults"), str(path))
     if (decoder or config.decoder) == "greedy":
-        return dataclasses.replace(config, lm="none", lexicon=None, vocabulary=None, hotwords=None, beam=BeamConfig())
-    names = {key: getattr(config, key) for key in ("lexicon", "vocabulary", "hotwords") if getattr(config, key)}
+        unused = dict.fromkeys(("rescore", "lexicon", "vocabulary", "hotwords"))
+        return dataclasses.replace(config, lm="none", beam=BeamConfig(), **unused)
+    files = ("rescore", "lexicon", "vocabulary", "hotwords")
+    names = {key: getattr(config, key) for key in files if getattr(config, key)}
     paths = {key: below(path.parent, name) for key, name in names.items()}
     tuned_with = config.lm if config.lm == "none" else str(below(path.parent, Path(config.lm)))
     other = lm is not None and os.path.realpath(lm) != os.path.realpath(tuned_with)
-    return dataclasses.replace(config, lm=tuned_with, beam=BeamConfig() if other else config.beam, **paths)
+    if other:
+        return dataclasses.replace(config, lm=tuned_with, beam=BeamConfig(), **paths | {"rescore": None})
+    return dataclasses.replace(config, lm=tuned_with, **paths)

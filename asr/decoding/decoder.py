@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,7 +18,9 @@ if TYPE_CHECKING:  # greedy decoding does not import numba
     from asr.decoding.beam import BeamDecoder, Hypothesis
     from asr.decoding.hotwords import Phrase
     from asr.decoding.lexicon import Lexicon
+    from asr.decoding.rescoring import Rescorer
     from asr.decoding.vocabulary import NewWord
+    from asr.lm.ngram import NgramModel
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,9 @@ def make_decoder(
     """
     if config.is_greedy:
         unread = [
-            name for name in ("lm", "lexicon", "vocabulary", "hotwords") if getattr(config, name) not in (None, "none")
+            name
+            for name in ("lm", "rescore", "lexicon", "vocabulary", "hotwords")
+            if getattr(config, name) not in (None, "none")
         ]
         if unread:
             raise ConfigError(
@@ -160,8 +165,18 @@ def _make_word_decoder(
     phrases = _read_phrases(config, text)
     if new := _new_words(config, text, lexicon, phrases, pieces):
         lexicon = add_words(lexicon, new, pieces)
-    beam = BeamDecoder(pieces, config.beam, lm, lexicon, phrases, config.lm, priors[columns])
+    rescorer = _load_rescorer(config.rescore, lm) if config.rescore else None
+    beam = BeamDecoder(pieces, config.beam, lm, lexicon, phrases, config.lm, priors[columns], rescorer)
     return WordDecoder(beam, columns, config.reject)
+
+
+def _load_rescorer(path: Path, lm: "NgramModel | None") -> "Rescorer":
+    from asr.decoding.rescoring import Rescorer
+    from asr.lm.recurrent import RecurrentModel
+
+    if lm is None:
+        raise ConfigError(f"--rescore {path} needs the n-gram language model that made the hypotheses: add --lm")
+    return Rescorer(RecurrentModel.load(path), lm)
 
 
 def _read_phrases(config: DecoderConfig, text: TextConfig) -> list["Phrase"]:

@@ -56,7 +56,7 @@ def train_model(paths: Sequence[Path], config: LmConfig, output: Path | None = N
         reader = TextReader(paths, config.normalizer, config.characters, advance)
         for ids in reader:
             text.append(ids)
-    words = _choose_words(reader.words, text, config.vocab)
+    words = choose_words(reader.words, text, config.vocab)
     sentences = int(text.counts[1]) if len(text.counts) else 0
     if not sentences:
         raise LanguageModelError(f"{', '.join(map(str, paths))}: no words in it")
@@ -123,7 +123,7 @@ def _check(paths: Sequence[Path], config: LmConfig, output: Path | None) -> None
         raise ConfigError(f"--prune {' '.join(map(str, prune))} goes down: no value may be below the one before it")
 
 
-def _choose_words(words: list[str], text: Text, size: int) -> list[str]:
+def choose_words(words: list[str], text: Text, size: int) -> list[str]:
     """Order words by frequency, most frequent first, which keeps frequent words close together in memory; words beyond
     the first `size` become <unk> (0: keep all)."""
     if len(text.counts) == 0:

@@ -8,7 +8,8 @@ from tyro.conf import Positional, arg
 from asr.cli.arguments import Options, Texts
 from asr.cli.subcommands import Command, CommandLine, Group
 from asr.errors import one_line
-from asr.lm.config import LmConfig, LmTextConfig
+from asr.lm import is_recurrent
+from asr.lm.config import LmTrainConfig, PerplexityConfig, SampleConfig, check_context, check_kind
 from asr.punctuation.config import PunctuationConfig
 from asr.utils.config_io import validate
 from asr.utils.messages import tell
@@ -17,17 +18,25 @@ from asr.utils.messages import tell
 def lm_train(
     texts: Texts,
     output: Annotated[Path, arg(aliases=["-o"], metavar="LM")],
-    options: Annotated[LmConfig, Options],
+    options: Annotated[LmTrainConfig, Options],
 ) -> int:
-    """Train an n-gram language model on text.
+    """Train a language model on text: n-grams or a recurrent network.
 
     Args:
         texts: Text files with a sentence per line, or manifests (.jsonl); plain, .gz or .xz.
-        output: Model: .arpa, .arpa.gz or .arpa.xz, which other programs read too, or .asrlm, which loads fast.
+        output: Model. N-grams: .arpa, .arpa.gz or .arpa.xz, which other programs read too, or .asrlm, which loads fast.
+            A recurrent network: .safetensors.
     """
+    options = validate(options, "options")
+    check_kind(options)
+    if options.kind != "ngram":
+        from asr.training.language_model import train_recurrent
+
+        print(f"{train_recurrent(texts, options, output).to_text()}\nmodel       {one_line(str(output))}")
+        return 0
     from asr.lm.training import train_model
 
-    trained = train_model(texts, validate(options, "options"), output)
+    trained = train_model(texts, options, output)
     for note in trained.notes:
         tell(note)
     print(f"{trained.to_text()}\nmodel       {one_line(str(output))}")
@@ -55,18 +64,41 @@ def lm_compile(
 def lm_perplexity(
     model: Annotated[Path, Positional, arg(metavar="LM")],
     texts: Texts,
-    options: Annotated[LmTextConfig, Options],
+    options: Annotated[PerplexityConfig, Options],
 ) -> int:
     """Measure the perplexity of text under a language model.
 
     Args:
-        model: Language model: ARPA or compiled.
+        model: Language model: ARPA, compiled or recurrent.
         texts: Text files with a sentence per line, or manifests (.jsonl); plain, .gz or .xz.
     """
+    options = validate(options, "options")
+    check_context(options, model)
+    if is_recurrent(model):
+        from asr.lm.recurrent import RecurrentModel
+        from asr.lm.recurrent_perplexity import measure_recurrent
+
+        print(measure_recurrent(RecurrentModel.load(model), texts, options).to_text())
+        return 0
     from asr.lm.ngram import NgramModel
     from asr.lm.perplexity import measure_perplexity
 
-    print(measure_perplexity(NgramModel.load(model), texts, validate(options, "options")).to_text())
+    print(measure_perplexity(NgramModel.load(model), texts, options).to_text())
+    return 0
+
+
+def lm_sample(
+    model: Annotated[Path, Positional, arg(metavar="LM")],
+    options: Annotated[SampleConfig, Options],
+) -> int:
+    """Write text that a language model finds likely.
+
+    Args:
+        model: Language model: ARPA, compiled or recurrent.
+    """
+    from asr.lm.sampling import load_source, sample
+
+    print(sample(load_source(model), validate(options, "options")))
     return 0
 
 
@@ -128,11 +160,16 @@ PUNCTUATE = CommandLine(
     (Group("Commands", {"train": Command(punctuate_train), "evaluate": Command(punctuate_evaluate)}),),
 )
 LM = CommandLine(
-    "Train, compile and measure n-gram language models.",
+    "Train, compile and measure language models, and sample from them.",
     (
         Group(
             "Commands",
-            {"train": Command(lm_train), "compile": Command(lm_compile), "perplexity": Command(lm_perplexity)},
+            {
+                "train": Command(lm_train),
+                "compile": Command(lm_compile),
+                "perplexity": Command(lm_perplexity),
+                "sample": Command(lm_sample),
+            },
         ),
     ),
 )

@@ -1,0 +1,71 @@
+"""Recurrent language models in use: states moved on by words, and the log-probabilities of the next word."""
+
+import os
+from functools import cached_property
+
+import numpy as np
+
+from asr.errors import LanguageModelError
+from asr.lm.recurrent_file import RecurrentFile, read_recurrent
+from asr.lm.recurrent_graph import output_graph, state_graph
+from asr.utils.onnx_session import one_thread_session
+
+UNKNOWN_WORD, SENTENCE_END = 0, 1  # ids in every recurrent model
+ROWS = 256  # whose log-probabilities are computed at once: 20 MB with 20,000 words
+
+
+class RecurrentModel:
+    """A recurrent language model that computes in the calling thread, by ONNX Runtime."""
+
+    def __init__(self, file: RecurrentFile):
+        """Raises `LanguageModelError` naming a file whose weights do not fit together."""
+        self.file = file
+        try:
+            graphs = state_graph(file.kind, file.weights), output_graph(file.weights)
+            self._graphs = tuple(graph.SerializeToString() for graph in graphs)
+            self._open()
+        except Exception as error:  # ONNX Runtime has a dozen kinds without a common base
+            raise LanguageModelError(f"{file.path}: damaged ({str(error).splitlines()[0]}); copy it again") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "RecurrentModel":
+        """Read a file; raises `LanguageModelError` naming one that cannot be used."""
+        return cls(read_recurrent(path))
+
+    def _open(self) -> None:
+        self._states, self._outputs = map(one_thread_session, self._graphs)
+
+    def __getstate__(self) -> dict:
+        # A session cannot be sent to another process, its graph can.
+        return {name: value for name, value in self.__dict__.items() if name not in ("_states", "_outputs")}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__ |= state
+        self._open()
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Id of each word."""
+        return {word: id for id, word in enumerate(self.file.words)}
+
+    def start(self, lanes: int = 1) -> np.ndarray:
+        """The state before any word, `(parts, layers, lanes, units)`."""
+        parts = 2 if self.file.kind == "lstm" else 1
+        return np.zeros((parts, self.file.layers, lanes, self.file.units), np.float32)
+
+    def move(self, words: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Read words `(span, lanes)`: outputs `(span, lanes, units)`, and the state after them."""
+        outputs, state = self._states.run(None, {"words": words.astype(np.int64), "state": state})
+        return outputs, state
+
+    def log_probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """ln P of every word after outputs `(rows, units)`: `(rows, words)`."""
+        return self._outputs.run(None, {"outputs": outputs})[0]
+
+    def score(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """ln P of the words `targets` `(rows,)` after outputs `(rows, units)`: `(rows,)`."""
+        parts = []
+        for first in range(0, len(targets), ROWS):
+            rows = targets[first : first + ROWS]
+            parts.append(self.log_probabilities(outputs[first : first + ROWS])[np.arange(len(rows)), rows])
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)

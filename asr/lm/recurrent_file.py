@@ -1,0 +1,85 @@
+"""Files of recurrent language models: safetensors, weights as float16, with the words."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from asr.errors import LanguageModelError, ModelFileError
+from asr.lm.config import Kind
+from asr.model.model_file import read_arrays, write_arrays
+
+FORMAT_VERSION = 1
+CONTENTS = "recurrent language model"
+WORDS = "words"  # their text, one per line, among the arrays
+
+
+@dataclass(frozen=True)
+class RecurrentFile:
+    """All that the file of a recurrent language model holds."""
+
+    weights: Mapping[str, np.ndarray]  # by their names in `asr.lm.recurrent_network.RecurrentNetwork`
+    kind: Kind
+    words: tuple[str, ...]  # <unk>, </s>, and the others from the most frequent to the rarest
+    normalizer: str
+    characters: bool
+    training: dict[str, Any]  # text, options, perplexity
+    path: str = ""
+
+    @property
+    def units(self) -> int:
+        """Values of a word vector, and of a layer's output."""
+        return self.weights["embedding.weight"].shape[1]
+
+    @property
+    def layers(self) -> int:
+        """Number of recurrent layers."""
+        return sum(name.startswith("recurrent.weight_hh") for name in self.weights)
+
+    def to_text(self) -> str:
+        """Rows of names and values."""
+        training = self.training
+        rows = [
+            ("network", f"{self.kind}, {self.layers} x {self.units}"),
+            ("vocabulary", f"{len(self.words) - 2:,} {'characters' if self.characters else 'words'}"),
+            ("text", f"{training['words']:,} words, {training['read']:,} read in training"),
+            ("perplexity", f"{training['dev_perplexity']:.2f} on {training['dev_words']:,} words of dev text"),
+        ]
+        return "\n".join(f"{name:<11} {value}" for name, value in rows)
+
+
+def write_recurrent(path: str | os.PathLike, contents: RecurrentFile) -> None:
+    """Write a file."""
+    arrays = {name: array.astype(np.float16) for name, array in contents.weights.items()}
+    arrays[WORDS] = np.frombuffer("\n".join(contents.words).encode(), np.uint8)
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "contents": CONTENTS,
+        "kind": contents.kind,
+        "normalizer": contents.normalizer,
+        "characters": contents.characters,
+        "training": contents.training,
+    }
+    write_arrays(path, arrays, metadata)
+
+
+def read_recurrent(path: str | os.PathLike) -> RecurrentFile:
+    """Read a file, its weights as float32. Raises `LanguageModelError` naming one that cannot be used."""
+    try:
+        arrays, metadata = read_arrays(path, "language model")
+        if metadata.get("contents") != CONTENTS:
+            raise LanguageModelError(f"{path}: not a recurrent language model; `asr lm train --kind lstm` makes them")
+        words = tuple(arrays.pop(WORDS).tobytes().decode().split("\n"))
+        weights = {name: array.astype(np.float32) for name, array in arrays.items()}
+        if not all(np.isfinite(array).all() for array in weights.values()):
+            raise LanguageModelError(f"{path}: damaged, it has weights that are NaN or infinite; copy it again")
+        text = metadata["normalizer"], metadata["characters"]
+        return RecurrentFile(weights, metadata["kind"], words, *text, metadata["training"], str(path))
+    except ModelFileError as error:
+        raise LanguageModelError(
+            str(error).replace("`asr train` makes model files", "`asr lm train` makes one")
+        ) from error
+    except (KeyError, ValueError) as error:
+        raise LanguageModelError(f"{path}: damaged ({error}); copy it again") from error

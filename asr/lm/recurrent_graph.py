@@ -1,0 +1,76 @@
+"""Recurrent language models as ONNX graphs: what ONNX Runtime computes, without PyTorch.
+
+`state_graph` moves states on by words; `output_graph` gives the log-probabilities of the next word after some outputs.
+They are two because rescoring moves on word by word, but can compute all output layers at once.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from asr.lm.config import Kind
+from asr.model.onnx_graph import GATES, GraphBuilder
+
+CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
+
+
+def state_graph(kind: Kind, weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+    """`words` `(span, lanes)` int64 and `state` `(parts, layers, lanes, units)` -> `outputs` `(span, lanes, units)` and
+    `next_state`."""
+    own = {name: array for name, array in weights.items() if name != "bias"}
+    graph = GraphBuilder(own, int8=False)
+    words, units = graph.shape("embedding.weight")
+    layers = sum(name.startswith("recurrent.weight_hh") for name in own)
+    parts = 2 if kind == "lstm" else 1
+    x = graph.op("Gather", graph.weight("embedding.weight", words, units), "words")
+    last: list[list[str]] = [[] for _ in range(parts)]
+    for layer in range(layers):
+        x, *ends = _layer(graph, kind, layer, x, units, parts)
+        for part, end in zip(last, ends, strict=True):
+            part.append(graph.op("Unsqueeze", end, graph.constant([0])))
+    joined = [graph.op("Concat", *part, axis=1) for part in last]
+    graph.op("Concat", *joined, axis=0, output="next_state")
+    graph.op("Identity", x, output="outputs")
+    state = (parts, layers, "lanes", units)
+    return graph.finish(
+        "recurrent language model",
+        [("words", TensorProto.INT64, ("span", "lanes")), ("state", TensorProto.FLOAT, state)],
+        [("outputs", TensorProto.FLOAT, ("span", "lanes", units)), ("next_state", TensorProto.FLOAT, state)],
+    )
+
+
+def output_graph(weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+    """`outputs` `(rows, units)` -> `log_probabilities` `(rows, words)`."""
+    graph = GraphBuilder({name: weights[name] for name in ("embedding.weight", "bias") if name in weights}, int8=False)
+    words, units = graph.shape("embedding.weight")
+    matrix = graph.constant(graph.array("embedding.weight", words, units).T)
+    logits = graph.op("Add", graph.op("MatMul", "outputs", matrix), graph.weight("bias", words))
+    graph.op("LogSoftmax", logits, axis=-1, output="log_probabilities")
+    return graph.finish(
+        "output layer",
+        [("outputs", TensorProto.FLOAT, ("rows", units))],
+        [("log_probabilities", TensorProto.FLOAT, ("rows", words))],
+    )
+
+
+def _layer(graph: GraphBuilder, kind: Kind, layer: int, x: str, units: int, parts: int) -> Sequence[str]:
+    """A recurrent layer: outputs `(span, lanes, units)`, and each part of the state after the last word."""
+    order = GATES[CELLS[kind]]
+    rows = len(order) * units
+
+    def gates(name: str, *columns: int) -> np.ndarray:
+        array = graph.array(f"recurrent.{name}_l{layer}", rows, *columns)
+        return np.concatenate([np.split(array, len(order))[gate] for gate in order])
+
+    biases = np.concatenate([gates("bias_ih"), gates("bias_hh")])
+    arrays = [graph.constant(array[None]) for array in (gates("weight_ih", units), gates("weight_hh", units), biases)]
+    first = []
+    for part in range(parts):
+        of_part = graph.op("Gather", "state", graph.constant(part), axis=0)
+        first.append(graph.op("Gather", of_part, graph.constant([layer]), axis=0))
+    options = {"hidden_size": units} | ({"linear_before_reset": 1} if kind == "gru" else {})
+    y = graph.op(CELLS[kind], x, *arrays, "", *first, outputs=1 + parts, **options)
+    # y: (span, directions, lanes, units)
+    return [graph.op("Squeeze", y, graph.constant([1])), *(f"{y}_{part + 1}" for part in range(parts))]

@@ -1,0 +1,72 @@
+"""A recurrent language model in PyTorch, for training: words -> log-probabilities of the next word."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear
+
+from asr.lm.config import Kind, RecurrentConfig
+from asr.model.dropout import Dropout
+
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+START = 0.1  # word vectors begin within plus and minus this
+
+
+class RecurrentNetwork(nn.Module):
+    """Word vectors, recurrent layers, and an output layer whose matrix is that of the word vectors (Press & Wolf 2017).
+
+    `state` `(parts, layers, lanes, units)`, the cells' last values (an LSTM has two parts, others one), is a buffer: it
+    is kept from one call to the next, and in checkpoints.
+    """
+
+    state: Tensor
+
+    def __init__(self, kind: Kind, words: int, config: RecurrentConfig):
+        super().__init__()
+        self.embedding = nn.Embedding(words, config.units)
+        self.recurrent = CELLS[kind](
+            config.units, config.units, config.layers, dropout=config.dropout if config.layers > 1 else 0.0
+        )
+        self.bias = nn.Parameter(torch.zeros(words))
+        self.dropout = Dropout(config.dropout)
+        nn.init.uniform_(self.embedding.weight, -START, START)
+        for name, matrix in self.recurrent.named_parameters():
+            if name.startswith("weight_hh"):
+                for block in matrix.data.split(config.units):
+                    nn.init.orthogonal_(block)
+        parts = 2 if kind == "lstm" else 1
+        self.register_buffer("state", torch.zeros(parts, config.layers, config.lanes, config.units))
+
+    def forward(self, words: Tensor) -> Tensor:
+        """Word ids `(span, lanes)` -> outputs `(span, lanes, units)`; moves the state on."""
+        cells = self.state.detach()
+        first = cells[0] if len(cells) == 1 else (cells[0], cells[1])
+        outputs, last = self.recurrent(self.dropout(self.embedding(words)), first)
+        self.state = torch.stack(last if len(cells) > 1 else (last,)).detach().to(self.state.dtype)
+        return self.dropout(outputs)
+
+    def forget(self, lanes: Tensor | None = None) -> None:
+        """Begin anew in all lanes, or in those where `lanes` `(lanes,)` is True."""
+        kept = torch.zeros(1) if lanes is None else (~lanes).to(self.state.dtype)[:, None]
+        self.state = self.state * kept.to(self.state.device)
+
+    def loss(self, outputs: Tensor, targets: Tensor, samples: int) -> Tensor:
+        """Negative log-probability of the target words, in nats, summed.
+
+        With `samples`, against that many others only (Jean et al. 2015), drawn without replacement from a log-uniform
+        distribution, which suits ids in the order of frequency.
+        """
+        outputs, targets = outputs.flatten(0, 1), targets.flatten()
+        words = len(self.embedding.weight)
+        if not 0 < samples < words - 1:
+            logits = linear(outputs, self.embedding.weight).float() + self.bias
+            return cross_entropy(logits, targets, reduction="sum")
+        ids = torch.arange(1, words + 1, dtype=torch.float32)
+        shares = torch.log1p(1 / ids) / torch.log(ids[-1] + 1)
+        drawn = torch.multinomial(shares, samples).to(targets.device)
+        # The log of how often a word is expected among the samples: what a word gains by being drawn.
+        chance = torch.log(-torch.expm1(samples * torch.log1p(-shares))).to(targets.device)
+        others = linear(outputs, self.embedding(drawn)).float() + (self.bias - chance)[drawn]
+        others = others.masked_fill(drawn == targets[:, None], -torch.inf)
+        right = (outputs * self.embedding(targets)).sum(dim=1).float() + (self.bias - chance)[targets]
+        logits = torch.cat([right[:, None], others], dim=1)
+        return cross_entropy(logits, torch.zeros_like(targets), reduction="sum")

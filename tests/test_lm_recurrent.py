@@ -1,0 +1,183 @@
+"""Recurrent language models: training that resumes with identical weights, perplexity, sampling, files."""
+
+import contextlib
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from command_line import COMPLETE, ERROR, assert_told
+
+from asr.errors import Interrupted, TrainingError
+from asr.lm.config import LmTrainConfig, PerplexityConfig, RecurrentConfig
+from asr.lm.recurrent import RecurrentModel
+from asr.lm.recurrent_file import RecurrentFile, write_recurrent
+from asr.lm.recurrent_network import RecurrentNetwork
+from asr.lm.recurrent_perplexity import measure_recurrent
+from asr.lm.sampling import draw
+from asr.training.language_model import train_recurrent
+
+WORDS = ("<unk>", "</s>", "the", "cat", "dog", "sat", "ran")
+
+
+def weights_of(network):
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items() if name != "state"}
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_onnx_runtime_computes_what_pytorch_does(kind, layers):
+    torch.manual_seed(1)
+    network = RecurrentNetwork(kind, len(WORDS), RecurrentConfig(units=8, layers=layers, lanes=3)).eval()
+    model = RecurrentModel(RecurrentFile(weights_of(network), kind, WORDS, "basic", False, {}))
+    state = model.start(3)
+    for words in torch.randint(len(WORDS), (2, 5, 3)):  # the second passage goes on from the state of the first
+        with torch.inference_mode():
+            expected = network(words)
+            logits = expected @ network.embedding.weight.T + network.bias
+        outputs, state = model.move(words.numpy(), state)
+        np.testing.assert_allclose(outputs, expected.numpy(), atol=1e-5)
+        np.testing.assert_allclose(state, network.state.numpy(), atol=1e-5)
+        scores = model.log_probabilities(outputs.reshape(-1, 8))
+        np.testing.assert_allclose(scores, torch.log_softmax(logits, -1).flatten(0, 1).numpy(), atol=1e-4)
+
+
+@pytest.fixture
+def text(tmp_path):
+    """Two sentences in random order."""
+    path = tmp_path / "text.txt"
+    generator = np.random.default_rng(1)
+    path.write_text(
+        "".join(f"{who} {'sat' if who == 'cat' else 'ran'}\n" for who in generator.choice(["cat", "dog"], 3000))
+    )
+    return path
+
+
+OPTIONS = ("--units", 8, "--updates", 40, "--lanes", 8, "--span", 8, "--precision", "float32")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_training_finds_the_rule_and_ngrams_agree(asr, text, tmp_path, kind):
+    model = tmp_path / "lm.safetensors"
+    result = asr("lm", "train", text, "-o", model, "--kind", kind, *OPTIONS, "--learning_rate", 0.05, "--updates", 200)
+    assert result.returncode == COMPLETE, result.stderr
+    # A coin per sentence of three predictions: a perplexity of two to the third of one, at best.
+    shown = asr("lm", "perplexity", model, text)
+    assert shown.returncode == COMPLETE
+    assert 2 ** (1 / 3) - 0.01 < float(shown.stdout.split()[1]) < 1.35
+    written = asr("lm", "sample", model, "--length", 40, "--seed", 3)
+    assert written.returncode == COMPLETE
+    assert sum(line in ("cat sat", "dog ran") for line in written.stdout.splitlines()) > 15
+    assert asr("lm", "sample", model, "--length", 40, "--seed", 3).stdout == written.stdout
+
+
+@pytest.mark.slow
+def test_resuming_ends_with_identical_weights(text, tmp_path, monkeypatch):
+    config = LmTrainConfig(
+        kind="lstm",
+        recurrent=RecurrentConfig(units=8, updates=20, measure=10, lanes=8, span=8, samples=3, precision="float32"),
+    )
+    whole = train_recurrent([text], config, tmp_path / "whole.safetensors")
+    asked = iter([False] * 6 + [True] * 2)
+    monkeypatch.setattr(
+        "asr.training.language_model.interruptible", lambda: contextlib.nullcontext(lambda: next(asked))
+    )
+    with pytest.raises(Interrupted, match="update 7"):
+        train_recurrent([text], config, tmp_path / "parts.safetensors")
+    asked = iter([False] * 20)
+    parts = train_recurrent([text], config, tmp_path / "parts.safetensors")
+    for name, array in whole.weights.items():
+        np.testing.assert_array_equal(array, parts.weights[name], err_msg=name)
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "parts.run/metrics.jsonl").read_text().splitlines()]
+    assert kinds.count("epoch") == 2
+    assert list((tmp_path / "parts.run/tensorboard").iterdir())
+
+    other = dataclasses.replace(config, recurrent=dataclasses.replace(config.recurrent, units=16))
+    with pytest.raises(TrainingError, match="units = 8, now it is 16"):
+        train_recurrent([text], other, tmp_path / "parts.safetensors")
+
+
+def test_sampled_softmax_estimates_the_full_one():
+    torch.manual_seed(1)
+    network = RecurrentNetwork("rnn", 200, RecurrentConfig(units=8)).eval()
+    outputs, targets = torch.randn(4, 5, 8), torch.randint(200, (4, 5))
+    with torch.inference_mode():
+        full = network.loss(outputs, targets, 0)
+        sampled = torch.stack([network.loss(outputs, targets, 100) for _ in range(200)]).mean()
+    assert sampled == pytest.approx(full, rel=0.02)
+
+
+def test_perplexity_by_sentence_in_order_and_in_windows(tmp_path):
+    torch.manual_seed(2)
+    network = RecurrentNetwork("lstm", len(WORDS), RecurrentConfig(units=8, lanes=1)).eval()
+    model = RecurrentModel(RecurrentFile(weights_of(network), "lstm", WORDS, "basic", False, {}))
+    path = tmp_path / "text.txt"
+    path.write_text("the cat sat\nthe zebra ran\n")
+    ids = [1, 2, 3, 5, 1, 2, 0, 6, 1]
+
+    def scores(words):
+        """ln P of each word after those before it, by PyTorch."""
+        network.forget()
+        with torch.inference_mode():
+            outputs = network(torch.tensor(words[:-1])[:, None])[:, 0]
+            logits = torch.log_softmax(outputs @ network.embedding.weight.T + network.bias, -1)
+        return logits[range(len(words) - 1), words[1:]].tolist()
+
+    by_sentence = measure_recurrent(model, [path], PerplexityConfig())
+    assert by_sentence.logp == pytest.approx(sum(scores(ids[:5]) + scores(ids[4:])), abs=1e-4)
+    assert (by_sentence.words, by_sentence.sentences, by_sentence.unknown) == (6, 2, 1)
+    in_order = measure_recurrent(model, [path], PerplexityConfig(carry=True))
+    assert in_order.logp == pytest.approx(sum(scores(ids)), abs=1e-4)
+    windows = measure_recurrent(model, [path], PerplexityConfig(context=2))
+    padded = [1, *ids]
+    expected = sum(scores(padded[first : first + 3])[-1] for first in range(len(ids) - 1))
+    assert windows.logp == pytest.approx(expected, abs=1e-4)
+
+
+def test_sampling_draws_by_temperature_and_top_p():
+    scores, generator = np.log([0.5, 0.3, 0.15, 0.05]), np.random.default_rng(1)
+    drawn = np.bincount([draw(scores, 1.0, generator) for _ in range(4000)], minlength=4) / 4000
+    np.testing.assert_allclose(drawn, [0.5, 0.3, 0.15, 0.05], atol=0.03)
+    assert {draw(scores, 0.7, generator) for _ in range(200)} == {0, 1}
+    assert {draw(scores / 0.01, 1.0, generator) for _ in range(50)} == {0}
+
+
+def test_sampling_from_ngrams(asr, text, tmp_path):
+    model = tmp_path / "lm.asrlm"
+    assert asr("lm", "train", text, "-o", model).returncode == COMPLETE
+    result = asr("lm", "sample", model, "--prompt", "Dog", "--length", 9, "--seed", 1)
+    assert result.returncode == COMPLETE, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "dog ran"
+    assert set(lines) <= {"cat sat", "dog ran", "cat", "dog"}
+    assert_told(asr("lm", "sample", model, "--prompt", "zebra"), ERROR, "--prompt", "zebra")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("--kind", "lstm", "-o", "lm.arpa"), ("lm.arpa", ".safetensors")),
+        (("--kind", "lstm", "-o", "lm.safetensors", "--order", 4), ("--order", "--kind lstm")),
+        (("-o", "lm.arpa", "--units", 4), ("--units", "--kind ngram")),
+        (("--kind", "gru", "-o", "lm.safetensors", "--lanes", 5000), ("too few", "--lanes 5000")),
+    ],
+)
+def test_options_that_do_not_go_together(asr, text, arguments, parts):
+    assert_told(asr("lm", "train", text, *arguments), ERROR, *parts)
+
+
+def test_files_of_another_kind_and_damaged_ones(asr, text, tmp_path, model_path):
+    assert_told(asr("lm", "perplexity", model_path, text), ERROR, "model.safetensors", "not a recurrent language model")
+    assert_told(asr("lm", "perplexity", tmp_path / "no.safetensors", text), ERROR, "no.safetensors", "no such")
+    network = RecurrentNetwork("lstm", len(WORDS), RecurrentConfig(units=8))
+    weights = weights_of(network)
+    del weights["recurrent.bias_ih_l0"]
+    path = tmp_path / "lm.safetensors"
+    write_recurrent(path, RecurrentFile(weights, "lstm", WORDS, "basic", False, {}))
+    assert_told(asr("lm", "perplexity", path, text), ERROR, "lm.safetensors", "recurrent.bias_ih_l0")
+    path.write_bytes(path.read_bytes()[:-100])
+    assert_told(asr("lm", "perplexity", path, text), ERROR, "lm.safetensors", "cut short")
+    arpa = tmp_path / "lm.arpa"
+    assert_told(asr("lm", "perplexity", arpa, text, "--carry"), ERROR, "--carry", "lm.arpa")
