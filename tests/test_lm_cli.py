@@ -19,11 +19,11 @@ def words(text):
 @pytest.mark.parametrize(
     ("command", "parts"),
     [
-        ((), ["train Train an n-gram language model on text.", " compile ", " perplexity "]),
+        ((), ["train Train a language model on text", " compile ", " perplexity "]),
         (("train",), ["-o LM, --output LM", "--order INT Words of the longest n-grams.", "(default: 3)"]),
         (("train",), ["--prune", "--vocab INT", "--entropy FLOAT", "--normalizer {basic,nfc,none}"]),
         (("compile",), ["LM.arpa ARPA file", "-o LM.asrlm, --output LM.asrlm"]),
-        (("perplexity",), ["LM Language model: ARPA or compiled.", "TEXT Text files", "manifests (.jsonl)"]),
+        (("perplexity",), ["LM Language model: ARPA, compiled or recurrent.", "TEXT Text files", "manifests (.jsonl)"]),
     ],
 )
 def test_help(asr, command, parts):

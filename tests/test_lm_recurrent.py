@@ -71,6 +71,14 @@ def test_training_finds_the_rule_and_ngrams_agree(asr, text, tmp_path, kind):
     assert written.returncode == COMPLETE
     assert sum(line in ("cat sat", "dog ran") for line in written.stdout.splitlines()) > 15
     assert asr("lm", "sample", model, "--length", 40, "--seed", 3).stdout == written.stdout
+    shown = asr("info", model).stdout.splitlines()
+    assert shown[0].startswith(f"language model   {model} (") and shown[1].split() == [
+        "network",
+        f"{kind},",
+        "1",
+        "x",
+        "8",
+    ]
 
 
 @pytest.mark.slow
@@ -104,8 +112,8 @@ def test_sampled_softmax_estimates_the_full_one():
     network = RecurrentNetwork("rnn", 200, RecurrentConfig(units=8)).eval()
     outputs, targets = torch.randn(4, 5, 8), torch.randint(200, (4, 5))
     with torch.inference_mode():
-        full = network.loss(outputs, targets, 0)
-        sampled = torch.stack([network.loss(outputs, targets, 100) for _ in range(200)]).mean()
+        full = network.loss(outputs, targets, 0).item()
+        sampled = np.mean([network.loss(outputs, targets, 100).item() for _ in range(200)])
     assert sampled == pytest.approx(full, rel=0.02)
 
 

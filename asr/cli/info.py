@@ -9,6 +9,7 @@ from asr.audio.io import probe
 from asr.data.manifest import read_manifest
 from asr.errors import AsrError, ModelFileError, one_line
 from asr.lm import ARPA_NAMES
+from asr.lm.recurrent_file import is_recurrent_file, read_recurrent
 
 
 def describe(path: Path) -> str:
@@ -21,7 +22,7 @@ def describe(path: Path) -> str:
         raise AsrError(f"{path}: a folder; give a model file, a manifest or a sound file")
     if path.suffix == ".safetensors":
         try:
-            return _table(_model(path))
+            return _table(_recurrent_lm(path) if is_recurrent_file(path) else _model(path))
         except KeyError as error:
             raise ModelFileError(f"{path}: its training summary lacks {error}; was it made by this program?") from error
         except (TypeError, ValueError, AttributeError) as error:
@@ -44,6 +45,14 @@ def _compiled_lm(path: Path) -> Iterable[tuple[str, str]]:
     missing = [word for word in ("<s>", "</s>") if word not in model.index]
     if missing:
         yield "note", f"it lacks {' and '.join(missing)}: sentence boundaries have no influence"
+
+
+def _recurrent_lm(path: Path) -> Iterable[tuple[str, str]]:
+    file = read_recurrent(path)
+    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, recurrent)"
+    for line in file.to_text().splitlines():
+        name, _, value = line.partition(" ")
+        yield name, value.strip()
 
 
 def _arpa(path: Path) -> Iterable[tuple[str, str]]:

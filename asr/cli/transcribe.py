@@ -1,13 +1,14 @@
 """One run of `asr transcribe`: which inputs are left to do, where their transcripts go, and a summary."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from asr.errors import AsrError, ConfigError, one_line
 from asr.output.formats import Outputs
+from asr.output.segments import without_doubtful
 from asr.punctuation.labeller import punctuation_file
 from asr.recognition.batch import Failure, expand_inputs, transcribe_files
 from asr.recognition.config import TranscribeConfig
@@ -60,7 +61,8 @@ def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: 
     if config.writing.punctuation and (punctuation := punctuation_file(model)):
         files.append(punctuation)
     settings = to_values(config.search) | to_values(config.writing)
-    outputs = Outputs(names, config.format, output, str(model), settings, files)
+    settings |= {"min_confidence": config.min_confidence} if config.min_confidence else {}
+    outputs = Outputs(names, config.format, output, str(model), settings, files, config.search.segment_slope)
     missing = [name for name in names if not (config.resume and outputs.are_written(name))]
     tally = Tally(len(names) + len(failures), len(names) - len(missing), failures=failures)
     try:
@@ -98,7 +100,7 @@ def _run(
         return item
 
     started = time.perf_counter()
-    results = transcribe_files(recognizer, names, config.run.batch_seconds, group)
+    results = _confident(transcribe_files(recognizer, names, config.run.batch_seconds, group), config)
     with ThreadPoolExecutor(WRITERS) as pool:
         for name, result in prefetch_map(deliver, results, pool, MOST_WAITING) if outputs.folder else results:
             if isinstance(result, Failure):
@@ -114,3 +116,13 @@ def _run(
             tally.done += 1
             tally.audio += result.duration
             tally.seconds = time.perf_counter() - started
+
+
+def _confident(
+    results: Iterable[tuple[str, Transcript | Failure]], config: TranscribeConfig
+) -> Iterator[tuple[str, Transcript | Failure]]:
+    """The results without the segments that --min_confidence leaves out."""
+    for name, result in results:
+        if isinstance(result, Transcript) and config.min_confidence:
+            result = without_doubtful(result, config.min_confidence, config.search.segment_slope)
+        yield name, result

@@ -4,7 +4,7 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from asr.decoding.arrays import NO_WORD, NODE, ROOT, Rules, Search, Spelling, fr
 from asr.decoding.confidence import word_shares
 from asr.decoding.config import BeamConfig
 from asr.decoding.hotwords import Phrase, compile_hotwords, no_hotwords
+from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.lexicon import Lexicon
 from asr.decoding.prefixes import endings, forget, trace
 from asr.decoding.rescoring import Rescorer
@@ -29,20 +30,6 @@ LEAST_AHEAD = -300.0  # nats: look-ahead must stay above zero
 #: 50 of them, the best of 50 hypotheses 9.9, 9.1 and 8.7%.
 HISTORIES = 4
 SUM_TOLERANCE = 0.01  # nats by which a frame's probabilities may miss 1
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A word sequence and its scores (natural logarithms)."""
-
-    text: str
-    words: tuple[str, ...]
-    score: float  # acoustic + lm_weight * lm + word bonus for each word + hotwords and penalties
-    acoustic: float  # ln P(tokens | sound), summed over alignments and over the ways to spell the words
-    lm: float  # ln P(words) with the sentence's end; 0 without a language model
-    tokens: tuple[int, ...]  # the likeliest spelling
-    spans: tuple[tuple[int, int], ...]  # each word's first token and the one after its last
-    shares: tuple[float, ...] = ()  # agreement of the beam on each word, 0..1; of the best hypothesis only
 
 
 class BeamDecoder:
@@ -83,6 +70,13 @@ class BeamDecoder:
         """The same decoder with other weights or widths, at no cost; the vocabulary stays open or closed."""
         other = copy.copy(self)
         other.config = config
+        other._weigh()
+        return other
+
+    def without_rescorer(self) -> "BeamDecoder":
+        """The same decoder with the search's own ranking."""
+        other = copy.copy(self)
+        other.rescorer = None
         other._weigh()
         return other
 

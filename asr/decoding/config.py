@@ -78,6 +78,8 @@ class DecoderConfig:
     #: Confidence (0 to 1) below which a word is left out, as one that is not in the vocabulary. The report of `asr
     #: evaluate` has thresholds with their errors. 0: none.
     reject: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    #: Power of the product of a segment's word confidences that is the segment's confidence. `asr tune` fits it.
+    segment_slope: PositiveReal = 1.0
     beam: Annotated[BeamConfig, FLAT] = BeamConfig()
 
     @property

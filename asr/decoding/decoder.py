@@ -94,6 +94,10 @@ class WordDecoder:
     def __init__(self, beam: "BeamDecoder", columns: slice = slice(None), reject: float = 0.0):
         self.beam, self._columns, self._reject = beam, columns, reject
 
+    def with_beam(self, beam: "BeamDecoder") -> "WordDecoder":
+        """The same decoder with another search."""
+        return WordDecoder(beam, self._columns)
+
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
         """Decode each utterance, on all cores."""
         return self.beam.map(self._decode, emissions)

@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asr.decoding.hypothesis import Hypothesis
 from asr.lm.ngram import NgramModel
 from asr.lm.query import query
 from asr.lm.recurrent import SENTENCE_END, UNKNOWN_WORD, RecurrentModel
 
-if TYPE_CHECKING:
-    from asr.decoding.beam import Hypothesis
-
-    Ranked = list[tuple[int, Hypothesis]]
-
+Ranked = list[tuple[int, Hypothesis]]  # with its place in the list that was ranked
+WordScores = tuple[np.ndarray, np.ndarray]  # by the n-grams and by the recurrent model
 HISTORY = 6  # words: hypotheses that agree in the last ones share a state, that of the better one (Liu et al. 2014)
 
 
@@ -27,15 +24,11 @@ class Rescorer:
     def __init__(self, model: RecurrentModel, ngrams: NgramModel):
         self._model, self._ngrams = model, ngrams
 
-    def rank(self, hypotheses: "Sequence[Hypothesis]", lm_weight: float, share: float) -> "Ranked":
+    def rank(self, hypotheses: Sequence[Hypothesis], lm_weight: float, share: float) -> Ranked:
         """The hypotheses with new scores, the best first, each with its place in `hypotheses`."""
-        rescored = []
-        for each, (ngram, recurrent) in zip(hypotheses, self.word_scores(hypotheses), strict=True):
-            lm = mixture(ngram, recurrent, share)
-            rescored.append(replace(each, lm=lm, score=each.score + lm_weight * (lm - float(ngram.sum()))))
-        return sorted(enumerate(rescored), key=lambda item: (-item[1].score, item[0]))
+        return rank(hypotheses, self.word_scores(hypotheses), lm_weight, share)
 
-    def word_scores(self, hypotheses: "Sequence[Hypothesis]") -> list[tuple[np.ndarray, np.ndarray]]:
+    def word_scores(self, hypotheses: Sequence[Hypothesis]) -> list[WordScores]:
         """ln P of each word of each hypothesis and of its end, by the n-grams and by the recurrent model.
 
         `(words + 1,)` each; NaN for words that the recurrent model lacks.
@@ -93,6 +86,15 @@ class Rescorer:
         scores = np.where(words == UNKNOWN_WORD, np.nan, self._model.score(outputs[at], words))
         known = dict(zip(distinct, scores, strict=True))
         return [np.array([known[pair] for pair in row]) for row in pairs]
+
+
+def rank(hypotheses: Sequence[Hypothesis], word_scores: Sequence[WordScores], lm_weight: float, share: float) -> Ranked:
+    """`Rescorer.rank` with known `word_scores`."""
+    rescored = []
+    for each, (ngram, recurrent) in zip(hypotheses, word_scores, strict=True):
+        lm = mixture(ngram, recurrent, share)
+        rescored.append(replace(each, lm=lm, score=each.score + lm_weight * (lm - float(ngram.sum()))))
+    return sorted(enumerate(rescored), key=lambda item: (-item[1].score, item[0]))
 
 
 def mixture(ngram: np.ndarray, recurrent: np.ndarray, share: float) -> float:

@@ -1,22 +1,24 @@
-"""Word confidence against the share of words that are correct."""
+"""Confidence of words and of segments against the share of them that is correct."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from asr.evaluation.alignment import Scored
+from asr.output.segments import make_segments
 from asr.text.config import TextConfig
 from asr.text.normalizer import normalize
 
 CONFIDENCE_BINS = 10  # of equal width, from 0 to 1
+SLOPES = np.geomspace(0.05, 5, 93)  # that are tried, 5% apart
 MOST_CERTAIN = 0.999  # confidences are clipped to 0.001..0.999 in the cross entropy
 
 
 @dataclass(frozen=True)
 class ConfidenceBin:
-    """The words whose confidence lies in one range."""
+    """The words, or segments, whose confidence lies in one range."""
 
     low: float
     high: float  # excluded, except 1
@@ -27,7 +29,7 @@ class ConfidenceBin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well the confidence of the recognised words predicts whether they are correct.
+    """How well the confidence of the recognised words, or segments, predicts whether they are correct.
 
     A word is correct if the alignment has it opposite the same word of the reference.
     """
@@ -41,16 +43,70 @@ class Calibration:
 
 
 def calibrate(scored: Iterable[Scored], text: TextConfig) -> Calibration | None:
-    """The calibration of some utterances; None if no word has a confidence."""
+    """The calibration of the words of some utterances; None if no word has a confidence."""
     confidence, correct, left_out = [], [], 0
     for item in scored:
-        # The words of the alignment are normalised, those with a confidence are not: they must correspond.
-        if [normalize(word.text, text) for word in item.transcript.words] != item.hypothesis.split():
+        if not _is_aligned(item, text):
             left_out += 1
             continue
         confidence += [word.confidence for word in item.transcript.words]
         correct += [word.hypothesis == word.reference for word in item.alignment if word.hypothesis]
-    if not confidence:
+    return _calibration(confidence, correct, left_out)
+
+
+def calibrate_segments(scored: Iterable[Scored], text: TextConfig, slope: float) -> Calibration | None:
+    """The calibration of the segments (`asr.output.segments`) of some utterances; None if no word has a confidence.
+
+    A segment is correct if its words are, and no word of the reference is missing between them or behind the last.
+    """
+    products, correct, left_out = _segments(scored, text)
+    return _calibration(np.exp(slope * np.array(products)), correct, left_out)
+
+
+def fit_slope(scored: Iterable[Scored], text: TextConfig) -> float:
+    """The slope under which it is likeliest that those segments are correct that are; 1 without both kinds."""
+    products, correct, _ = _segments(scored, text)
+    if len(set(correct)) < 2:
+        return 1.0
+    shares = np.exp(np.outer(SLOPES, products))  # (slopes, segments)
+    certain = np.clip(shares, 1 - MOST_CERTAIN, MOST_CERTAIN)
+    likelihood = np.log(np.where(correct, certain, 1 - certain)).sum(axis=1)
+    return float(SLOPES[np.argmax(likelihood)])
+
+
+def _segments(scored: Iterable[Scored], text: TextConfig) -> tuple[list[float], list[bool], int]:
+    """The logarithm of the product of each segment's confidences, whether it is correct, and the utterances left
+    out."""
+    products, correct, left_out = [], [], 0
+    for item in scored:
+        segments = make_segments(item.transcript, 1.0)
+        # Wide words, as in languages without spaces, are cut into several of a subtitle's.
+        if not _is_aligned(item, text) or sum(len(each.words) for each in segments) != len(item.transcript.words):
+            left_out += 1
+            continue
+        right: list[bool] = []  # of each word of the hypothesis, with what is missing behind it
+        for word in item.alignment:
+            if word.hypothesis:
+                right.append(word.hypothesis == word.reference)
+            elif right:
+                right[-1] = False
+        if right and item.alignment[0].hypothesis == "":
+            right[0] = False
+        first = 0
+        for segment in segments:
+            products.append(math.log(segment.confidence))
+            correct.append(all(right[first : first + len(segment.words)]))
+            first += len(segment.words)
+    return products, correct, left_out
+
+
+def _is_aligned(item: Scored, text: TextConfig) -> bool:
+    """Whether the words of the alignment, which are normalised, are those with a confidence, which are not."""
+    return [normalize(word.text, text) for word in item.transcript.words] == item.hypothesis.split()
+
+
+def _calibration(confidence: Sequence[float], correct: Sequence[bool], left_out: int) -> Calibration | None:
+    if not len(confidence):
         return None
     confidence, correct = np.clip(confidence, 0.0, 1.0), np.array(correct)
     place = np.minimum((confidence * CONFIDENCE_BINS).astype(int), CONFIDENCE_BINS - 1)

@@ -89,6 +89,7 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
         notes=[*shared_speakers(utterances, recognizer.file.training), *notes],
         compute_seconds=recognition.compute_seconds,
         failures=recognition.failures,
+        segment_slope=config.search.segment_slope,
     )
     report = None
     if output and group.leads:

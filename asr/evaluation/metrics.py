@@ -9,7 +9,7 @@ from datetime import datetime
 from asr.data.manifest import Utterance
 from asr.evaluation.alignment import AlignedWord, ErrorCounts, Scored, score
 from asr.evaluation.bootstrap import Interval, bootstrap
-from asr.evaluation.calibration import Calibration, calibrate
+from asr.evaluation.calibration import Calibration, calibrate, calibrate_segments
 from asr.evaluation.config import Alignment
 from asr.evaluation.rejection import Rejection
 from asr.text.config import TextConfig
@@ -68,6 +68,7 @@ class Evaluation:
     durations: tuple[Group, ...]  # shortest first; empty if a duration is unknown
     confusions: tuple[Confusion, ...]  # most frequent first
     calibration: Calibration | None  # None if no word has a confidence
+    segment_calibration: Calibration | None
     rejection: Rejection | None = None  # None unless the vocabulary is closed and small
 
     @property
@@ -137,11 +138,12 @@ def evaluate(
     failures: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
     date: datetime | None = None,
+    segment_slope: float = 1.0,
 ) -> Evaluation:
     """Score a model's transcripts of the utterances of some manifests.
 
     `failures` are (utterance id, reason) of those that could not be recognised: they are in no figure, and the report
-    lists them. `date` defaults to now.
+    lists them. `date` defaults to now; `segment_slope` is that of `asr.output.segments`.
     """
     scored = score(pairs, text, alignment)
     by_speaker = _group(scored, lambda item: item.utterance.speaker or UNKNOWN_SPEAKER)
@@ -168,6 +170,7 @@ def evaluate(
         durations=tuple(_summaries(by_duration)) if all(item.utterance.duration for item in scored) else (),
         confusions=tuple(count_confusions(scored)),
         calibration=calibrate(scored, text),
+        segment_calibration=calibrate_segments(scored, text, segment_slope),
     )
 
 

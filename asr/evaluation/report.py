@@ -83,6 +83,9 @@ def json_report(evaluation: Evaluation) -> bytes:
         "confusions": {kind: [str(confusion) for confusion in evaluation.most_confused(kind, 50)] for kind in KINDS},
         "calibration": dataclasses.asdict(evaluation.calibration) if evaluation.calibration else None,
         "rejection": dataclasses.asdict(evaluation.rejection) if evaluation.rejection else None,
+        "segment_calibration": (
+            dataclasses.asdict(evaluation.segment_calibration) if evaluation.segment_calibration else None
+        ),
         "failures": [{"id": id, "reason": reason} for id, reason in evaluation.failures],
         "utterances": [_utterance(item) for item in evaluation.scored],
     }
@@ -132,7 +135,9 @@ def markdown_report(evaluation: Evaluation) -> str:
         if rows:
             blocks += [f"## Most frequent {kind}s", _table(("reference -> hypothesis", "count"), rows)]
     if evaluation.calibration:
-        blocks += ["## Confidence", *_confidence(evaluation.calibration)]
+        blocks += ["## Confidence", *_confidence(evaluation.calibration, "words")]
+    if evaluation.segment_calibration:
+        blocks += ["## Confidence of segments", *_confidence(evaluation.segment_calibration, "segments")]
     if evaluation.rejection:
         blocks += ["## Rejection", *_rejection(evaluation.rejection)]
     if evaluation.failures:
@@ -140,18 +145,18 @@ def markdown_report(evaluation: Evaluation) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _confidence(calibration: Calibration) -> Iterator[str]:
-    """The calibration as blocks of Markdown."""
+def _confidence(calibration: Calibration, unit: str) -> Iterator[str]:
+    """The calibration of words or segments as blocks of Markdown."""
     yield (
         f"Expected calibration error {percent(calibration.expected_error)}, "
-        f"normalised cross entropy {figure(calibration.cross_entropy)}, over {calibration.words} recognised words."
+        f"normalised cross entropy {figure(calibration.cross_entropy)}, over {calibration.words} recognised {unit}."
     )
     rows = [
         (f"{each.low:.1f} to {each.high:.1f}", each.words, figure(each.confidence), percent(each.correct))
         for each in calibration.bins
         if each.words
     ]
-    yield _table(("confidence", "words", "mean", "correct"), rows)
+    yield _table(("confidence", unit, "mean", "correct"), rows)
     if calibration.left_out:
         yield f"{left_out(calibration)}."
 

@@ -13,10 +13,13 @@ from typing import Any
 import jiwer
 import numpy as np
 
-from asr.data.manifest import read_manifest
+from asr.data.manifest import Utterance, read_manifest
 from asr.decoding.config import BeamConfig, DecoderConfig, decoder_file
 from asr.decoding.decoder import GreedyDecoder
+from asr.decoding.rescoring import rank
 from asr.errors import ConfigError, ManifestError
+from asr.evaluation.alignment import score
+from asr.evaluation.calibration import fit_slope
 from asr.evaluation.config import TuneConfig
 from asr.evaluation.terminal import percent
 from asr.recognition.batch import utterance_emissions
@@ -27,6 +30,7 @@ from asr.utils.progress import progress_bar
 
 TOLERANCE = 0.001  # WER by which a smaller beam may exceed the best
 FIRST_PRIOR_STEP, MOST_PRIOR_SCALE = 0.3, 0.9
+SHARES = tuple(number / 10 for number in range(10))  # of the recurrent model in rescoring
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Tuning:
     utterances: int
     path: Path  # decoder.toml
     picture: Path
+    segment_slope: float
+    shares: tuple[tuple[float, float], ...] = ()  # of the recurrent model, with the WER of each
 
     def to_text(self) -> str:
         """The result for a terminal."""
@@ -73,6 +79,8 @@ class Tuning:
                 *(f"beam {trial.beam:<7} {percent(trial.wer)}" for trial in self.beams),
                 f"chosen       lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g}, "
                 f"prior_scale {best.prior_scale:g}, beam {best.beam}: {percent(best.wer)}",
+                *(f"rescored {share:<4.0%}{percent(wer):>9}" for share, wer in self.shares),
+                *([f"chosen       rescore_share {best_share(self.shares):g}"] if self.shares else []),
                 f"written      {self.path} (transcribe and evaluate take their defaults from it), {self.picture}",
                 "NOTE         the weights are chosen on this set: measure WER on another one",
             ]
@@ -80,8 +88,9 @@ class Tuning:
 
 
 def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
-    """Choose language model weight, word bonus, prior scale and beam by WER on a dev manifest and write them to
-    `decoder.toml` beside the model file, with `decoder.png` (the WER surface) and `decoder.json` (all trials).
+    """Choose language model weight, word bonus, prior scale, beam and, with a recurrent model, its share by WER on a
+    dev manifest; fit the slope of segments' confidence; and write them to `decoder.toml` beside the model file, with
+    `decoder.png` (the WER surface) and `decoder.json` (all trials).
 
     Raises `ConfigError` for greedy decoding, `ManifestError` for a set without words, `AudioError` naming a recording
     that cannot be read.
@@ -96,13 +105,15 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     if not any(references):
         raise ManifestError(f"{manifest}: no words in its references")
     emissions = utterance_emissions(recognizer, utterances, config.run.batch_seconds)
-    bench = Bench(recognizer, emissions, references)
+    bench = Bench(recognizer, utterances, emissions, references)
     trials = _search_weights(bench, config)
     best = min(trials, key=lambda trial: trial.rank)
     widths = sorted({*config.beams, config.search.beam.beam})
     beams = [best if width == best.beam else bench.measure(dataclasses.replace(best, beam=width)) for width in widths]
     least = min(trial.wer for trial in beams)
     chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
+    shares = bench.measure_shares(chosen) if config.search.rescore else ()
+    share = best_share(shares)
     path = decoder_file(model)
     tuning = Tuning(
         chosen,
@@ -113,23 +124,64 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
         len(utterances),
         path,
         path.with_suffix(".png"),
+        bench.fit_slope(chosen, share),
+        shares,
     )
     _write(tuning, config.search)
     return tuning
 
 
+def best_share(shares: Sequence[tuple[float, float]]) -> float:
+    """The share with the lowest WER, the smallest of equally good ones; 0 without any."""
+    return min(shares, key=lambda item: (item[1], item[0]), default=(0.0, 0.0))[0]
+
+
 class Bench:
     """Log-probabilities and references of the dev set, on which weights are tried."""
 
-    def __init__(self, recognizer: Recognizer, emissions: Sequence[np.ndarray], references: Sequence[str]):
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        utterances: Sequence[Utterance],
+        emissions: Sequence[np.ndarray],
+        references: Sequence[str],
+    ):
+        self._recognizer, self._utterances = recognizer, utterances
         self.has_priors = bool(recognizer.file.priors)
-        self._file, self._beam = recognizer.file, recognizer.decoder.beam
+        self._file, self._beam = recognizer.file, recognizer.decoder.beam.without_rescorer()
+        self._rescorer = recognizer.decoder.beam.rescorer
         self._emissions, self._references = emissions, references
         self._searched = [recognizer.decoder.searched(emission) for emission in emissions]
 
     def measure(self, trial: Trial) -> Trial:
         """The trial with its WER."""
         return dataclasses.replace(trial, wer=self._wer(trial))
+
+    def measure_shares(self, trial: Trial) -> tuple[tuple[float, float], ...]:
+        """The WER by the recurrent model's share, with a trial's other weights."""
+        config = self._beam.config
+        decoder = self._beam.with_config(dataclasses.replace(config, hypotheses=config.rescored, **trial.weights))
+        found = decoder.decode_batch(self._searched)
+        scores = [self._rescorer.word_scores(hypotheses) for hypotheses in found]
+
+        def wer(share: float) -> float:
+            ranked = (rank(*item, trial.lm_weight, share) for item in zip(found, scores, strict=True))
+            return self._score([best[0][1].text for best in ranked])
+
+        return tuple((share, wer(share)) for share in SHARES)
+
+    def fit_slope(self, trial: Trial, share: float) -> float:
+        """The slope of segments' confidence under a trial's weights and a share of the recurrent model."""
+        recognizer, beam = self._recognizer, self._recognizer.decoder.beam
+        weights = {**trial.weights, "rescore_share": share}
+        decoder = recognizer.decoder.with_beam(beam.with_config(dataclasses.replace(beam.config, **weights)))
+        found = decoder.decode_batch(self._emissions)
+        rate = recognizer.sample_rate
+        pairs = [
+            (utterance, recognizer.to_transcript(decoding, round(utterance.duration * rate)))
+            for utterance, decoding in zip(self._utterances, found, strict=True)
+        ]
+        return fit_slope(score(pairs, self._file.text), self._file.text)
 
     def greedy_wer(self) -> float:
         """The WER of greedy decoding, for comparison."""
@@ -194,17 +246,19 @@ def _write(tuning: Tuning, search: DecoderConfig) -> None:
         f"{percent(chosen.wer)}, greedy {percent(tuning.greedy)}.",
         'decoder = "beam"',
         f"lm = {beside(search.lm) if search.lm != 'none' else json.dumps('none')}",
-        *(f"{name} = {beside(path)}" for name in ("lexicon", "hotwords") if (path := getattr(search, name))),
+        *(f"{name} = {beside(path)}" for name in ("rescore", "lexicon", "hotwords") if (path := getattr(search, name))),
         f"hotword_boost = {search.hotword_boost!r}",
+        f"segment_slope = {tuning.segment_slope:.3g}",
         "",
         "[beam]",
     ]
-    values, tried = dataclasses.asdict(search.beam) | chosen.weights, chosen.weights
+    tried = chosen.weights | ({"rescore_share": best_share(tuning.shares)} if tuning.shares else {})
+    values = dataclasses.asdict(search.beam) | tried
     defaults = dataclasses.asdict(BeamConfig())
     lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if key in tried or value != defaults[key]]
     write_atomically(tuning.path, "\n".join(lines) + "\n")
     trials = [dataclasses.asdict(trial) for trial in (*tuning.trials, *tuning.beams)]
-    record = {"manifest": tuning.manifest.name, "greedy_wer": tuning.greedy, "trials": trials}
+    record = {"manifest": tuning.manifest.name, "greedy_wer": tuning.greedy, "trials": trials, "shares": tuning.shares}
     write_atomically(tuning.path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     write_atomically(tuning.picture, draw_surface(tuning.trials, chosen))
 

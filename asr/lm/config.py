@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from asr.errors import ConfigError
-from asr.lm import is_recurrent
 from asr.utils.config_io import FLAT, SHOWN, NotNegative, NotNegativeReal, Positive, PositiveReal, Share, Size
 
 Kind = Literal["lstm", "gru", "rnn"]
@@ -117,15 +116,6 @@ class PerplexityConfig(LmTextConfig):
     carry: bool = False
     #: Words that a recurrent model may look back on, across sentences. 0: any number.
     context: NotNegative = 0
-
-
-def check_context(config: PerplexityConfig, model: Path) -> None:
-    """Raise `ConfigError` naming an option that an n-gram model has no use for, or options that exclude each other."""
-    if not is_recurrent(model) and (config.carry or config.context):
-        option = "carry" if config.carry else "context"
-        raise ConfigError(f"--{option} is for recurrent models, and {model} is not one by its name: leave it out")
-    if config.carry and config.context:
-        raise ConfigError("--carry keeps all context, --context limits it: leave out one of them")
 
 
 @dataclass(frozen=True)

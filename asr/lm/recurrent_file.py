@@ -9,7 +9,7 @@ import numpy as np
 
 from asr.errors import LanguageModelError, ModelFileError
 from asr.lm.config import Kind
-from asr.model.model_file import read_arrays, write_arrays
+from asr.model.model_file import open_arrays, read_arrays, write_arrays
 
 FORMAT_VERSION = 1
 CONTENTS = "recurrent language model"
@@ -63,6 +63,14 @@ def write_recurrent(path: str | os.PathLike, contents: RecurrentFile) -> None:
         "training": contents.training,
     }
     write_arrays(path, arrays, metadata)
+
+
+def is_recurrent_file(path: str | os.PathLike) -> bool:
+    """Whether a safetensors file of this program is a recurrent language model.
+
+    Raises `ModelFileError` naming a file of another program, or a damaged one.
+    """
+    return open_arrays(path, "model file")[1].get("contents") == CONTENTS
 
 
 def read_recurrent(path: str | os.PathLike) -> RecurrentFile:

@@ -11,6 +11,7 @@ import msgspec
 
 from asr.errors import ConfigError
 from asr.output.resume_ledger import Ledger
+from asr.output.segments import make_segments
 from asr.output.subtitles import make_subtitles
 from asr.transcript import Transcript, Word
 from asr.utils.files import write_together
@@ -28,6 +29,7 @@ class Document:
     transcript: Transcript
     model: str = ""
     settings: dict[str, Any] = field(default_factory=dict)  # of the decoder
+    segment_slope: float = 1.0  # see `asr.output.segments`
 
 
 def to_txt(document: Document) -> str:
@@ -46,8 +48,8 @@ def to_json(document: Document) -> str:
         if getattr(document.transcript, name):
             record[name] = getattr(document.transcript, name)
     record["segments"] = [
-        {"start": words[0].start, "end": words[-1].end, "text": document.transcript.join(words)}
-        for words in (subtitle.words for subtitle in make_subtitles(document.transcript))
+        {"start": each.words[0].start, "end": each.words[-1].end, "text": each.text, "confidence": each.confidence}
+        for each in make_segments(document.transcript, document.segment_slope)
     ]
     record |= {"model": _utf8(document.model), "settings": document.settings}
     return msgspec.json.format(msgspec.json.encode(record), indent=2).decode() + "\n"
@@ -143,6 +145,7 @@ class Outputs:
         model: str = "",
         settings: dict[str, Any] | None = None,
         made_with: Sequence[Path] = (),
+        segment_slope: float = 1.0,
     ):
         self.formats = tuple(dict.fromkeys(formats))
         if not self.formats:
@@ -156,7 +159,7 @@ class Outputs:
             )
         self.folder = folder
         self._names = dict(zip(inputs, recording_names(inputs), strict=True))
-        self._origin = {"model": model, "settings": settings or {}}
+        self._origin = {"model": model, "settings": settings or {}, "segment_slope": segment_slope}
         self._ledger = Ledger(folder, inputs, made_with, self._origin["settings"]) if folder else None
 
     def text(self, source: str, transcript: Transcript) -> str:

@@ -37,6 +37,8 @@ class TranscribeConfig:
     #: Skip inputs whose files in the output folder were written from the same recording, model and options. Needs -o.
     resume: bool = False
     writing: Annotated[WritingConfig, FLAT] = field(default_factory=WritingConfig)
+    #: Leave out segments whose confidence, the probability that all of their words are right, is below this.
+    min_confidence: Share = 0.0
     run: Annotated[RunConfig, FLAT] = field(default_factory=RunConfig)
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)
 

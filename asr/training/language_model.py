@@ -5,6 +5,7 @@ file itself is written whenever the perplexity of the dev text is the lowest so 
 """
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -259,7 +260,8 @@ def _plain(config: LmTrainConfig) -> dict[str, Any]:
     """The options that a resumed run must share."""
     values = to_values(config)
     values |= values.pop("recurrent")
-    return {name: value for name, value in values.items() if name not in MAY_DIFFER}
+    kept = {name: value for name, value in values.items() if name not in MAY_DIFFER}
+    return json.loads(json.dumps(kept))  # as the checkpoint has them: lists, no tuples
 
 
 def _training_config(config: LmTrainConfig) -> TrainingConfig:

@@ -7,9 +7,9 @@ from tyro.conf import Positional, arg
 
 from asr.cli.arguments import Options, Texts
 from asr.cli.subcommands import Command, CommandLine, Group
-from asr.errors import one_line
+from asr.errors import ConfigError, one_line
 from asr.lm import is_recurrent
-from asr.lm.config import LmTrainConfig, PerplexityConfig, SampleConfig, check_context, check_kind
+from asr.lm.config import LmTrainConfig, PerplexityConfig, SampleConfig, check_kind
 from asr.punctuation.config import PunctuationConfig
 from asr.utils.config_io import validate
 from asr.utils.messages import tell
@@ -73,7 +73,7 @@ def lm_perplexity(
         texts: Text files with a sentence per line, or manifests (.jsonl); plain, .gz or .xz.
     """
     options = validate(options, "options")
-    check_context(options, model)
+    _check_context(options, model)
     if is_recurrent(model):
         from asr.lm.recurrent import RecurrentModel
         from asr.lm.recurrent_perplexity import measure_recurrent
@@ -85,6 +85,14 @@ def lm_perplexity(
 
     print(measure_perplexity(NgramModel.load(model), texts, options).to_text())
     return 0
+
+
+def _check_context(options: PerplexityConfig, model: Path) -> None:
+    if not is_recurrent(model) and (options.carry or options.context):
+        option = "carry" if options.carry else "context"
+        raise ConfigError(f"--{option} is for recurrent models, and {model} is not one by its name: leave it out")
+    if options.carry and options.context:
+        raise ConfigError("--carry keeps all context, --context limits it: leave out one of them")
 
 
 def lm_sample(
