@@ -13,7 +13,7 @@ from asr.errors import Interrupted, TrainingError
 from asr.lm.config import LmTrainConfig, PerplexityConfig, RecurrentConfig
 from asr.lm.recurrent import RecurrentModel
 from asr.lm.recurrent_file import RecurrentFile, write_recurrent
-from asr.lm.recurrent_network import RecurrentNetwork
+from asr.lm.recurrent_network import RecurrentNetwork, sampling
 from asr.lm.recurrent_perplexity import measure_recurrent
 from asr.lm.sampling import draw
 from asr.training.language_model import train_recurrent
@@ -98,22 +98,31 @@ def test_resuming_ends_with_identical_weights(text, tmp_path, monkeypatch):
     parts = train_recurrent([text], config, tmp_path / "parts.safetensors")
     for name, array in whole.weights.items():
         np.testing.assert_array_equal(array, parts.weights[name], err_msg=name)
-    kinds = [json.loads(line)["kind"] for line in (tmp_path / "parts.run/metrics.jsonl").read_text().splitlines()]
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "parts-run/metrics.jsonl").read_text().splitlines()]
     assert kinds.count("epoch") == 2
-    assert list((tmp_path / "parts.run/tensorboard").iterdir())
+    assert list((tmp_path / "parts-run/tensorboard").iterdir())
 
     other = dataclasses.replace(config, recurrent=dataclasses.replace(config.recurrent, units=16))
     with pytest.raises(TrainingError, match="units = 8, now it is 16"):
         train_recurrent([text], other, tmp_path / "parts.safetensors")
 
 
-def test_sampled_softmax_estimates_the_full_one():
+@pytest.mark.parametrize(("words", "samples"), [(50, 10), (50, 45)])
+def test_samples_are_corrected_by_how_often_they_are_drawn(words, samples):
+    torch.manual_seed(1)
+    shares, chances = sampling(words, samples)
+    drawn = torch.zeros(words)
+    for _ in range(4000):
+        drawn[torch.multinomial(shares, samples)] += 1
+    np.testing.assert_allclose(chances.exp().numpy(), drawn.numpy() / 4000, rtol=0.15, atol=0.03)
+
+
+def test_sampled_softmax_with_nearly_all_words_is_the_full_one():
     torch.manual_seed(1)
     network = RecurrentNetwork("rnn", 200, RecurrentConfig(units=8)).eval()
     outputs, targets = torch.randn(4, 5, 8), torch.randint(200, (4, 5))
     with torch.inference_mode():
-        full = network.loss(outputs, targets, 0).item()
-        sampled = np.mean([network.loss(outputs, targets, 100).item() for _ in range(200)])
+        full, sampled = network.loss(outputs, targets, 0).item(), network.loss(outputs, targets, 198).item()
     assert sampled == pytest.approx(full, rel=0.02)
 
 

@@ -241,11 +241,13 @@ def test_reliability_is_in_every_report():
     assert values["expected_error"] == pytest.approx(0.35 / 3)
     assert [each["words"] for each in values["bins"]] == [0, 0, 1, 0, 0, 0, 0, 0, 0, 2]
     assert values["bins"][0]["correct"] is None
+    values = json.loads(json_report(evaluation))["segment_calibration"]
+    assert (values["words"], values["correct"]) == (2, 1)
     text = markdown_report(evaluation)
     assert "Expected calibration error 11.67%" in text
     assert "| 0.9 to 1.0 | 2 | 0.95 | 100.00% |" in text
     html = html_report(evaluation)
-    assert len(re.findall(r'class="dot"', html)) == 2
+    assert len(re.findall(r'class="dot"', html)) == 2 + 2  # of words and of segments
     assert "2 words with confidence 0.95 on average: 100.00% correct" in Page(html).text
 
 

@@ -1,6 +1,7 @@
 """N-best rescoring: scores equal those of both models word by word, whatever is shared between hypotheses."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from asr.decoding.beam import BeamDecoder, Hypothesis
 from asr.decoding.config import BeamConfig, DecoderConfig
-from asr.decoding.decoder import WordDecoder, make_decoder
+from asr.decoding.decoder import DecodedWord, Decoding, WordDecoder, make_decoder
 from asr.decoding.rescoring import Rescorer
 from asr.errors import ConfigError
 from asr.lm.config import LmConfig, RecurrentConfig
@@ -17,6 +18,7 @@ from asr.lm.recurrent import RecurrentModel
 from asr.lm.recurrent_file import RecurrentFile
 from asr.lm.recurrent_network import RecurrentNetwork
 from asr.lm.training import train_model
+from asr.recognition.pipeline import Ending, Part, _decode_segments
 from asr.text.config import TextConfig
 from asr.text.tokenizer import CharacterTokenizer
 
@@ -95,3 +97,38 @@ def test_rescoring_needs_the_language_model_of_the_search(tmp_path):
         make_decoder(config, CharacterTokenizer("ab "), TextConfig())
     with pytest.raises(ConfigError, match="--rescore"):
         make_decoder(dataclasses.replace(config, decoder="greedy"), CharacterTokenizer("ab "), TextConfig())
+
+
+def test_words_before_the_utterance_are_read(models):
+    """`before` moves the state: as if the model had read them, and a sentence end, before the sentence."""
+    ngrams, model = models
+    (scores,) = Rescorer(model, ngrams).word_scores([hypothesis("ab ba")], ["bb", "aa"])
+    state, found = model.start(), []
+    for read, target in zip([1, 5, 4, 1, 2, 3], [5, 4, 1, 2, 3, 1], strict=True):
+        outputs, state = model.move(np.array([[read]]), state)
+        found.append(model.log_probabilities(outputs[0])[0][target])
+    np.testing.assert_allclose(scores[1], found[3:], atol=1e-5)
+    (alone,) = Rescorer(model, ngrams).word_scores([hypothesis("ab ba")])
+    assert not np.allclose(alone[1], scores[1], atol=1e-3)
+    np.testing.assert_array_equal(alone[0], scores[0])
+
+
+def test_segments_of_a_recording_carry_their_words_on(models):
+    decoder = WordDecoder(
+        BeamDecoder(
+            CharacterTokenizer("ab ").pieces,
+            BeamConfig(lm_weight=1.0, open_vocabulary=False, rescore_share=0.9, rescore_context=3),
+            models[0],
+            rescorer=Rescorer(models[1], models[0]),
+        )
+    )
+    given = []
+    decoder.decode = lambda emission, before: (
+        given.append(before) or Decoding("", (DecodedWord(f"w{len(given)}", 0, 1, 1.0), DecodedWord("x", 1, 2, 1.0)))
+    )
+    scorer, window = SimpleNamespace(file=SimpleNamespace(frame_seconds=0.04)), SimpleNamespace(pause=True)
+    endings = (None, None, Ending(), Ending())  # three segments of a recording, and one of another
+    parts = [Part("a", np.zeros((2, 4)), window, ending) for ending in endings]
+    found = list(_decode_segments(scorer, decoder, parts, None))
+    assert len(found) == 4
+    assert given == [(), ("w1", "x"), ("x", "w2", "x"), ()]

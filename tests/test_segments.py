@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from asr.data.manifest import Utterance
 from asr.evaluation.alignment import score
 from asr.evaluation.calibration import calibrate_segments, fit_slope
-from asr.output.segments import make_segments, segment_confidence, without_doubtful
+from asr.output.segments import make_segments, segment_confidence, without_doubtful_segments
 from asr.text.config import TextConfig
 from asr.transcript import Transcript, Word
 
@@ -46,12 +46,12 @@ def test_segments_have_the_product_of_their_words():
 
 def test_doubtful_segments_are_left_out_and_counted():
     found = transcript([("one two", 0.9), ("three", 0.2), ("four", 0.8)])
-    kept = without_doubtful(found, 0.5, 1.0)
+    kept = without_doubtful_segments(found, 0.5, 1.0)
     assert (kept.text, [word.text for word in kept.words]) == ("one two four", ["one", "two", "four"])
     assert kept.duration == found.duration
     assert kept.notes == ("1 of 3 segments left out, their confidence is below 0.5",)
-    assert without_doubtful(found, 0.1, 1.0) == found
-    assert without_doubtful(transcript([]), 0.9, 1.0).text == ""
+    assert without_doubtful_segments(found, 0.1, 1.0) == found
+    assert without_doubtful_segments(transcript([]), 0.9, 1.0).text == ""
 
 
 def scored(*pairs):
@@ -103,9 +103,11 @@ def test_transcribe_leaves_out_doubtful_segments(asr, model_path, noise_file, tm
     least = min(each["confidence"] for each in segments)
     everything = asr("transcribe", sound, "-m", model_path, "--min_confidence", least * 0.99)
     assert everything.stdout == asr("transcribe", sound, "-m", model_path).stdout
-    nothing = asr("transcribe", sound, "-m", model_path, "--min_confidence", 0.999999)
-    assert (nothing.returncode, nothing.stdout) == (COMPLETE, "\n")
-    assert f"{len(segments)} of {len(segments)} segments left out" in nothing.stderr
+    most = max(each["confidence"] for each in segments)
+    best = asr("transcribe", sound, "-m", model_path, "--min_confidence", most * 0.99)
+    kept = [each["text"] for each in segments if each["confidence"] >= most * 0.99]
+    assert (best.returncode, best.stdout.split()) == (COMPLETE, " ".join(kept).split())
+    assert len(kept) == len(segments) or f"{len(segments) - len(kept)} of {len(segments)} segments" in best.stderr
     steeper = asr("transcribe", sound, "-m", model_path, "--format", "json", "--segment_slope", 2)
     for one, other in zip(segments, json.loads(steeper.stdout)["segments"], strict=True):
         assert other["confidence"] == pytest.approx(math.exp(2 * math.log(one["confidence"])))

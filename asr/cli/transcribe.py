@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asr.errors import AsrError, ConfigError, one_line
 from asr.output.formats import Outputs
-from asr.output.segments import without_doubtful
+from asr.output.segments import without_doubtful_segments
 from asr.punctuation.labeller import punctuation_file
 from asr.recognition.batch import Failure, expand_inputs, transcribe_files
 from asr.recognition.config import TranscribeConfig
@@ -124,5 +124,5 @@ def _confident(
     """The results without the segments that --min_confidence leaves out."""
     for name, result in results:
         if isinstance(result, Transcript) and config.min_confidence:
-            result = without_doubtful(result, config.min_confidence, config.search.segment_slope)
+            result = without_doubtful_segments(result, config.min_confidence, config.search.segment_slope)
         yield name, result

@@ -91,15 +91,16 @@ class BeamDecoder:
         rules = self._make_rules(self._model, self._is_open, self._has_hotwords)
         self._search = Search(graph, self._lm, self._hotwords, rules)
 
-    def decode(self, emission: np.ndarray) -> list[Hypothesis]:
+    def decode(self, emission: np.ndarray, before: Sequence[str] = ()) -> list[Hypothesis]:
         """The likeliest hypotheses of one utterance: log-probabilities `(frames, tokens)`, blank 0.
 
         At most `config.hypotheses` of them, the best first; one empty hypothesis when nothing else is possible.
-        Raises `DecoderError` for a wrong width, NaN, +inf, or rows that are not log-probabilities.
+        `before` are the words before the utterance, for the rescorer. Raises `DecoderError` for a wrong width, NaN,
+        +inf, or rows that are not log-probabilities.
         """
         stream = self.stream()
         stream.push(emission)
-        return stream.finish()
+        return stream.finish(before)
 
     @property
     def searched(self) -> int:
@@ -184,8 +185,9 @@ class BeamStream:
             if frame < len(emission):
                 self._make_room()
 
-    def finish(self) -> list[Hypothesis]:
-        """The likeliest hypotheses if the utterance ends here. More frames may be pushed afterwards."""
+    def finish(self, before: Sequence[str] = ()) -> list[Hypothesis]:
+        """The likeliest hypotheses if the utterance, after the words `before`, ends here. More frames may be pushed
+        afterwards."""
         decoder = self._decoder
         found = endings(decoder._search, self._beam, decoder._spelling)
         if not len(found):
@@ -202,8 +204,9 @@ class BeamStream:
         hypotheses = [self._hypothesis(found[best[place]], excess[place]) for place in chosen]
         if decoder.rescorer:
             config = decoder.config
-            ranked = decoder.rescorer.rank(hypotheses, config.lm_weight, config.rescore_share)[: config.hypotheses]
-            chosen, hypotheses = chosen[[place for place, _ in ranked]], [hypothesis for _, hypothesis in ranked]
+            ranked = decoder.rescorer.rank(hypotheses, config.lm_weight, config.rescore_share, before)
+            places, hypotheses = zip(*ranked[: config.hypotheses], strict=True)
+            chosen = chosen[list(places)]
         shares = word_shares(best[chosen[0]], found, self._beam, decoder._search.graph, decoder._spelling)
         return [replace(hypotheses[0], shares=tuple(shares.tolist())), *hypotheses[1:]]
 

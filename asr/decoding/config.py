@@ -51,6 +51,9 @@ class BeamConfig:
     rescore_share: Share = 0.5
     #: Hypotheses that it ranks anew.
     rescored: Positive = 50
+    #: Words of a recording's earlier segments that the recurrent model reads before a segment. With any, segments are
+    #: decoded one after the other. 0: none.
+    rescore_context: NotNegative = 0
 
 
 @dataclass(frozen=True)

@@ -98,15 +98,21 @@ class WordDecoder:
         """The same decoder with another search."""
         return WordDecoder(beam, self._columns)
 
+    @property
+    def context(self) -> int:
+        """Words before an utterance that its decoding depends on."""
+        return self.beam.config.rescore_context if self.beam.rescorer else 0
+
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
         """Decode each utterance, on all cores."""
-        return self.beam.map(self._decode, emissions)
+        return self.beam.map(self.decode, emissions)
 
-    def _decode(self, emission: np.ndarray) -> Decoding:
+    def decode(self, emission: np.ndarray, before: Sequence[str] = ()) -> Decoding:
+        """Decode one utterance after the words `before`."""
         from asr.decoding.alignment import align
 
         emission = self.searched(emission)
-        hypotheses = self.beam.decode(emission)
+        hypotheses = self.beam.decode(emission, before)
         best = hypotheses[0]
         times = align(emission, best.tokens)
         words = tuple(

@@ -24,17 +24,22 @@ class Rescorer:
     def __init__(self, model: RecurrentModel, ngrams: NgramModel):
         self._model, self._ngrams = model, ngrams
 
-    def rank(self, hypotheses: Sequence[Hypothesis], lm_weight: float, share: float) -> Ranked:
-        """The hypotheses with new scores, the best first, each with its place in `hypotheses`."""
-        return rank(hypotheses, self.word_scores(hypotheses), lm_weight, share)
+    def rank(
+        self, hypotheses: Sequence[Hypothesis], lm_weight: float, share: float, before: Sequence[str] = ()
+    ) -> Ranked:
+        """The hypotheses with new scores, the best first, each with its place in `hypotheses`.
 
-    def word_scores(self, hypotheses: Sequence[Hypothesis]) -> list[WordScores]:
+        `before` are the words before the utterance, which only the recurrent model reads.
+        """
+        return rank(hypotheses, self.word_scores(hypotheses, before), lm_weight, share)
+
+    def word_scores(self, hypotheses: Sequence[Hypothesis], before: Sequence[str] = ()) -> list[WordScores]:
         """ln P of each word of each hypothesis and of its end, by the n-grams and by the recurrent model.
 
         `(words + 1,)` each; NaN for words that the recurrent model lacks.
         """
         sequences = [each.words for each in hypotheses]
-        return list(zip(self._ngram_scores(sequences), self._recurrent_scores(sequences), strict=True))
+        return list(zip(self._ngram_scores(sequences), self._recurrent_scores(sequences, before), strict=True))
 
     def _ngram_scores(self, sequences: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """ln P of each word of each sequence and of its end, `(words + 1,)`, or `(words,)` + a zero without </s>."""
@@ -51,16 +56,17 @@ class Rescorer:
             rows.append(np.array(row + [0.0] * (len(words) + 1 - len(row))))
         return rows
 
-    def _recurrent_scores(self, sequences: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    def _recurrent_scores(self, sequences: Sequence[Sequence[str]], before: Sequence[str]) -> list[np.ndarray]:
         """ln P of each word of each sequence and of its end, `(words + 1,)`; NaN for words that the model lacks.
 
         Word by word, the sequences' distinct histories are moved on together.
         """
         index = self._model.index
         ids = [[index.get(word, UNKNOWN_WORD) for word in words] for words in sequences]
-        outputs, state = self._model.move(np.array([[SENTENCE_END]]), self._model.start())
+        start = [SENTENCE_END, *(index.get(word, UNKNOWN_WORD) for word in before), *([SENTENCE_END] if before else [])]
+        outputs, state = self._model.move(np.array(start)[:, None], self._model.start())
         places = [0] * len(ids)  # of each sequence's history among those of the current length
-        found, rows, pairs = [outputs[0]], 1, [[(0, row[0] if row else SENTENCE_END)] for row in ids]
+        found, rows, pairs = [outputs[-1]], 1, [[(0, row[0] if row else SENTENCE_END)] for row in ids]
         for length in range(1, max(map(len, ids), default=0) + 1):
             histories: dict[tuple[str, ...], int] = {}
             parents, read = [], []

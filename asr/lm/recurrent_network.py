@@ -1,5 +1,8 @@
 """A recurrent language model in PyTorch, for training: words -> log-probabilities of the next word."""
 
+import functools
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
@@ -52,21 +55,39 @@ class RecurrentNetwork(nn.Module):
     def loss(self, outputs: Tensor, targets: Tensor, samples: int) -> Tensor:
         """Negative log-probability of the target words, in nats, summed.
 
-        With `samples`, against that many others only (Jean et al. 2015), drawn without replacement from a log-uniform
-        distribution, which suits ids in the order of frequency.
+        With `samples`, against that many others only (sampled softmax, Jean et al. 2015).
         """
         outputs, targets = outputs.flatten(0, 1), targets.flatten()
         words = len(self.embedding.weight)
         if not 0 < samples < words - 1:
             logits = linear(outputs, self.embedding.weight).float() + self.bias
             return cross_entropy(logits, targets, reduction="sum")
-        ids = torch.arange(1, words + 1, dtype=torch.float32)
-        shares = torch.log1p(1 / ids) / torch.log(ids[-1] + 1)
+        shares, chances = sampling(words, samples)
         drawn = torch.multinomial(shares, samples).to(targets.device)
-        # The log of how often a word is expected among the samples: what a word gains by being drawn.
-        chance = torch.log(-torch.expm1(samples * torch.log1p(-shares))).to(targets.device)
-        others = linear(outputs, self.embedding(drawn)).float() + (self.bias - chance)[drawn]
+        bias = self.bias - chances.to(targets.device)
+        others = linear(outputs, self.embedding(drawn)).float() + bias[drawn]
         others = others.masked_fill(drawn == targets[:, None], -torch.inf)
-        right = (outputs * self.embedding(targets)).sum(dim=1).float() + (self.bias - chance)[targets]
+        right = (outputs * self.embedding(targets)).sum(dim=1).float() + bias[targets]
         logits = torch.cat([right[:, None], others], dim=1)
         return cross_entropy(logits, torch.zeros_like(targets), reduction="sum")
+
+
+@functools.cache
+def sampling(words: int, samples: int) -> tuple[Tensor, Tensor]:
+    """The distribution that `samples` words are drawn from without replacement, and the logarithm of how probable it is
+    that each word is among them, `(words,)` each.
+
+    The distribution is log-uniform, which suits ids in the order of frequency. Drawing without replacement is like
+    drawing with it until so many different words have been found, after about `tries` draws.
+    """
+    ids = torch.arange(1, words + 1, dtype=torch.float64)
+    shares = torch.log1p(1 / ids) / torch.log(ids[-1] + 1)
+
+    def chances(tries: float) -> Tensor:
+        return -torch.expm1(tries * torch.log1p(-shares))
+
+    least, most = float(samples), 1e6 * samples
+    for _ in range(60):
+        tries = math.sqrt(least * most)
+        least, most = (tries, most) if chances(tries).sum() < samples else (least, tries)
+    return shares.float(), torch.log(chances(least)).float()

@@ -35,7 +35,7 @@ def segment_confidence(words: Sequence[Word], slope: float) -> float:
     return math.exp(slope * sum(math.log(max(word.confidence, LEAST_CONFIDENCE)) for word in words))
 
 
-def without_doubtful(transcript: Transcript, least: float, slope: float) -> Transcript:
+def without_doubtful_segments(transcript: Transcript, least: float, slope: float) -> Transcript:
     """The transcript without the segments whose confidence is below `least`, and a note on their number."""
     segments = make_segments(transcript, slope)
     kept = [segment for segment in segments if segment.confidence >= least]

@@ -13,7 +13,7 @@ import numpy as np
 
 from asr.audio.chunking import Window, cut_windows
 from asr.audio.io import AudioPieces
-from asr.decoding.decoder import Decoder, Decoding, join_decodings
+from asr.decoding.decoder import Decoder, Decoding, WordDecoder, join_decodings
 from asr.errors import AudioError
 from asr.model.padding import plan_in_order
 from asr.recognition.scorer import Scorer
@@ -110,6 +110,10 @@ def segments(
 def _decode_segments(
     scorer: Scorer, decoder: Decoder, parts: Iterable[Part], pool: Executor
 ) -> Iterator[tuple[Segment, Decoding]]:
+    if isinstance(decoder, WordDecoder) and decoder.context:
+        yield from _decode_in_order(scorer, decoder, parts)
+        return
+
     def decode(segment: Segment) -> tuple[Segment, Decoding]:
         return segment, decoder.decode_batch([segment.emission])[0]
 
@@ -120,6 +124,15 @@ def _decode_segments(
         # After each window, not each segment: a long recording must not hold back the results of those before it.
         yield from results.ready()
     yield from results.remaining()
+
+
+def _decode_in_order(scorer: Scorer, decoder: WordDecoder, parts: Iterable[Part]) -> Iterator[tuple[Segment, Decoding]]:
+    """Segments that depend on the words before them in their recording."""
+    before: tuple[str, ...] = ()
+    for segment in filter(None, map(SegmentBuilder(scorer).add, parts)):
+        decoding = decoder.decode(segment.emission, before)
+        before = () if segment.ending else (*before, *(word.text for word in decoding.words))[-decoder.context :]
+        yield segment, decoding
 
 
 class SegmentBuilder:

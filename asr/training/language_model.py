@@ -1,6 +1,6 @@
 """Training of a recurrent language model: text -> model file, resumable with identical weights.
 
-The run's folder, NAME.run beside NAME.safetensors, has the checkpoint, metrics.jsonl and TensorBoard's files. The model
+The run's folder, NAME-run beside NAME.safetensors, has the checkpoint, metrics.jsonl and TensorBoard's files. The model
 file itself is written whenever the perplexity of the dev text is the lowest so far.
 """
 
@@ -22,7 +22,7 @@ from asr.lm.config import LmTrainConfig
 from asr.lm.recurrent_file import RecurrentFile, read_recurrent, write_recurrent
 from asr.lm.recurrent_network import RecurrentNetwork
 from asr.lm.word_stream import WordStream, hold_out, read_stream
-from asr.training.checkpoint import load_state, save_state
+from asr.training.checkpoint import load_state, read_progress, save_state
 from asr.training.config import TrainingConfig
 from asr.training.learner import Learner, NotFiniteError, Part, denormals_flushed, learning_rate
 from asr.training.run_folder import Progress
@@ -103,7 +103,7 @@ class LmTrainer:
 
     def __init__(self, stream: WordStream, config: LmTrainConfig, output: Path):
         self.config, self.options, self.output, self.stream = config, config.recurrent, output, stream
-        self.folder = output.with_suffix(".run")
+        self.folder = output.with_name(f"{output.stem}-run")
         self.checkpoint = self.folder / "checkpoint.safetensors"
         options = self.options
         if options.dev:
@@ -239,7 +239,7 @@ class LmTrainer:
         if not self.checkpoint.exists():
             return []
         digest = self.progress.data_digest
-        state = load_state(self.checkpoint, self.model, self.learner.optimizer, {})
+        state = read_progress(self.checkpoint)
         before, now = state["options"], _plain(self.config)
         changes = [
             f"{name} = {before.get(name)}, now it is {now[name]}" for name in now if before.get(name) != now[name]
@@ -252,6 +252,7 @@ class LmTrainer:
                 f"{self.folder}: this run was begun with {changes[0]}; "
                 "train into another --output or delete this folder"
             )
+        load_state(self.checkpoint, self.model, self.learner.optimizer, {})
         done = self.progress.step >= self.options.updates
         return ["this run is finished"] if done else [f"resuming at update {self.progress.step:,}"]
 
