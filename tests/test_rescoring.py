@@ -57,18 +57,19 @@ def by_hand(ngrams, model, words, share):
 
 def test_scores_are_those_of_both_models(models):
     texts = ["ab ba aa", "ab ba bb", "abba ba aa", "ab ba aa bb", "", "ba"]
-    ranked = Rescorer(models[1], models[0]).rank([hypothesis(text) for text in texts], 0.8, 0.3)
+    config = BeamConfig(lm_weight=0.8, rescore_share=0.3, rescore_weight=1.5)
+    ranked = Rescorer(models[1], models[0]).rank([hypothesis(text) for text in texts], config)
     assert sorted(place for place, _ in ranked) == list(range(len(texts)))
     assert [each.score for _, each in ranked] == sorted((each.score for _, each in ranked), reverse=True)
     for place, each in ranked:
         assert each.text == texts[place]
         assert each.lm == pytest.approx(by_hand(*models, each.words, 0.3), abs=1e-4)
-        assert each.score == pytest.approx(0.8 * (each.lm - by_hand(*models, each.words, 0.0)), abs=1e-4)
+        assert each.score == pytest.approx(0.8 * (1.5 * each.lm - by_hand(*models, each.words, 0.0)), abs=1e-4)
 
 
 def test_without_a_share_nothing_changes(models):
     hypotheses = [hypothesis("ab ba", -1.0), hypothesis("ba ab", -2.0)]
-    ranked = Rescorer(models[1], models[0]).rank(hypotheses, 1.0, 0.0)
+    ranked = Rescorer(models[1], models[0]).rank(hypotheses, BeamConfig(lm_weight=1.0, rescore_share=0.0))
     assert [each.text for _, each in ranked] == ["ab ba", "ba ab"]
     assert [each.score for _, each in ranked] == [-1.0, -2.0]
 
@@ -82,7 +83,7 @@ def test_the_decoder_gives_times_and_confidence_of_the_rescored_best(models):
     plain = BeamDecoder(tokenizer.pieces, dataclasses.replace(config, hypotheses=20), models[0])
     rescoring = BeamDecoder(tokenizer.pieces, config, models[0], rescorer=Rescorer(models[1], models[0]))
     before, after = plain.decode(emission), rescoring.decode(emission)
-    expected = [each for _, each in Rescorer(models[1], models[0]).rank(before, 1.0, 0.9)][:5]
+    expected = [each for _, each in Rescorer(models[1], models[0]).rank(before, config)][:5]
     assert [each.text for each in after] == [each.text for each in expected]
     assert after[0].text != before[0].text, "this case must change the best hypothesis"
     assert len(after[0].shares) == len(after[0].words)

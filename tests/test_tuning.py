@@ -5,11 +5,15 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from command_line import COMPLETE, ERROR, assert_told
 
 from asr.decoding.config import DecoderConfig, load_decoder
 from asr.evaluation.config import TuneConfig
 from asr.evaluation.tuning import Trial, _search_weights
+from asr.lm.config import RecurrentConfig
+from asr.lm.recurrent_file import RecurrentFile, write_recurrent
+from asr.lm.recurrent_network import RecurrentNetwork
 from asr.pretrained import ENGLISH
 
 ARPA = """\\data\\
@@ -115,6 +119,32 @@ def test_transcribe_and_evaluate_use_the_tuned_weights(asr, model, lm, noise_fil
     )
     wer = report.splitlines()[0]
     assert f"{min(t['wer'] for t in record['trials'] if t['beam'] == written.beam.beam):.2%}" in wer
+
+
+@pytest.mark.slow
+def test_the_share_of_a_recurrent_model_is_tuned(asr, model, lm, noise_file, manifest, tmp_path):
+    torch.manual_seed(1)
+    words = ("<unk>", "</s>", "ab", "cab")
+    network = RecurrentNetwork("gru", len(words), RecurrentConfig(units=4))
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items() if name != "state"}
+    recurrent = tmp_path / "rnn.safetensors"
+    write_recurrent(recurrent, RecurrentFile(weights, "gru", words, "basic", False, {}))
+    sounds = [noise_file(f"{name}.wav", seed=seed) for seed, name in enumerate("abc")]
+    dev = manifest(*[(sound.stem, sound) for sound in sounds])
+    options = ("--beams", "4", "--rounds", "0", "--grid", "2")
+    result = asr("tune", dev, "--model", model, "--lm", lm, "--rescore", recurrent, *options)
+    assert result.returncode == COMPLETE, result.stderr
+    assert "without the recurrent model" in result.stdout
+    written, tried = load_decoder(model), json.loads(model.with_name("decoder.json").read_text())["rescorings"]
+    assert written.rescore == recurrent and written.segment_slope > 0
+    best = min(each["wer"] for each in tried)
+    assert (written.beam.rescore_share, written.beam.rescore_weight) in {
+        (each["rescore_share"], each["rescore_weight"]) for each in tried if each["wer"] == best
+    }
+    assert load_decoder(model, lm="none").rescore is None, "it was tuned with another language model"
+    for more in ((), ("--rescore_share", 0.9), ("--rescore_context", 5)):
+        assert asr("transcribe", sounds[0], "-m", model, *more).returncode == COMPLETE
+    assert "rescored with rnn.safetensors" in asr("evaluate", dev, "-m", model).stdout
 
 
 def test_help_shows_the_defaults_of_the_model_that_is_named(asr, model):

@@ -203,9 +203,8 @@ class BeamStream:
         chosen = np.lexsort((best, -totals))[: decoder.searched]
         hypotheses = [self._hypothesis(found[best[place]], excess[place]) for place in chosen]
         if decoder.rescorer:
-            config = decoder.config
-            ranked = decoder.rescorer.rank(hypotheses, config.lm_weight, config.rescore_share, before)
-            places, hypotheses = zip(*ranked[: config.hypotheses], strict=True)
+            ranked = decoder.rescorer.rank(hypotheses, decoder.config, before)[: decoder.config.hypotheses]
+            places, hypotheses = zip(*ranked, strict=True)
             chosen = chosen[list(places)]
         shares = word_shares(best[chosen[0]], found, self._beam, decoder._search.graph, decoder._spelling)
         return [replace(hypotheses[0], shares=tuple(shares.tolist())), *hypotheses[1:]]

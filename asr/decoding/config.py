@@ -49,6 +49,8 @@ class BeamConfig:
     hypotheses: Positive = 1
     #: Share of the recurrent model of --rescore in each word's probability; the n-gram model has the rest.
     rescore_share: Share = 0.5
+    #: Weight of this mixture's log-probability, as a multiple of lm_weight.
+    rescore_weight: NotNegativeReal = 1.0
     #: Hypotheses that it ranks anew.
     rescored: Positive = 50
     #: Words of a recording's earlier segments that the recurrent model reads before a segment. With any, segments are
@@ -105,7 +107,8 @@ class DecoderConfig:
         if self.lm != "none":
             parts.append(f"language model {Path(self.lm).name} (weight {beam.lm_weight:g})")
         if self.rescore:
-            parts.append(f"rescored with {self.rescore.name} (share {beam.rescore_share:g})")
+            weights = f"share {beam.rescore_share:g}, weight {beam.lm_weight * beam.rescore_weight:g}"
+            parts.append(f"rescored with {self.rescore.name} ({weights})")
         if self.lexicon:
             parts.append(f"lexicon {self.lexicon.name}")
         if self.lm != "none" or self.lexicon:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from asr.decoding.config import BeamConfig
 from asr.decoding.hypothesis import Hypothesis
 from asr.lm.ngram import NgramModel
 from asr.lm.query import query
@@ -24,14 +25,12 @@ class Rescorer:
     def __init__(self, model: RecurrentModel, ngrams: NgramModel):
         self._model, self._ngrams = model, ngrams
 
-    def rank(
-        self, hypotheses: Sequence[Hypothesis], lm_weight: float, share: float, before: Sequence[str] = ()
-    ) -> Ranked:
+    def rank(self, hypotheses: Sequence[Hypothesis], config: BeamConfig, before: Sequence[str] = ()) -> Ranked:
         """The hypotheses with new scores, the best first, each with its place in `hypotheses`.
 
         `before` are the words before the utterance, which only the recurrent model reads.
         """
-        return rank(hypotheses, self.word_scores(hypotheses, before), lm_weight, share)
+        return rank(hypotheses, self.word_scores(hypotheses, before), config)
 
     def word_scores(self, hypotheses: Sequence[Hypothesis], before: Sequence[str] = ()) -> list[WordScores]:
         """ln P of each word of each hypothesis and of its end, by the n-grams and by the recurrent model.
@@ -94,12 +93,13 @@ class Rescorer:
         return [np.array([known[pair] for pair in row]) for row in pairs]
 
 
-def rank(hypotheses: Sequence[Hypothesis], word_scores: Sequence[WordScores], lm_weight: float, share: float) -> Ranked:
+def rank(hypotheses: Sequence[Hypothesis], word_scores: Sequence[WordScores], config: BeamConfig) -> Ranked:
     """`Rescorer.rank` with known `word_scores`."""
     rescored = []
     for each, (ngram, recurrent) in zip(hypotheses, word_scores, strict=True):
-        lm = mixture(ngram, recurrent, share)
-        rescored.append(replace(each, lm=lm, score=each.score + lm_weight * (lm - float(ngram.sum()))))
+        lm = mixture(ngram, recurrent, config.rescore_share)
+        gain = config.lm_weight * (config.rescore_weight * lm - float(ngram.sum()))
+        rescored.append(replace(each, lm=lm, score=each.score + gain))
     return sorted(enumerate(rescored), key=lambda item: (-item[1].score, item[0]))
 
 

@@ -30,7 +30,8 @@ from asr.utils.progress import progress_bar
 
 TOLERANCE = 0.001  # WER by which a smaller beam may exceed the best
 FIRST_PRIOR_STEP, MOST_PRIOR_SCALE = 0.3, 0.9
-SHARES = tuple(number / 10 for number in range(10))  # of the recurrent model in rescoring
+#: Of the recurrent model in rescoring: its shares and the mixture's weights, as multiples of lm_weight.
+SHARES, FACTORS = tuple(number / 10 for number in range(10)), (0.9, 1.0, 1.1, 1.2, 1.3)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,25 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Rescoring:
+    """Weights of a recurrent model with their dev WER."""
+
+    rescore_share: float
+    rescore_weight: float
+    wer: float
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Lower is better: the WER, then less of the recurrent model and of a change in weight."""
+        return self.wer, self.rescore_share, abs(self.rescore_weight - 1)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The options that were tried."""
+        return {"rescore_share": self.rescore_share, "rescore_weight": self.rescore_weight}
+
+
+@dataclass(frozen=True)
 class Tuning:
     """What was tried, chosen and written."""
 
@@ -67,7 +87,7 @@ class Tuning:
     path: Path  # decoder.toml
     picture: Path
     segment_slope: float
-    shares: tuple[tuple[float, float], ...] = ()  # of the recurrent model, with the WER of each
+    rescorings: tuple[Rescoring, ...] = ()
 
     def to_text(self) -> str:
         """The result for a terminal."""
@@ -79,12 +99,26 @@ class Tuning:
                 *(f"beam {trial.beam:<7} {percent(trial.wer)}" for trial in self.beams),
                 f"chosen       lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g}, "
                 f"prior_scale {best.prior_scale:g}, beam {best.beam}: {percent(best.wer)}",
-                *(f"rescored {share:<4.0%}{percent(wer):>9}" for share, wer in self.shares),
-                *([f"chosen       rescore_share {best_share(self.shares):g}"] if self.shares else []),
+                *self._rescored(),
                 f"written      {self.path} (transcribe and evaluate take their defaults from it), {self.picture}",
                 "NOTE         the weights are chosen on this set: measure WER on another one",
             ]
         )
+
+    @property
+    def rescoring(self) -> Rescoring | None:
+        """The best weights of the recurrent model; None without one."""
+        return min(self.rescorings, key=lambda each: each.rank, default=None)
+
+    def _rescored(self) -> list[str]:
+        best = self.rescoring
+        if not best:
+            return []
+        alone = next(each for each in self.rescorings if not each.rescore_share and each.rescore_weight == 1)
+        return [
+            f"rescored     {percent(alone.wer)} without the recurrent model, {percent(best.wer)} with rescore_share "
+            f"{best.rescore_share:g}, rescore_weight {best.rescore_weight:g}"
+        ]
 
 
 def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
@@ -112,8 +146,8 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     beams = [best if width == best.beam else bench.measure(dataclasses.replace(best, beam=width)) for width in widths]
     least = min(trial.wer for trial in beams)
     chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
-    shares = bench.measure_shares(chosen) if config.search.rescore else ()
-    share = best_share(shares)
+    rescorings = bench.rescore(chosen) if config.search.rescore else ()
+    rescoring = min(rescorings, key=lambda each: each.rank, default=None)
     path = decoder_file(model)
     tuning = Tuning(
         chosen,
@@ -124,16 +158,11 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
         len(utterances),
         path,
         path.with_suffix(".png"),
-        bench.fit_slope(chosen, share),
-        shares,
+        bench.fit_slope(chosen.weights | (rescoring.weights if rescoring else {})),
+        rescorings,
     )
     _write(tuning, config.search)
     return tuning
-
-
-def best_share(shares: Sequence[tuple[float, float]]) -> float:
-    """The share with the lowest WER, the smallest of equally good ones; 0 without any."""
-    return min(shares, key=lambda item: (item[1], item[0]), default=(0.0, 0.0))[0]
 
 
 class Bench:
@@ -157,23 +186,22 @@ class Bench:
         """The trial with its WER."""
         return dataclasses.replace(trial, wer=self._wer(trial))
 
-    def measure_shares(self, trial: Trial) -> tuple[tuple[float, float], ...]:
-        """The WER by the recurrent model's share, with a trial's other weights."""
-        config = self._beam.config
-        decoder = self._beam.with_config(dataclasses.replace(config, hypotheses=config.rescored, **trial.weights))
-        found = decoder.decode_batch(self._searched)
+    def rescore(self, trial: Trial) -> tuple[Rescoring, ...]:
+        """The WER by the recurrent model's weights, with a trial's other weights."""
+        config = dataclasses.replace(self._beam.config, hypotheses=self._beam.config.rescored, **trial.weights)
+        found = self._beam.with_config(config).decode_batch(self._searched)
         scores = [self._rescorer.word_scores(hypotheses) for hypotheses in found]
 
-        def wer(share: float) -> float:
-            ranked = (rank(*item, trial.lm_weight, share) for item in zip(found, scores, strict=True))
-            return self._score([best[0][1].text for best in ranked])
+        def measure(share: float, factor: float) -> Rescoring:
+            weighed = dataclasses.replace(config, rescore_share=share, rescore_weight=factor)
+            ranked = (rank(*item, weighed) for item in zip(found, scores, strict=True))
+            return Rescoring(share, factor, self._score([best[0][1].text for best in ranked]))
 
-        return tuple((share, wer(share)) for share in SHARES)
+        return tuple(measure(share, factor) for share in SHARES for factor in FACTORS)
 
-    def fit_slope(self, trial: Trial, share: float) -> float:
-        """The slope of segments' confidence under a trial's weights and a share of the recurrent model."""
+    def fit_slope(self, weights: dict[str, Any]) -> float:
+        """The slope of segments' confidence under some weights."""
         recognizer, beam = self._recognizer, self._recognizer.decoder.beam
-        weights = {**trial.weights, "rescore_share": share}
         decoder = recognizer.decoder.with_beam(beam.with_config(dataclasses.replace(beam.config, **weights)))
         found = decoder.decode_batch(self._emissions)
         rate = recognizer.sample_rate
@@ -252,13 +280,19 @@ def _write(tuning: Tuning, search: DecoderConfig) -> None:
         "",
         "[beam]",
     ]
-    tried = chosen.weights | ({"rescore_share": best_share(tuning.shares)} if tuning.shares else {})
+    tried = chosen.weights | (tuning.rescoring.weights if tuning.rescoring else {})
     values = dataclasses.asdict(search.beam) | tried
     defaults = dataclasses.asdict(BeamConfig())
     lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if key in tried or value != defaults[key]]
     write_atomically(tuning.path, "\n".join(lines) + "\n")
     trials = [dataclasses.asdict(trial) for trial in (*tuning.trials, *tuning.beams)]
-    record = {"manifest": tuning.manifest.name, "greedy_wer": tuning.greedy, "trials": trials, "shares": tuning.shares}
+    rescorings = [dataclasses.asdict(each) for each in tuning.rescorings]
+    record = {
+        "manifest": tuning.manifest.name,
+        "greedy_wer": tuning.greedy,
+        "trials": trials,
+        "rescorings": rescorings,
+    }
     write_atomically(tuning.path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     write_atomically(tuning.picture, draw_surface(tuning.trials, chosen))
 

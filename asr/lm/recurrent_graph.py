@@ -5,6 +5,7 @@ They are two because rescoring moves on word by word, but can compute all output
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -70,7 +71,7 @@ def _layer(graph: GraphBuilder, kind: Kind, layer: int, x: str, units: int, part
     for part in range(parts):
         of_part = graph.op("Gather", "state", graph.constant(part), axis=0)
         first.append(graph.op("Gather", of_part, graph.constant([layer]), axis=0))
-    options = {"hidden_size": units} | ({"linear_before_reset": 1} if kind == "gru" else {})
+    options: dict[str, Any] = {"hidden_size": units} | ({"linear_before_reset": 1} if kind == "gru" else {})
     y = graph.op(CELLS[kind], x, *arrays, "", *first, outputs=1 + parts, **options)
     # y: (span, directions, lanes, units)
     return [graph.op("Squeeze", y, graph.constant([1])), *(f"{y}_{part + 1}" for part in range(parts))]

@@ -75,8 +75,8 @@ def divide(text: Path, train: Path, test: Path, lines: int, test_lines: int) -> 
 
 
 def asr_once(result: Path, *arguments: object) -> None:
-    """`asr lm ...`, unless its result is there."""
-    if not result.exists() or result.with_name(f"{result.stem}-run").exists():  # a run resumes, or says that it is finished
+    """`asr lm ...`, unless its result is there; a training run resumes, or says that it is finished."""
+    if not result.exists() or result.with_name(f"{result.stem}-run").exists():
         asr(*arguments)
 
 
