@@ -60,7 +60,7 @@ def calibrate_segments(scored: Iterable[Scored], text: TextConfig, slope: float)
     A segment is correct if its words are, and no word of the reference is missing between them or behind the last.
     """
     products, correct, left_out = _segments(scored, text)
-    return _calibration(np.exp(slope * np.array(products)), correct, left_out)
+    return _calibration(np.exp(slope * np.array(products)).tolist(), correct, left_out)
 
 
 def fit_slope(scored: Iterable[Scored], text: TextConfig) -> float:

@@ -2,15 +2,18 @@
 
 import os
 from functools import cached_property
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from asr.errors import LanguageModelError
 from asr.lm.recurrent_file import RecurrentFile, read_recurrent
-from asr.lm.recurrent_graph import output_graph, state_graph
+from asr.model.graph_cache import cached_graph
 from asr.utils.onnx_session import one_thread_session
 
 UNKNOWN_WORD, SENTENCE_END = 0, 1  # ids in every recurrent model
+_BUILDER = Path(__file__).with_name("recurrent_graph.py")
 ROWS = 256  # whose log-probabilities are computed at once: 20 MB with 20,000 words
 
 
@@ -21,8 +24,7 @@ class RecurrentModel:
         """Raises `LanguageModelError` naming a file whose weights do not fit together."""
         self.file = file
         try:
-            graphs = state_graph(file.kind, file.weights), output_graph(file.weights)
-            self._graphs = tuple(graph.SerializeToString() for graph in graphs)
+            self._graphs = tuple(_graph(file, part) for part in ("states", "outputs"))
             self._open()
         except Exception as error:  # ONNX Runtime has a dozen kinds without a common base
             raise LanguageModelError(f"{file.path}: damaged ({str(error).splitlines()[0]}); copy it again") from error
@@ -69,3 +71,15 @@ class RecurrentModel:
             rows = targets[first : first + ROWS]
             parts.append(self.log_probabilities(outputs[first : first + ROWS])[np.arange(len(rows)), rows])
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _graph(file: RecurrentFile, part: Literal["states", "outputs"]) -> bytes:
+    """One of a model's graphs, from the cache if the file has been used before."""
+
+    def build() -> bytes:
+        from asr.lm.recurrent_graph import output_graph, state_graph
+
+        graph = state_graph(file.kind, file.weights) if part == "states" else output_graph(file.weights)
+        return graph.SerializeToString()
+
+    return cached_graph(file.path, part, build, _BUILDER) if file.path else build()

@@ -42,7 +42,7 @@ class NgramSource:
 
     def __init__(self, model: NgramModel):
         self._model, self.words, self.end = model, tuple(model.words), model.end
-        self.banned = (model.unknown, *([model.index[BEGIN]] if BEGIN in model.index else []))
+        self.banned: tuple[int, ...] = (model.unknown, *([model.index[BEGIN]] if BEGIN in model.index else []))
 
     def start(self) -> int:
         """The state at the beginning of a sentence."""
@@ -61,7 +61,8 @@ class RecurrentSource:
     """A recurrent model to draw from."""
 
     def __init__(self, model: RecurrentModel):
-        self._model, self.words, self.end, self.banned = model, model.file.words, SENTENCE_END, (UNKNOWN_WORD,)
+        self._model, self.words, self.end = model, model.file.words, SENTENCE_END
+        self.banned: tuple[int, ...] = (UNKNOWN_WORD,)
 
     def start(self) -> tuple[np.ndarray, np.ndarray]:
         """Outputs and state after a sentence end."""

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from asr.errors import ConfigError, Interrupted, TrainingError
-from asr.lm.config import LmTrainConfig
+from asr.lm.config import Kind, LmTrainConfig
 from asr.lm.recurrent_file import RecurrentFile, read_recurrent, write_recurrent
 from asr.lm.recurrent_network import RecurrentNetwork
 from asr.lm.word_stream import WordStream, hold_out, read_stream
@@ -103,6 +103,7 @@ class LmTrainer:
 
     def __init__(self, stream: WordStream, config: LmTrainConfig, output: Path):
         self.config, self.options, self.output, self.stream = config, config.recurrent, output, stream
+        self.kind = cast(Kind, config.kind)
         self.folder = output.with_name(f"{output.stem}-run")
         self.checkpoint = self.folder / "checkpoint.safetensors"
         options = self.options
@@ -116,7 +117,7 @@ class LmTrainer:
                 f"the text has {len(stream.ids):,} words, too few for --lanes {lanes} --span {options.span}: lower them"
             )
         torch.manual_seed(options.seed)
-        self.model = RecurrentNetwork(config.kind, len(stream.words), options)
+        self.model = RecurrentNetwork(self.kind, len(stream.words), options)
         self.learner = LmLearner(self.model, _training_config(config), options.samples)
         digest = hashlib.sha256(self.train_words.tobytes() + self.dev_words.tobytes()).hexdigest()[:16]
         self.progress = Progress(data_digest=digest)
@@ -213,7 +214,7 @@ class LmTrainer:
         weights = {name: tensor.cpu().numpy() for name, tensor in self.model.state_dict().items() if name != "state"}
         config = self.config
         contents = RecurrentFile(
-            weights, config.kind, tuple(self.stream.words), config.normalizer, config.characters, training
+            weights, self.kind, tuple(self.stream.words), config.normalizer, config.characters, training
         )
         write_recurrent(self.output, contents)
 
