@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.audio.config import AugmentConfig, FeatureConfig
-from asr.data.batching import BatchDataset, load_batches, plan_epoch
+from asr.data.batching import BatchMaker, Job, load_batches, plan_epoch
 from asr.data.feature_cache import CorpusFeatures
 from asr.data.manifest import Utterance
 from asr.errors import AudioError
@@ -28,6 +28,23 @@ def test_every_utterance_is_in_exactly_one_batch(durations, limit, seed, epoch):
 def test_batches_keep_the_limit_including_padding(durations, limit):
     for batch in plan_in_order(durations, limit):
         assert len(batch) == 1 or len(batch) * max(durations[index] for index in batch) <= limit
+
+
+@given(durations=durations, limit=st.floats(1, 100))
+def test_batches_are_as_full_as_the_limit_allows(durations, limit):
+    for batch, following in itertools.pairwise(plan_in_order(durations, limit)):
+        assert not fits([*batch, following[0]], durations, limit)
+
+
+def fits(batch: list[int], durations: list[float], limit: float) -> bool:
+    """Whether a batch is one of `plan_in_order`'s alone."""
+    return len(plan_in_order([durations[index] for index in batch], limit)) == 1
+
+
+def test_a_plan_is_a_sequence_of_batches():
+    plan = plan_in_order([1.0, 3.0, 2.0, 1.5], 4.5)
+    assert list(plan) == [[1], [2, 3], [0]] and plan[-1] == [0]
+    assert list(plan[1:]) == list(plan)[1:] and plan[::2] == plan.reordered([0, 2])
 
 
 def test_order_follows_from_seed_and_epoch():
@@ -74,26 +91,32 @@ def utterances(noise_file, count: int) -> list[Utterance]:
     return [Utterance(path.stem, path, 0.2 + 0.1 * number, "") for number, path in enumerate(paths)]
 
 
+def job(corpus: list[Utterance], tokens: list[list[int]], positions: list[int]) -> Job:
+    rows = ([values[index] for index in positions] for values in (corpus, tokens))
+    return Job(positions, *rows, phones=[[]] * len(positions))
+
+
 def test_worker_processes_give_the_same_batches(noise_file):
-    tokens = [[1, 2], [3], [1], [2, 2]]
-    plan = [[0, 2], [3, 1]]
-    dataset = BatchDataset(CorpusFeatures(utterances(noise_file, 4), FeatureConfig()), tokens, plan, AugmentConfig())
-    plain, worked = list(load_batches(dataset, 0)), list(load_batches(dataset, 1))
+    corpus, tokens = utterances(noise_file, 4), [[1, 2], [3], [1], [2, 2]]
+    jobs = [job(corpus, tokens, positions) for positions in ([0, 2], [3, 1])]
+    maker = BatchMaker(CorpusFeatures(corpus, FeatureConfig()), AugmentConfig())
+    plain, worked = list(load_batches(maker, jobs, 0)), list(load_batches(maker, jobs, 1))
     for a, b in zip(plain, worked, strict=True):
         assert torch.equal(a.features, b.features) and a.utterances == b.utterances
     assert plain[0].tokens.tolist() == [1, 2, 1] and plain[0].token_lengths.tolist() == [2, 1]
 
 
 def test_masks_change_from_epoch_to_epoch(noise_file):
-    features = CorpusFeatures(utterances(noise_file, 1), FeatureConfig())
-    first, second = (BatchDataset(features, [[1]], [[0]], AugmentConfig(), 0, epoch)[0] for epoch in (0, 1))
+    corpus = utterances(noise_file, 1)
+    features, batch = CorpusFeatures(corpus, FeatureConfig()), job(corpus, [[1]], [0])
+    first, second = (BatchMaker(features, AugmentConfig(), 0, epoch)[batch] for epoch in (0, 1))
     assert not torch.equal(first.features, second.features)
 
 
 def test_an_offset_reads_only_that_part(noise_file):
     path = noise_file("long.wav", seconds=2.0)
     part = Utterance("part", path, 0.5, "", offset=1.0)
-    batch = BatchDataset(CorpusFeatures([part], FeatureConfig()), [[1]], [[0]])[0]
+    batch = BatchMaker(CorpusFeatures([part], FeatureConfig()))[job([part], [[1]], [0])]
     assert batch.lengths.tolist() == [51]
 
 
@@ -101,7 +124,8 @@ def test_an_offset_reads_only_that_part(noise_file):
 def test_a_damaged_recording_is_named_on_one_line(tmp_path, workers):
     broken = tmp_path / "broken.wav"
     broken.write_text("no sound")
-    features = CorpusFeatures([Utterance("broken", broken, 1.0, "")], FeatureConfig())
+    corpus = [Utterance("broken", broken, 1.0, "")]
+    maker = BatchMaker(CorpusFeatures(corpus, FeatureConfig()))
     with pytest.raises(AudioError) as caught:
-        list(load_batches(BatchDataset(features, [[1]], [[0]]), workers))
+        list(load_batches(maker, [job(corpus, [[1]], [0])], workers))
     assert str(caught.value) == f"{broken}: not a sound file that can be read (wav, flac, ogg, opus, mp3, aiff)"

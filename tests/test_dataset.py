@@ -39,4 +39,4 @@ def test_tags_in_transcripts_are_an_error_with_their_counts(recipe, text):
 
 def test_tags_that_are_replaced_are_no_error(recipe):
     train, _, _ = load_corpora(recipe("yes [noise]", normalizer="nfc", replace={"[noise]": ""}))
-    assert train.texts == ["yes no", "yes"]
+    assert list(train.texts) == ["yes no", "yes"]

@@ -112,3 +112,8 @@ def test_tags(text, tags):
 
 def test_tags_that_are_replaced_are_none():
     assert find_tags("a [noise]", TextConfig(normalizer="nfc", replace={"[noise]": ""})) == []
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_basic_treats_ascii_as_any_other_text(text):
+    assert basic(text) == asr.text.normalizer._basic(text)

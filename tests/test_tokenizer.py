@@ -8,8 +8,10 @@ from asr.errors import ModelFileError, TextError
 from asr.text.config import TextConfig
 from asr.text.tokenizer import (
     BLANK,
+    BpeTokenizer,
     CharacterTokenizer,
     frames_needed,
+    frames_needed_each,
     load_tokenizer,
     train_tokenizer,
 )
@@ -88,3 +90,14 @@ def test_mandarin_by_characters():
 def test_frames_needed(text, frames):
     tokens = [ord(character) for character in text]
     assert frames_needed(tokens) == frames
+
+
+@given(texts=st.lists(st.text("ab '", max_size=8), max_size=6))
+def test_many_texts_get_the_tokens_that_each_gets(texts):
+    characters, bpe = CharacterTokenizer("ab '"), BpeTokenizer.train(["ab ab", "a b' ba bab", "abba ab"], 12)
+    for tokenizer in (characters, bpe):
+        tokens, lengths = tokenizer.encode_all(texts)
+        rows = [tokenizer.encode(text) for text in texts]
+        assert tokens.tolist() == [token for row in rows for token in row]
+        assert lengths.tolist() == [len(row) for row in rows]
+        assert frames_needed_each(tokens, lengths).tolist() == [frames_needed(row) for row in rows]

@@ -56,13 +56,18 @@ class Changes:
         return ", ".join(filter(None, parts)) or "unchanged"
 
 
+def draw_speed(config: AugmentConfig, random: np.random.Generator) -> int:
+    """The speed of one copy of an utterance, as an index of `config.speeds`: what `draw_changes` draws first."""
+    return int(random.integers(len(config.speeds)))
+
+
 def draw_changes(config: AugmentConfig, random: np.random.Generator) -> Changes:
     """The changes to one copy of an utterance.
 
     All numbers are drawn whether used or not, so that changing the probability of one change leaves the others as they
     were.
     """
-    speed = config.speeds[random.integers(len(config.speeds))]
+    speed = config.speeds[draw_speed(config, random)]
     room, noise, narrow, telephone = random.random(4) < (
         config.reverberation_share,
         config.noise_share,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from asr.audio.io import probe
-from asr.data.manifest import read_manifest
+from asr.data.manifest import manifest_stem, read_manifest
 from asr.errors import AsrError, ModelFileError, one_line
 from asr.lm import ARPA_NAMES
 from asr.lm.recurrent_file import is_recurrent_file, read_recurrent
@@ -14,7 +14,7 @@ from asr.lm.recurrent_file import is_recurrent_file, read_recurrent
 
 def describe(path: Path) -> str:
     """A table of what a file contains, by its suffix: `.safetensors` a model, `.asrlm` or `.arpa` (also `.arpa.gz`,
-    `.arpa.xz`) a language model, `.jsonl` or `.json` a manifest, else sound.
+    `.arpa.xz`) a language model, `.jsonl` (also compressed), `.parquet` or `.json` a manifest, else sound.
 
     Raises an `AsrError` naming the file when it cannot be read as that.
     """
@@ -27,7 +27,7 @@ def describe(path: Path) -> str:
             raise ModelFileError(f"{path}: its training summary lacks {error}; was it made by this program?") from error
         except (TypeError, ValueError, AttributeError) as error:
             raise ModelFileError(f"{path}: its training summary is damaged ({error}); copy it again") from error
-    if path.suffix in (".jsonl", ".json"):
+    if manifest_stem(path) or path.suffix == ".json":
         return _table(_manifest(path))
     if path.suffix == ".asrlm":
         return _table(_compiled_lm(path))

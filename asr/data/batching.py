@@ -1,7 +1,7 @@
 """Utterances -> batches of features and tokens, planned by seconds of audio and reproducible by seed."""
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 
@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 from asr.audio.config import AugmentConfig
 from asr.audio.spec_augment import augment_features
 from asr.data.feature_cache import CorpusFeatures
+from asr.data.utterances import Utterance
 from asr.errors import AudioError
-from asr.model.padding import pad, plan_in_order
+from asr.model.padding import Plan, pad, plan_in_order
 from asr.text.tokenizer import frames_needed
 from asr.utils.prefetch import prefetch
 
@@ -42,8 +43,8 @@ class Batch:
 
 
 def plan_epoch(
-    durations: Sequence[float], batch_seconds: float, seed: int, epoch: int, short_first: bool = True
-) -> list[list[int]]:
+    durations: Sequence[float] | np.ndarray, batch_seconds: float, seed: int, epoch: int, short_first: bool = True
+) -> Plan:
     """The batches of one epoch, in a random order that depends on (seed, epoch) only.
 
     Durations are jittered by 2% before grouping, so that batches differ between epochs while padding stays small. The
@@ -53,15 +54,16 @@ def plan_epoch(
     """
     random = np.random.default_rng((seed, epoch))
     jittered = np.asarray(durations) * random.uniform(0.98, 1.02, len(durations))
-    batches = plan_in_order(jittered.tolist(), batch_seconds)
+    plan = plan_in_order(jittered, batch_seconds)
+    numbers = list(range(len(plan)))  # a list, for which NumPy draws other numbers than for an array
     if epoch > 0:
-        random.shuffle(batches)
-        return batches
-    largest = batches.pop(max(range(len(batches)), key=lambda i: len(batches[i]) * jittered[batches[i][0]]))
-    batches.reverse()
+        random.shuffle(numbers)
+        return plan.reordered(numbers)
+    largest = numbers.pop(int(np.argmax(plan.sizes * jittered[plan.firsts])))
+    numbers.reverse()
     if not short_first:
-        random.shuffle(batches)
-    return [largest, *batches]
+        random.shuffle(numbers)
+    return plan.reordered([largest, *numbers])
 
 
 def part_of(indices: Sequence[int], number: int, parts: int) -> list[int]:
@@ -72,36 +74,32 @@ def part_of(indices: Sequence[int], number: int, parts: int) -> list[int]:
     return list(indices[number::parts] or indices[:1])
 
 
-class BatchDataset(Dataset):
-    """Item i is the i-th batch of a plan."""
+@dataclass(frozen=True)
+class Job:
+    """The utterances of a batch with their references: all that a worker process needs to know of the corpus."""
 
-    def __init__(
-        self,
-        features: CorpusFeatures,
-        tokens: Sequence[Sequence[int]],
-        plan: Sequence[Sequence[int]],
-        augment: AugmentConfig | None = None,
-        seed: int = 0,
-        epoch: int = 0,
-        phones: Sequence[Sequence[int]] | None = None,
-    ):
-        self._features, self._tokens, self._plan = features, tokens, plan
-        self._phones = phones or [()] * len(tokens)
-        self._augment, self._seed, self._epoch = augment, seed, epoch
+    positions: list[int]
+    utterances: list[Utterance]
+    tokens: list[list[int]]
+    phones: list[list[int]]
 
-    def __len__(self) -> int:
-        return len(self._plan)
 
-    def __getitem__(self, position: int) -> Batch:
-        indices = self._plan[position]
-        padded = pad([self._augmented(index) for index in indices], self._features.config.hop_seconds)
+class BatchMaker(Dataset):
+    """Makes the batches of an epoch; item `job` is the batch of that job."""
+
+    def __init__(self, features: CorpusFeatures, augment: AugmentConfig | None = None, seed: int = 0, epoch: int = 0):
+        self._features, self._augment, self._seed, self._epoch = features, augment, seed, epoch
+
+    def __getitem__(self, job: Job) -> Batch:
+        rows = [self._augmented(*row) for row in zip(job.utterances, job.positions, strict=True)]
+        padded = pad(rows, self._features.config.hop_seconds)
         features, lengths = map(torch.from_numpy, padded)
-        tokens, phones = ([each[index] for index in indices] for each in (self._tokens, self._phones))
-        needed = [max(map(frames_needed, rows)) for rows in zip(tokens, phones, strict=True)]
-        return Batch(tuple(indices), features, lengths, *_joined(tokens), *_joined(phones), torch.tensor(needed))
+        needed = [max(map(frames_needed, rows)) for rows in zip(job.tokens, job.phones, strict=True)]
+        references = *_joined(job.tokens), *_joined(job.phones)
+        return Batch(tuple(job.positions), features, lengths, *references, torch.tensor(needed))
 
-    def _augmented(self, index: int) -> np.ndarray:
-        features = self._features(self._epoch, index)
+    def _augmented(self, utterance: Utterance, index: int) -> np.ndarray:
+        features = self._features.of(utterance, self._epoch, index)
         if self._augment is None:
             return features
         # Independent of the random numbers of waveform augmentation.
@@ -114,17 +112,18 @@ def _joined(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return torch.tensor([token for row in rows for token in row], dtype=torch.long), torch.tensor(list(map(len, rows)))
 
 
-def load_batches(dataset: BatchDataset, workers: int, pin: bool = False) -> Iterator[Batch]:
-    """The dataset's batches in order, prefetched by worker processes, or by a thread if `workers` is 0.
+def load_batches(maker: BatchMaker, jobs: Iterable[Job], workers: int, pin: bool = False) -> Iterator[Batch]:
+    """The batches of these jobs in order, prefetched by worker processes, or by a thread if `workers` is 0.
 
     With `pin` they are in pinned memory, for a GPU. Raises `AudioError` naming a recording that cannot be read.
     """
     if workers == 0:
         # A thread suffices to read cached features: NumPy and the network both release the GIL.
-        yield from prefetch((dataset[position] for position in range(len(dataset))), 2)
+        yield from prefetch((maker[job] for job in jobs), 2)
         return
     loader = DataLoader(
-        dataset,
+        maker,
+        sampler=jobs,
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4,

@@ -1,33 +1,70 @@
-"""The training and dev corpora of a recipe: manifests, read, checked and tokenised."""
+"""The training and dev corpora of a recipe: manifests, read, checked and tokenised.
+
+What follows from an utterance's transcript (normalised text, tokens, phones) is computed when it is needed, so that a
+corpus takes little more memory than its manifests.
+"""
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar, overload
+
+import numpy as np
 
 from asr.config import Recipe
-from asr.data.manifest import Utterance, read_manifests, total_hours
+from asr.data.batching import Job
+from asr.data.manifest import read_manifests, total_hours
+from asr.data.utterances import Utterances
 from asr.errors import TrainingError
+from asr.text.config import TextConfig
 from asr.text.normalizer import find_tags, normalize
 from asr.text.phones import Phones
-from asr.text.tokenizer import Tokenizer, count_unknown, frames_needed, name_characters, train_tokenizer
+from asr.text.tokenizer import Tokenizer, count_unknown, frames_needed_each, name_characters, train_tokenizer
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+CHUNK = 1 << 13  # utterances checked, or hashed, at a time
+
+
+class Derived(Sequence[T], Generic[S, T]):
+    """`function` of each item of a sequence, computed on access."""
+
+    def __init__(self, function: Callable[[S], T], items: Sequence[S]):
+        self._function, self._items = function, items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index):
+        found = self._items[index]
+        return [self._function(item) for item in found] if isinstance(index, slice) else self._function(found)
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._function, self._items)
 
 
 @dataclass(frozen=True)
 class Corpus:
     """Utterances with their normalised texts, tokens and, if the network has a phone layer, phones."""
 
-    utterances: list[Utterance]
-    texts: list[str]
-    tokens: list[list[int]]
-    phones: list[list[int]] | None = None
+    utterances: Utterances
+    texts: Sequence[str]
+    tokens: Sequence[list[int]]
+    phones: Sequence[list[int]] | None = None
     phone_pieces: tuple[str, ...] = ()  # names of the phones, the blank first
 
     @property
-    def durations(self) -> list[float]:
+    def durations(self) -> np.ndarray:
         """Seconds of each utterance."""
-        return [utterance.duration for utterance in self.utterances]
+        return self.utterances.durations
 
     @property
     def hours(self) -> float:
@@ -37,22 +74,34 @@ class Corpus:
     @property
     def speakers(self) -> set[str]:
         """The known speakers."""
-        return {utterance.speaker for utterance in self.utterances if utterance.speaker}
+        return set(self.utterances.speakers) - {""}
 
     @property
     def synthetic(self) -> bool:
         """Whether any of it is synthetic speech."""
-        return any(utterance.synthetic for utterance in self.utterances)
+        return self.utterances.synthetic
+
+    def job(self, positions: list[int]) -> Job:
+        """The batch of these utterances, to be made."""
+        tokens = [self.tokens[index] for index in positions]
+        utterances = [self.utterances[index] for index in positions]
+        phones = [self.phones[index] for index in positions] if self.phones else [[]] * len(positions)
+        return Job(positions, utterances, tokens, phones)
 
     def digest(self) -> str:
         """16 hexadecimal digits that identify this data in this order."""
         return data_digest(self.utterances, self.texts)
 
 
-def data_digest(utterances: Sequence[Utterance], texts: Sequence[str]) -> str:
+def data_digest(utterances: Utterances, texts: Sequence[str]) -> str:
     """16 hexadecimal digits that identify utterances and their normalised texts, wherever the recordings are."""
-    lines = (f"{u.id}\t{u.duration}\t{text}" for u, text in zip(utterances, texts, strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for start in range(0, len(utterances), CHUNK):
+        part = slice(start, start + CHUNK)
+        rows = zip(utterances.ids[part], utterances.durations[part].tolist(), texts[part], strict=True)
+        lines = "\n".join([f"{id}\t{duration}\t{text}" for id, duration, text in rows])
+        digest.update((f"\n{lines}" if start else lines).encode())
+    return digest.hexdigest()[:16]
 
 
 def load_corpora(
@@ -69,16 +118,19 @@ def load_corpora(
         if not paths:
             raise TrainingError(f"{name} names no manifest; `asr prepare` writes them")
     utterances = read_manifests(recipe.data.train, check_audio=True)
-    texts = [normalize(utterance.text, recipe.text) for utterance in utterances]
-    tokenizer = tokenizer or train_tokenizer(texts, recipe.text)
     dev_utterances = read_manifests(recipe.data.dev, check_audio=True)
-    dev_texts = [normalize(utterance.text, recipe.text) for utterance in dev_utterances]
+    tokenizer = tokenizer or train_tokenizer(normalized(utterances, recipe.text), recipe.text)
     phones = _load_phones(recipe, phone_pieces)
-    train = _tokenize(utterances, texts, tokenizer, phones, recipe, recipe.data.train)
-    dev = _tokenize(dev_utterances, dev_texts, tokenizer, phones, recipe, recipe.data.dev)
+    train = _corpus(utterances, tokenizer, phones, recipe, recipe.data.train)
+    dev = _corpus(dev_utterances, tokenizer, phones, recipe, recipe.data.dev)
     if phone_pieces:
         train, dev = (replace(corpus, phone_pieces=tuple(phone_pieces)) for corpus in (train, dev))
     return train, dev, tokenizer
+
+
+def normalized(utterances: Utterances, config: TextConfig) -> Sequence[str]:
+    """The normalised transcripts."""
+    return Derived(partial(normalize, config=config), utterances.texts)
 
 
 def _load_phones(recipe: Recipe, pieces: Sequence[str]) -> Phones | None:
@@ -91,48 +143,79 @@ def _load_phones(recipe: Recipe, pieces: Sequence[str]) -> Phones | None:
     return Phones.read(recipe.data.lexicon, pieces) if recipe.data.lexicon else None
 
 
-def _tokenize(
-    utterances: list[Utterance],
-    texts: list[str],
-    tokenizer: Tokenizer,
-    phones: Phones | None,
-    recipe: Recipe,
-    paths: Sequence[Path],
+def _corpus(
+    utterances: Utterances, tokenizer: Tokenizer, phones: Phones | None, recipe: Recipe, paths: Sequence[Path]
 ) -> Corpus:
-    origin = ", ".join(map(str, paths))
-    tags = Counter(tag for utterance in utterances for tag in find_tags(utterance.text, recipe.text))
-    if tags:
-        shown = ", ".join(f"'{tag}' ({count})" for tag, count in tags.most_common(10))
-        raise TrainingError(f"{origin}: tags in the transcripts: {shown}; remove what is no word, or its utterances")
-    unknown = count_unknown(texts, {character for piece in tokenizer.pieces for character in piece} | {" "})
-    if unknown:
-        raise TrainingError(
-            f"{origin}: characters that the alphabet lacks: {name_characters(unknown)}; "
-            "map them with text.replace, or add them to text.alphabet"
-        )
-    if phones and (lacking := phones.lacking(texts)):
-        words = ", ".join(f"'{word}' ({count})" for word, count in lacking.most_common(10))
-        raise TrainingError(
-            f"{origin}: {len(lacking)} words that {recipe.data.lexicon} lacks: {words}; "
-            "`asr lexicon` adds those of a manifest"
-        )
-    tokens = [tokenizer.encode(text) for text in texts]
-    phone_tokens = [phones.encode(text) for text in texts] if phones else None
-    problems = [_problem(*item, recipe) for item in zip(utterances, tokens, phone_tokens or tokens, strict=True)]
-    faulty = [(u.id, problem) for u, problem in zip(utterances, problems, strict=True) if problem]
-    if faulty:
-        kinds = ", ".join(f"{count} with {problem}" for problem, count in Counter(p for _, p in faulty).items())
-        raise TrainingError(
-            f"{origin}: {kinds}, the first '{faulty[0][0]}'; `asr prepare --recipe` leaves such utterances out"
-        )
-    return Corpus(utterances, texts, tokens, phone_tokens, tuple(phones.pieces) if phones else ())
+    texts = normalized(utterances, recipe.text)
+    check = _Check(tokenizer, phones, recipe, ", ".join(map(str, paths)))
+    for start in range(0, len(utterances), CHUNK):
+        part = slice(start, start + CHUNK)
+        check.add(utterances.texts[part], texts[part], utterances.ids[part], utterances.durations[part])
+    check.finish()
+    phone_tokens = Derived(phones.encode, texts) if phones else None
+    return Corpus(
+        utterances, texts, Derived(tokenizer.encode, texts), phone_tokens, tuple(phones.pieces) if phones else ()
+    )
 
 
-def _problem(utterance: Utterance, tokens: list[int], phones: list[int], recipe: Recipe) -> str:
-    if not tokens:
-        return "an empty text"
-    if utterance.duration > recipe.data.max_seconds:
-        return f"more than {recipe.data.max_seconds:g} s"
-    if max(frames_needed(tokens), frames_needed(phones)) > recipe.output_frames(utterance.duration):
-        return "more tokens than output frames"
-    return ""
+class _Check:
+    """What is wrong with transcripts, counted over a corpus."""
+
+    def __init__(self, tokenizer: Tokenizer, phones: Phones | None, recipe: Recipe, origin: str):
+        self._tokenizer, self._phones, self._recipe, self._origin = tokenizer, phones, recipe, origin
+        self._known = {character for piece in tokenizer.pieces for character in piece} | {" "}
+        self._tags, self._unknown, self._lacking, self._problems = Counter(), Counter(), Counter(), Counter()
+        self._first = ""  # utterance with a problem
+
+    def add(self, transcripts: Sequence[str], texts: Sequence[str], ids: Sequence[str], durations: np.ndarray) -> None:
+        """Check some utterances; `texts` are their normalised transcripts."""
+        self._tags.update(tag for transcript in transcripts for tag in find_tags(transcript, self._recipe.text))
+        self._unknown += count_unknown(texts, self._known)
+        if self._phones:
+            self._lacking += self._phones.lacking(texts)
+        if self._tags or self._unknown or self._lacking:
+            return
+        tokens, lengths = self._tokenizer.encode_all(texts)
+        needed = frames_needed_each(tokens, lengths)
+        if self._phones:
+            rows = [self._phones.encode(text) for text in texts]
+            flat = np.array([phone for row in rows for phone in row], np.int32)
+            needed = np.maximum(needed, frames_needed_each(flat, np.array([len(row) for row in rows], np.int64)))
+        for row, (seconds, length, frames) in enumerate(zip(durations.tolist(), lengths, needed, strict=True)):
+            if problem := self._problem(seconds, length, frames):
+                self._first = self._first or ids[row]
+                self._problems[problem] += 1
+
+    def finish(self) -> None:
+        """Raises `TrainingError` if anything was wrong."""
+        origin = self._origin
+        if self._tags:
+            shown = ", ".join(f"'{tag}' ({count})" for tag, count in self._tags.most_common(10))
+            raise TrainingError(
+                f"{origin}: tags in the transcripts: {shown}; remove what is no word, or its utterances"
+            )
+        if self._unknown:
+            raise TrainingError(
+                f"{origin}: characters that the alphabet lacks: {name_characters(self._unknown)}; "
+                "map them with text.replace, or add them to text.alphabet"
+            )
+        if self._lacking:
+            words = ", ".join(f"'{word}' ({count})" for word, count in self._lacking.most_common(10))
+            raise TrainingError(
+                f"{origin}: {len(self._lacking)} words that {self._recipe.data.lexicon} lacks: {words}; "
+                "`asr lexicon` adds those of a manifest"
+            )
+        if self._problems:
+            kinds = ", ".join(f"{count} with {problem}" for problem, count in self._problems.items())
+            raise TrainingError(
+                f"{origin}: {kinds}, the first '{self._first}'; `asr prepare --recipe` leaves such utterances out"
+            )
+
+    def _problem(self, seconds: float, tokens: int, frames: int) -> str:
+        if not tokens:
+            return "an empty text"
+        if seconds > self._recipe.data.max_seconds:
+            return f"more than {self._recipe.data.max_seconds:g} s"
+        if frames > self._recipe.output_frames(seconds):
+            return "more tokens than output frames"
+        return ""

@@ -21,9 +21,9 @@ PARTS = {"dev": "dev", "val": "dev", "test": "test", "eval": "test"}  # by the b
 class Division:
     """The parts of a corpus and their manifests; `test` may be empty."""
 
-    train: list[Utterance]
-    dev: list[Utterance]
-    test: list[Utterance]
+    train: Sequence[Utterance]
+    dev: Sequence[Utterance]
+    test: Sequence[Utterance]
     manifests: dict[str, tuple[Path, ...]]  # by part
     reason: str  # of the way in which it was divided
     rejects: str = ""  # what is wrong with rejected recordings, if there are any
@@ -58,7 +58,9 @@ def divide(sources: Sequence[Path], folder: Path) -> Division:
         raise ManifestError(
             f"{', '.join(map(str, sources))}: no manifest to train on, only dev and test by their names"
         )
-    parts = {name: read_manifests(paths) if paths else [] for name, paths in manifests.items()}
+    parts: dict[str, Sequence[Utterance]] = {
+        name: read_manifests(paths) if paths else [] for name, paths in manifests.items()
+    }
     reason = "the manifests' own division"
     if not manifests["dev"]:
         wanted = ["dev"] if manifests["test"] else ["dev", "test"]
@@ -79,7 +81,7 @@ def _by_part(sources: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
 
 
 def _split(
-    utterances: list[Utterance], wanted: Sequence[str], test: Sequence[Utterance]
+    utterances: Sequence[Utterance], wanted: Sequence[str], test: Sequence[Utterance]
 ) -> tuple[dict[str, list[Utterance]], str]:
     """The utterances in train and the wanted parts, and why in this way."""
     if len(utterances) < FEWEST_UTTERANCES:

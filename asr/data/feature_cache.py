@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asr.audio.augment import Changes, WaveformAugmenter, draw_changes
+from asr.audio.augment import WaveformAugmenter, draw_changes, draw_speed
 from asr.audio.config import ON_FEATURES, AugmentConfig, FeatureConfig
 from asr.audio.features import VERSION
 from asr.audio.torch_features import TorchLogMel
-from asr.data.manifest import Utterance, load_utterance
+from asr.data.manifest import load_utterance
+from asr.data.utterances import Utterance, durations_of
 from asr.utils.config_io import marked, to_values
 from asr.utils.files import identity, replacing
 from asr.utils.prefetch import prefetch_map
@@ -44,33 +45,41 @@ class CorpusFeatures:
     ):
         self.config, self.versions = config, min(augment.copies, most_versions or augment.copies) if augment else 1
         self._utterances, self._augment, self._seed = utterances, augment, seed
+        self._count = len(utterances)
         self._log_mel = TorchLogMel(config)
         self._augmenter = WaveformAugmenter(augment, config.sample_rate) if augment else None
-        self._durations: dict[int, list[float]] = {}
+        self._speeds: dict[int, np.ndarray] = {}  # by version, as indices of the speeds of `augment`
         self._path: Path | None = None
         self._starts = np.zeros(1, np.int64)
         self._map: np.ndarray | None = None
 
-    def durations(self, epoch: int) -> list[float]:
+    def durations(self, epoch: int) -> np.ndarray:
         """Seconds of each utterance after speed perturbation."""
+        durations = durations_of(self._utterances)
+        if not self._augment or set(self._augment.speeds) == {1.0}:
+            return durations
         version = epoch % self.versions
-        if version not in self._durations:
-            speeds = [self._changes(version, index).speed for index in range(len(self._utterances))]
-            self._durations[version] = [u.duration / speed for u, speed in zip(self._utterances, speeds, strict=True)]
-        return self._durations[version]
+        if version not in self._speeds:
+            drawn = (draw_speed(self._augment, self._random(version, index)) for index in range(len(durations)))
+            self._speeds[version] = np.fromiter(drawn, np.uint8, len(durations))
+        return durations / np.array(self._augment.speeds)[self._speeds[version]]
 
     def __call__(self, epoch: int, index: int) -> np.ndarray:
         """`(frames, mels)` float32, identical whether cached or computed. Epochs cycle through the versions.
 
         Raises `AudioError` naming a recording that cannot be read.
         """
+        return self.of(self._utterances[index], epoch, index)
+
+    def of(self, utterance: Utterance, epoch: int, index: int) -> np.ndarray:
+        """The same for an object without the utterances, as worker processes get it."""
         version = epoch % self.versions
         if self._path is None:
-            return self._make(version, index).astype(np.float32)
+            return self._make(utterance, version, index).astype(np.float32)
         if self._map is None:
             shape = (int(self._starts[-1]), self.config.mels)
             self._map = np.memmap(self._path, np.float16, "r", shape=shape)
-        start, end = self._starts[version * len(self._utterances) + index :][:2]
+        start, end = self._starts[version * self._count + index :][:2]
         return self._map[start:end].astype(np.float32)
 
     def cache(self, folder: Path, most_gigabytes: float, log: Callable[[str], None]) -> None:
@@ -79,13 +88,17 @@ class CorpusFeatures:
         Features larger than `most_gigabytes` or the free disk space are not cached, but computed whenever they are
         needed. Raises `AudioError` naming an unreadable recording.
         """
-        path, jobs = folder / f"{self._key()}.features", self.versions * len(self._utterances)
+        gigabytes = self._gigabytes()
+        if gigabytes > most_gigabytes:
+            log(f"features take {gigabytes:.1f} GB, more than {most_gigabytes:g} GB: recomputed in every epoch")
+            return
+        path, jobs = folder / f"{self._key()}.features", self.versions * self._count
         if not path.exists():
-            refusal = self._refusal(folder, most_gigabytes)
-            if refusal:
-                log(refusal)
+            free = shutil.disk_usage(next(parent for parent in (folder, *folder.parents) if parent.exists())).free / 1e9
+            if gigabytes > 0.9 * free:
+                log(f"features take {gigabytes:.1f} GB, the disk has {free:.1f} GB free: recomputed in every epoch")
                 return
-            log(f"computing features: {self._gigabytes():.2f} GB in {folder}")
+            log(f"computing features: {gigabytes:.2f} GB in {folder}")
             self._write(path)
         lengths = np.fromfile(path, np.int64, offset=path.stat().st_size - 8 * jobs)
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -97,42 +110,33 @@ class CorpusFeatures:
         return self._path is not None
 
     def __getstate__(self) -> dict:
-        # Pickling a mapped array for a worker process would copy the whole file.
-        return self.__dict__ | {"_map": None}
+        # For a worker process: pickling a mapped array would copy the whole file, and the corpus may be large.
+        return self.__dict__ | {"_map": None, "_utterances": (), "_speeds": {}}
 
-    def _make(self, version: int, index: int) -> np.ndarray:
-        audio = load_utterance(self._utterances[index], self.config.sample_rate)
+    def _make(self, utterance: Utterance, version: int, index: int) -> np.ndarray:
+        audio = load_utterance(utterance, self.config.sample_rate)
         samples = audio.samples
         if self._augmenter:
             random = self._random(version, index)
             samples = self._augmenter(samples, draw_changes(self._augment, random), random)
         return self._log_mel(samples).astype(np.float16)
 
-    def _changes(self, version: int, index: int) -> Changes:
-        return draw_changes(self._augment, self._random(version, index)) if self._augment else Changes()
-
     def _random(self, version: int, index: int) -> np.random.Generator:
         return np.random.default_rng((self._seed, version, index))
 
-    def _refusal(self, folder: Path, most_gigabytes: float) -> str:
-        """Why the features cannot be cached, or an empty string."""
-        gigabytes = self._gigabytes()
-        free = shutil.disk_usage(next(parent for parent in (folder, *folder.parents) if parent.exists())).free / 1e9
-        if gigabytes > most_gigabytes:
-            return f"features take {gigabytes:.1f} GB, more than {most_gigabytes:g} GB: recomputed in every epoch"
-        if gigabytes > 0.9 * free:
-            return f"features take {gigabytes:.1f} GB, the disk has {free:.1f} GB free: recomputed in every epoch"
-        return ""
-
     def _gigabytes(self) -> float:
-        seconds = sum(sum(self.durations(version)) for version in range(self.versions))
+        seconds = sum(float(self.durations(version).sum()) for version in range(self.versions))
         return seconds / self.config.hop_seconds * self.config.mels * 2 / 1e9
 
     def _write(self, path: Path) -> None:
         """Write the features of all utterances, then the number of frames of each."""
-        jobs = [(version, index) for version in range(self.versions) for index in range(len(self._utterances))]
+        jobs = (
+            (self._utterances[index], version, index)
+            for version in range(self.versions)
+            for index in range(self._count)
+        )
         frames = []
-        with replacing(path) as file, progress_bar("features", len(jobs)) as advance:
+        with replacing(path) as file, progress_bar("features", self.versions * self._count) as advance:
             for features in _ordered(lambda job: self._make(*job), jobs):
                 file.write(features.tobytes())
                 frames.append(len(features))
@@ -141,14 +145,19 @@ class CorpusFeatures:
 
     def _key(self) -> str:
         """A hash of everything the features depend on: audio, options and how they are computed."""
-        sound = [[*identity(u.audio_filepath), u.offset, u.duration] for u in self._utterances]
         options = [VERSION, to_values(self.config)]
         if self._augment:
             later = marked(AugmentConfig, ON_FEATURES)
             changes = {name: value for name, value in to_values(self._augment).items() if name not in later}
             noises = [identity(path) for path in self._augmenter.noise_paths]
             options += [changes, self._seed, self.versions, noises]
-        return hashlib.sha256(json.dumps([sound, options], sort_keys=True).encode()).hexdigest()[:16]
+        # As of one list of all, which for millions of utterances would take gigabytes.
+        digest = hashlib.sha256(b"[[")
+        for index, utterance in enumerate(self._utterances):
+            sound = [*identity(utterance.file), utterance.offset, utterance.duration, *(utterance.byte_range or ())]
+            digest.update((", " if index else "").encode() + json.dumps(sound).encode())
+        digest.update(f"], {json.dumps(options, sort_keys=True)}]".encode())
+        return digest.hexdigest()[:16]
 
 
 def _ordered(make, jobs: Iterable) -> Iterator:

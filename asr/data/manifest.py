@@ -1,100 +1,135 @@
-"""Manifests: JSON Lines with NeMo's field names, one utterance per line; audio paths are relative to the manifest."""
+"""Manifests: JSON Lines with NeMo's field names, one utterance per line; audio paths are relative to the manifest.
 
-import codecs
+They may be compressed (.gz, .xz, .zst), or Parquet tables with the same names as columns.
+"""
+
 import contextlib
 import hashlib
+import itertools
 import os
 import random
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from asr.audio.io import Audio, AudioPieces, load_audio, read_audio
+from asr.data.utterances import ByteRange, Utterance, Utterances, durations_of, repeated
 from asr.errors import AudioError, ManifestError
+from asr.utils.compressed_text import read_blocks
 from asr.utils.files import write_atomically
 
-FIELDS = ("id", "audio_filepath", "duration", "text", "speaker", "offset")
-BY_UTTERANCE = "utterance"  # value of the key "split_by" in dev and test manifests of a corpus with one speaker
+FIELDS = ("id", "audio_filepath", "duration", "text", "speaker", "offset", "byte_range")
+FIELD_SET = frozenset(FIELDS)
 LONGEST = 1e7  # seconds: four months. Sums of more, and their samples, overflow elsewhere.
 
 # A recording may differ from the duration in the manifest by the larger of the two: durations are rounded, and MP3
 # decoders disagree about padding.
 DURATION_TOLERANCE, DURATION_TOLERANCE_SHARE = 0.1, 0.005  # seconds, and share of the recording
 
-
-@dataclass(frozen=True)
-class Utterance:
-    """A recording, or a part of one, and its transcript."""
-
-    id: str
-    audio_filepath: Path
-    duration: float  # seconds
-    text: str  # the transcript, not normalised
-    speaker: str = ""  # empty: unknown
-    offset: float | None = None  # seconds into the recording; None: the utterance is the whole recording
-    extra: dict[str, Any] = field(default_factory=dict)  # further keys of the line, kept as they were
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether it is synthetic speech, by the line's key of that name (true or false as JSON or, from CSV, text)."""
-        return str(self.extra.get("synthetic") or "").lower() not in ("", "0", "false", "no")
-
-    @property
-    def speaker_in_training(self) -> bool:
-        """Whether its speaker is in the training set too: `asr prepare` has split the corpus by utterance."""
-        return self.extra.get("split_by") == BY_UTTERANCE
-
-    def marked_by_utterance(self) -> "Utterance":
-        """The same utterance, marked as of a part whose speakers may be in train too."""
-        return replace(self, extra={**self.extra, "split_by": BY_UTTERANCE})
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz", ".jsonl.zst", ".parquet")  # by which a manifest is known among files
+PARQUET_ROWS = 1 << 14  # read at a time
 
 
-def read_manifest(path: str | os.PathLike, check_audio: bool = False) -> list[Utterance]:
+def manifest_stem(path: Path) -> str:
+    """The name of a manifest without its suffix; empty for other files."""
+    return next((path.name.removesuffix(suffix) for suffix in SUFFIXES if path.name.endswith(suffix)), "")
+
+
+def read_manifest(path: str | os.PathLike, check_audio: bool = False) -> Utterances:
     """Read a manifest; audio paths are resolved against its folder.
 
     Raises `ManifestError` naming the file, the first faulty line and the number of others: broken JSON, a missing or
     mistyped field, a duplicate id and, with `check_audio`, a missing recording.
     """
-    path = Path(path)
-    try:
-        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
-    except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise ManifestError(f"{path}: {reason}; `asr prepare` makes manifests") from error
-    utterances, problems, first_line = [], [], {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            utterance = _parse(line, path.parent)
-        except ValueError as error:
-            problems.append(f"{path}:{number}: {error}")
-            continue
-        if utterance.id in first_line:
-            problems.append(f"{path}:{number}: duplicate id '{utterance.id}', first on line {first_line[utterance.id]}")
-        elif check_audio and not os.path.isfile(utterance.audio_filepath):
-            problems.append(f"{path}:{number}: no such recording: {utterance.audio_filepath}")
-        first_line.setdefault(utterance.id, number)
-        utterances.append(utterance)
-    if problems:
-        more = f" (and {len(problems) - 1} more such lines)" if len(problems) > 1 else ""
-        raise ManifestError(f"{problems[0]}{more}; fix the manifest or prepare it again")
-    if not utterances:
-        raise ManifestError(f"{path}: no utterances in it; `asr prepare` makes manifests")
-    return utterances
+    return read_manifests([path], check_audio)
 
 
-def read_manifests(paths: Sequence[str | os.PathLike], check_audio: bool = False) -> list[Utterance]:
+def read_manifests(paths: Sequence[str | os.PathLike], check_audio: bool = False) -> Utterances:
     """The utterances of several manifests; an id that two of them share is a `ManifestError`."""
-    utterances = [utterance for path in paths for utterance in read_manifest(path, check_audio)]
-    id, count = Counter(utterance.id for utterance in utterances).most_common(1)[0]
-    if count > 1:
+    utterances = Utterances()
+    for path in map(Path, paths):
+        _read(path, utterances, check_audio)
+    if len(paths) > 1 and (twice := repeated(utterances.ids)):
+        id = utterances.ids[min(twice)]
         raise ManifestError(f"{', '.join(map(str, paths))}: id '{id}' is in more than one of them")
-    return utterances
+    return utterances.frozen()
+
+
+def _read(path: Path, utterances: Utterances, check_audio: bool) -> None:
+    """Append the utterances of a manifest."""
+    first_row, first_problem, problems = len(utterances), (0, ""), 0
+    numbers = array("q")  # of the lines of the rows
+    utterances.begin(path.parent)
+    is_there = _Recordings(path.parent)
+
+    def note(number: int, what: object) -> None:
+        nonlocal first_problem, problems
+        problems += 1
+        if problems == 1 or number < first_problem[0]:
+            first_problem = number, f"{path}:{number}: {what}"
+
+    for number, line in _lines(path):
+        try:
+            record = decode_record(line) if isinstance(line, bytes) else line
+            _append(record, utterances)
+        except ValueError as error:
+            note(number, error)
+            continue
+        numbers.append(number)
+        if check_audio and not is_there(record["audio_filepath"], record.get("byte_range")):
+            note(number, f"no such recording: {path.parent / record['audio_filepath']}")
+    for row, before in repeated(utterances.ids, first_row).items():
+        first = numbers[before - first_row]
+        note(numbers[row - first_row], f"duplicate id '{utterances.ids[row]}', first on line {first}")
+    if problems:
+        more = f" (and {problems - 1} more such lines)" if problems > 1 else ""
+        raise ManifestError(f"{first_problem[1]}{more}; fix the manifest or prepare it again")
+    if len(utterances) == first_row:
+        raise ManifestError(f"{path}: no utterances in it; `asr prepare` makes manifests")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes | dict[str, Any]]]:
+    """The lines of a manifest that are not blank, or the rows of a Parquet table, with their numbers from 1."""
+    if not os.path.lexists(path):
+        raise ManifestError(f"{path}: no such file; `asr prepare` makes manifests")
+    if path.suffix == ".parquet":
+        yield from enumerate(_parquet_rows(path), start=1)
+        return
+    lines = itertools.chain.from_iterable(block.splitlines() for block in read_blocks(path, ManifestError))
+    yield from ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=PARQUET_ROWS):
+                yield from ({k: v for k, v in row.items() if v is not None} for row in batch.to_pylist())
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ManifestError(f"{path}: not a Parquet file that can be read ({error}); write it again") from error
+
+
+class _Recordings:
+    """Whether the recordings below a folder exist; that of a shard is asked once."""
+
+    def __init__(self, folder: Path):
+        self._folder = str(folder)
+        self._shard, self._size = "", -1
+
+    def __call__(self, path: str, byte_range: Sequence[int] | None) -> bool:
+        if byte_range is None:
+            return os.path.isfile(os.path.join(self._folder, path))
+        shard = os.path.dirname(path)
+        if shard != self._shard:
+            file = os.path.join(self._folder, shard)
+            self._shard, self._size = shard, os.path.getsize(file) if os.path.isfile(file) else -1
+        return sum(byte_range) <= self._size
 
 
 def write_manifest(path: str | os.PathLike, utterances: Iterable[Utterance]) -> Path:
@@ -113,6 +148,7 @@ def encode_manifest(utterances: Iterable[Utterance], folder: Path) -> bytes:
             "text": utterance.text,
             "speaker": utterance.speaker,
             **({} if utterance.offset is None else {"offset": round(utterance.offset, 4)}),
+            **({"byte_range": utterance.byte_range} if utterance.byte_range else {}),
             **utterance.extra,
         }
         lines.append(msgspec.json.encode(record) + b"\n")
@@ -206,32 +242,47 @@ def decode_record(line: str | bytes) -> dict[str, Any]:
     return record
 
 
-def _parse(line: bytes, folder: Path) -> Utterance:
-    record = decode_record(line)
-    for name, kind in (("audio_filepath", str), ("duration", (int, float)), ("text", str)):
-        if not isinstance(record.get(name), kind) or isinstance(record[name], bool):
-            raise ValueError(f"'{name}' is missing or of the wrong type")
-    if not 0 < record["duration"] <= LONGEST:
-        raise ValueError(f"'duration' is {record['duration']}, not a positive number of seconds up to {LONGEST:.0f}")
+def _append(record: dict[str, Any], utterances: Utterances) -> None:
+    """Append the utterance of a manifest's line; raises `ValueError` for a field that is missing or wrong."""
+    path, duration, text = record.get("audio_filepath"), record.get("duration"), record.get("text")
+    if type(path) is not str:
+        raise ValueError("'audio_filepath' is missing or of the wrong type")
+    if type(duration) is not float and type(duration) is not int:
+        raise ValueError("'duration' is missing or of the wrong type")
+    if type(text) is not str:
+        raise ValueError("'text' is missing or of the wrong type")
+    if not 0 < duration <= LONGEST:
+        raise ValueError(f"'duration' is {duration}, not a positive number of seconds up to {LONGEST:.0f}")
     offset = record.get("offset")
-    if offset is not None and (
-        not isinstance(offset, (int, float)) or isinstance(offset, bool) or not 0 <= offset <= LONGEST
-    ):
+    if offset is not None and (type(offset) not in (int, float) or not 0 <= offset <= LONGEST):
         raise ValueError(f"'offset' is {offset!r}, not a number of seconds up to {LONGEST:.0f}")
-    return Utterance(
-        id=utterance_id(record.get("id"), record["audio_filepath"], offset),
-        audio_filepath=folder / record["audio_filepath"],
-        duration=float(record["duration"]),
-        text=record["text"],
-        speaker=speaker_name(record.get("speaker")),
-        offset=None if offset is None else float(offset),
-        extra={key: value for key, value in record.items() if key not in FIELDS},
+    extra = ""
+    if not FIELD_SET.issuperset(record):
+        extra = msgspec.json.encode({key: value for key, value in record.items() if key not in FIELD_SET}).decode()
+    utterances.append(
+        utterance_id(record.get("id"), path, offset),
+        path,
+        duration,
+        text,
+        speaker_name(record.get("speaker")),
+        offset,
+        _byte_range(record.get("byte_range")),
+        extra,
     )
 
 
-def total_hours(utterances: Iterable[Utterance]) -> float:
+def _byte_range(value: Any) -> ByteRange | None:
+    if value is None:
+        return None
+    is_range = isinstance(value, list) and len(value) == 2 and all(type(each) is int and each > 0 for each in value)
+    if not is_range:
+        raise ValueError(f"'byte_range' is {value!r}, not [start, size] in bytes")
+    return ByteRange(*value)
+
+
+def total_hours(utterances: Sequence[Utterance]) -> float:
     """Hours of audio."""
-    return sum(utterance.duration for utterance in utterances) / 3600
+    return sum(memoryview(durations_of(utterances).data)) / 3600
 
 
 def is_duration_right(claimed: float, actual: float) -> bool:

@@ -28,7 +28,7 @@ FEW_EXAMPLES = 10
 class Survey:
     """The contents of a corpus; texts are normalised."""
 
-    utterances: list[Utterance]
+    utterances: Sequence[Utterance]
     texts: list[str]
     sample_rates: Counter  # hertz -> examined recordings
     examined: int  # recordings whose samples were read
@@ -118,7 +118,7 @@ def survey(utterances: Sequence[Utterance], text: TextConfig) -> Survey:
             silent.append(utterance.id)
         elif is_clipped(samples):
             clipped.append(utterance.id)
-    return Survey(list(utterances), texts, rates, len(examined), clipped, silent)
+    return Survey(utterances, texts, rates, len(examined), clipped, silent)
 
 
 def is_silent(samples: np.ndarray, sample_rate: int) -> bool:

@@ -2,9 +2,11 @@
 sentences are written beside the model, and the decoder is tuned on dev."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from asr.config import Recipe
+from asr.data.dataset import normalized
 from asr.data.manifest import read_manifests, write_manifest
 from asr.decoding.config import BeamConfig, DecoderConfig, decoder_file, load_decoder
 from asr.evaluation.config import TuneConfig
@@ -13,7 +15,6 @@ from asr.lm.config import LmConfig
 from asr.lm.training import train_model
 from asr.model.model_file import load_model
 from asr.recognition.config import RunConfig
-from asr.text.normalizer import normalize
 from asr.training.base import base_path
 from asr.utils.files import write_atomically
 
@@ -55,6 +56,5 @@ def _lexicon(recipe: Recipe, model: Path) -> Path:
     return path
 
 
-def _texts(recipe: Recipe, model: Path) -> list[str]:
-    rules = load_model(model).text
-    return [normalize(utterance.text, rules) for utterance in read_manifests(recipe.data.train)]
+def _texts(recipe: Recipe, model: Path) -> Sequence[str]:
+    return normalized(read_manifests(recipe.data.train), load_model(model).text)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from asr.data.manifest import manifest_stem, read_manifest
 from asr.errors import LanguageModelError, ManifestError
 from asr.lm.trie import BEGIN, END, UNKNOWN
 from asr.lm.vocabulary import Vocabulary, tokenize
@@ -19,6 +20,7 @@ from asr.utils.numba_cache import compiled
 
 #: Ids of the words that every model has; those of the text follow.
 UNKNOWN_ID, BEGIN_ID, END_ID = 0, 1, 2
+ROWS = 1 << 16  # of a Parquet table in a block
 
 
 class _Line(msgspec.Struct):
@@ -37,9 +39,9 @@ class TextReader:
     """Sentences as word ids: `for ids in reader` gives int32 blocks of `<s> words </s>`, whole sentences each.
 
     Files are text, one sentence per line, or manifests (.jsonl), whose field `text` is used; either may be compressed
-    with gzip or xz. Lines without words are skipped. With `characters`, each character is a word of its own and spaces
-    are dropped: for languages that are written without them. Tags such as `<unk>` and `[noise]`, of which `basic` would
-    make words, are dropped and counted in `tags`.
+    with gzip, xz or Zstandard, and manifests may be Parquet tables. Lines without words are skipped. With `characters`,
+    each character is a word of its own and spaces are dropped: for languages that are written without them. Tags such
+    as `<unk>` and `[noise]`, of which `basic` would make words, are dropped and counted in `tags`.
     """
 
     def __init__(
@@ -76,8 +78,12 @@ class TextReader:
                 lines_before += block.count(b"\n")
 
     def _blocks(self, path: Path) -> Iterator[bytes]:
-        is_manifest = path.name.removesuffix(".gz").removesuffix(".xz").endswith(".jsonl")
-        number = 0
+        is_manifest, number = bool(manifest_stem(path)), 0
+        if path.suffix == ".parquet":
+            texts = read_manifest(path).texts
+            for start in range(0, len(texts), ROWS):
+                yield "".join(f"{' '.join(text.split())}\n" for text in texts[start : start + ROWS]).encode()
+            return
         for block in read_blocks(path, LanguageModelError, self._advance):
             if not is_manifest:
                 yield block

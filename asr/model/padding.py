@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 
@@ -21,18 +22,60 @@ def pad(features: Sequence[np.ndarray], hop_seconds: float) -> tuple[np.ndarray,
     return padded, np.array(lengths)
 
 
-def plan_in_order(durations: Sequence[float], batch_seconds: float) -> list[list[int]]:
+class Plan(Sequence[list[int]]):
+    """Batches of positions, held in arrays: a list of lists takes ten times the memory."""
+
+    def __init__(self, order: np.ndarray, starts: np.ndarray, ends: np.ndarray):
+        self._order, self._starts, self._ends = order, starts, ends  # positions, and the part of them of each batch
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> list[int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Plan": ...
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return Plan(self._order, self._starts[index], self._ends[index])
+        return self._order[self._starts[index] : self._ends[index]].tolist()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and list(self) == list(other)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Positions in each batch."""
+        return self._ends - self._starts
+
+    @property
+    def firsts(self) -> np.ndarray:
+        """The first position of each batch."""
+        return self._order[self._starts]
+
+    def reordered(self, batches: Sequence[int]) -> "Plan":
+        """The batches with these numbers."""
+        numbers = np.asarray(batches, np.int64)
+        return Plan(self._order, self._starts[numbers], self._ends[numbers])
+
+
+def plan_in_order(durations: Sequence[float] | np.ndarray, batch_seconds: float) -> Plan:
     """Group positions by duration, longest first, into batches of at most `batch_seconds`, padding included.
 
     A longer utterance is a batch of its own.
     """
-    batches: list[list[int]] = []
-    for index in sorted(range(len(durations)), key=lambda index: -durations[index]):
-        if batches and (len(batches[-1]) + 1) * _padded(durations[batches[-1][0]]) <= batch_seconds:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
+    seconds = np.asarray(durations, np.float64)
+    order = np.argsort(-seconds, kind="stable").astype(np.int32)
+    starts, start = [], 0
+    while start < len(order):
+        starts.append(start)
+        longest = _padded(float(seconds[order[start]]))
+        size = int(batch_seconds / longest) + 1
+        while size > 1 and size * longest > batch_seconds:
+            size -= 1
+        start += size
+    bounds = np.array([*starts, len(order)])
+    return Plan(order, bounds[:-1], bounds[1:])
 
 
 def _padded(seconds: float) -> float:

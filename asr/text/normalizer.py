@@ -17,6 +17,9 @@ APOSTROPHES = "\u2018\u2019\u201b\u02b9\u02bb\u02bc\u2032\uff07\uff40\u0060\u00b
 FOLDED = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
 # Lower case makes of Turkish's dotted capital I an i with a second dot, a combining mark.
 DOTTED_I = re.compile("i\u0307+")
+# For ASCII alone the rules of `basic` are these two.
+ASCII = bytes(code if chr(code).isalnum() else ord("'") if chr(code) in "'`" else ord(" ") for code in range(128)) * 2
+LONE_APOSTROPHE = re.compile("(?<![a-z0-9])'|'(?![a-z0-9])")
 # `<s>`, `</s>`, `<unk>`, `[noise]`: a tag in brackets, with a letter in it.
 TAG = re.compile(r"<[^<>\s]*[^\W\d_][^<>\s]*>|\[[^\[\]\s]*[^\W\d_][^\[\]\s]*\]")
 
@@ -38,6 +41,14 @@ def basic(text: str) -> str:
     >>> basic("Don't stop -- 'now', Mr. O’Neill!")
     "don't stop now mr o'neill"
     """
+    if not text.isascii():
+        return _basic(text)
+    text = text.lower().encode().translate(ASCII).decode()
+    return " ".join((LONE_APOSTROPHE.sub(" ", text) if "'" in text else text).split())
+
+
+def _basic(text: str) -> str:
+    """`basic` for characters of any kind, at a twentieth of the speed."""
     text = unicodedata.normalize("NFC", IGNORABLE.sub("", text)).translate(FOLDED).lower()
     kept = []
     for place, character in enumerate(text):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.config import Recipe
+from asr.data.dataset import normalized
 from asr.data.manifest import read_manifest
 from asr.lm.pronunciation import make_lexicon
 from asr.model.model_file import load_model
 from asr.pretrained import ENGLISH
-from asr.text.normalizer import normalize
 from asr.text.tokenizer import Tokenizer, count_unknown
 
 
@@ -38,12 +38,12 @@ def with_base(recipe: Recipe) -> tuple[Recipe, Base | None]:
         return recipe, None
     path = base_path(recipe.base)
     file = load_model(path)
-    text = dataclasses.replace(file.text, replace={**file.text.replace, **recipe.text.replace})
+    rules = dataclasses.replace(file.text, replace={**file.text.replace, **recipe.text.replace})
     manifests = [*recipe.data.train, *recipe.data.dev]
-    texts = [normalize(utterance.text, text) for path in manifests for utterance in read_manifest(path)]
+    texts = (text for path in manifests for text in normalized(read_manifest(path), rules))
     spelled = {character for piece in file.tokenizer.pieces for character in piece} | {" "}
     same_alphabet = not count_unknown(texts, spelled)
-    text = text if same_alphabet else recipe.text
+    text = rules if same_alphabet else recipe.text
     recipe = dataclasses.replace(recipe, features=file.features, model=file.architecture, text=text)
     notes = [] if same_alphabet else [f"{path} has another alphabet: a new output layer on its acoustic layers"]
     if file.phones and same_alphabet and not recipe.data.lexicon:

@@ -7,7 +7,7 @@ import jiwer
 import numpy as np
 import torch
 
-from asr.data.batching import BatchDataset, load_batches
+from asr.data.batching import BatchMaker, load_batches
 from asr.data.dataset import Corpus
 from asr.data.feature_cache import CorpusFeatures
 from asr.decoding.greedy import blank_rate, greedy
@@ -48,7 +48,7 @@ class DevSet:
         device, tokens = model.head.weight.device, len(self._tokenizer.pieces)
         blanks, frames, hypotheses, phones = 0, 0, {}, {}
         posteriors = np.zeros(tokens + len(self.corpus.phone_pieces))
-        for batch in load_batches(BatchDataset(self.features, self.corpus.tokens, self._plan), workers):
+        for batch in load_batches(BatchMaker(self.features), map(self.corpus.job, self._plan), workers):
             output, lengths = model(batch.features.to(device), batch.lengths.to(device))
             output, lengths = output.cpu().numpy(), lengths.cpu().numpy()
             for row, length in zip(output, lengths, strict=True):
@@ -63,10 +63,11 @@ class DevSet:
             blanks, frames = blanks + counts[0], frames + counts[1]
         hypotheses, phones = self._group.merge(hypotheses), self._group.merge(phones)
         blanks, frames, *posteriors = self._group.sum([blanks, frames, *posteriors])
-        ordered = [hypotheses[index] for index in range(len(self.corpus.texts))]
+        references = list(self.corpus.texts)
+        ordered = [hypotheses[index] for index in range(len(references))]
         return DevResult(
-            jiwer.wer(self.corpus.texts, ordered),
-            jiwer.cer(self.corpus.texts, ordered),
+            jiwer.wer(references, ordered),
+            jiwer.cer(references, ordered),
             self._phone_error_rate(phones),
             blanks / frames,
             ordered,

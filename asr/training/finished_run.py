@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from asr.config import Recipe
-from asr.data.dataset import data_digest
+from asr.data.dataset import data_digest, normalized
 from asr.data.manifest import read_manifests, total_hours
 from asr.errors import ManifestError, TrainingError
 from asr.model.model_file import load_model
-from asr.text.normalizer import normalize
 from asr.training.checkpoint import read_progress
 from asr.training.run_folder import RunFolder
 
@@ -59,5 +58,6 @@ def _data_changes(folder: RunFolder, recipe: Recipe, record: dict) -> Iterator[s
 def _data_now(paths: Sequence[Path], recipe: Recipe) -> tuple[str, str]:
     """Digest and size of the data that manifests name today."""
     utterances = read_manifests(paths, check_audio=True)
-    texts = [normalize(utterance.text, recipe.text) for utterance in utterances]
-    return data_digest(utterances, texts), f"{len(utterances)} utterances, {total_hours(utterances):.2f} h"
+    return data_digest(
+        utterances, normalized(utterances, recipe.text)
+    ), f"{len(utterances)} utterances, {total_hours(utterances):.2f} h"

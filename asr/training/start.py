@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.data.division import Division, divide
+from asr.data.manifest import manifest_stem
 from asr.data.survey import Survey, survey
 from asr.errors import ConfigError
 from asr.text.config import TextConfig
@@ -67,9 +68,10 @@ def init(sources: Sequence[Path], recipe: Path) -> Start:
 
 def recipe_beside(source: Path) -> Path:
     """The recipe in the working folder for a folder of recordings or a manifest, written unless it is there."""
-    if not source.is_dir() and source.suffix != ".jsonl":
+    stem = source.resolve().stem if source.is_dir() else manifest_stem(source.resolve())
+    if not stem:
         raise ConfigError(f"{source}: not a recipe (.toml), manifest (.jsonl) or folder of recordings")
-    recipe = Path(f"{source.resolve().stem}.toml")
+    recipe = Path(f"{stem}.toml")
     if recipe.exists():
         tell(f"training by {recipe}, written before; delete it to choose anew")
         return recipe

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from asr.config import Recipe
-from asr.data.batching import BatchDataset, load_batches, part_of, plan_epoch
+from asr.data.batching import BatchMaker, load_batches, part_of, plan_epoch
 from asr.data.dataset import Corpus
 from asr.data.feature_cache import CorpusFeatures
+from asr.model.padding import Plan
 from asr.training.learner import Part
 from asr.utils.distributed import Group
 
@@ -37,7 +38,7 @@ class TrainingSet:
         """Batches in all epochs."""
         return sum(len(self.plan(epoch)) for epoch in range(self._config.epochs))
 
-    def plan(self, epoch: int) -> list[list[int]]:
+    def plan(self, epoch: int) -> Plan:
         """The utterances of each batch of an epoch, counted from 0."""
         durations, config = self.features.durations(epoch), self._config
         return plan_epoch(durations, config.batch_seconds, config.seed, epoch, short_first=config.warm_start is None)
@@ -46,19 +47,19 @@ class TrainingSet:
         """The batches of an epoch from the `first` on; pinned memory (`pin`) is for a GPU."""
         plan, durations = self.plan(epoch)[first:], self.features.durations(epoch)
         rounds = range(self._config.accumulate)
-        shares = [self._share(utterances, number) for utterances in plan for number in rounds]
-        loaded = load_batches(self._dataset(epoch, shares), workers, pin)
+        jobs = (self.corpus.job(self._share(utterances, number)) for utterances in plan for number in rounds)
+        loaded = load_batches(self._maker(epoch), jobs, workers, pin)
         for utterances in plan:
             parts = [
                 Part(batch, counts=self._position(number) < len(utterances))
                 for number, batch in zip(rounds, itertools.islice(loaded, len(rounds)), strict=True)
             ]
             tokens = sum(len(self.corpus.tokens[index]) for index in utterances)
-            yield PlannedBatch(utterances, parts, tokens, sum(durations[index] for index in utterances))
+            yield PlannedBatch(utterances, parts, tokens, sum(durations[utterances].tolist()))
 
     def tensors(self, epoch: int, utterances: list[int]) -> dict[str, Tensor]:
         """Everything the network gets of these utterances."""
-        return self._dataset(epoch, [utterances])[0].tensors()
+        return self._maker(epoch)[self.corpus.job(utterances)].tensors()
 
     def _share(self, utterances: list[int], number: int) -> list[int]:
         """This process's utterances of a batch in its `number`-th round of gradient accumulation."""
@@ -67,6 +68,5 @@ class TrainingSet:
     def _position(self, number: int) -> int:
         return number * self._group.size + self._group.rank
 
-    def _dataset(self, epoch: int, plan: list[list[int]]) -> BatchDataset:
-        corpus, augment = self.corpus, self._recipe.augment
-        return BatchDataset(self.features, corpus.tokens, plan, augment, self._config.seed, epoch, corpus.phones)
+    def _maker(self, epoch: int) -> BatchMaker:
+        return BatchMaker(self.features, self._recipe.augment, self._config.seed, epoch)

@@ -1,4 +1,4 @@
-"""Reading text files in blocks of whole lines and writing files, with gzip and xz compression."""
+"""Reading text files in blocks of whole lines and writing files, with gzip, xz and Zstandard compression."""
 
 import gzip
 import lzma
@@ -12,6 +12,7 @@ from typing import BinaryIO
 from asr.errors import AsrError
 from asr.utils.files import replacing
 
+PACKED = 1 << 18  # bytes of a Zstandard file read at a time
 BLOCK = 1 << 24  # bytes: large enough that the cost per block is negligible
 LONGEST_LINE = 1 << 25  # bytes, plus a block: a small compressed file may unpack to gigabytes without a line end
 
@@ -19,7 +20,8 @@ LONGEST_LINE = 1 << 25  # bytes, plus a block: a small compressed file may unpac
 def read_blocks(
     path: Path, error_kind: type[AsrError], advance: Callable[[int], object] | None = None
 ) -> Iterator[bytes]:
-    """The content of a plain, gzip or xz file (recognised by its first bytes) in blocks that end with a line end.
+    """The content of a plain, gzip, xz or Zstandard file (recognised by its first bytes) in blocks that end with a line
+    end.
 
     A UTF-8 byte order mark is dropped. `advance` is called with the number of compressed bytes read. Raises an error of
     `error_kind` naming a file that cannot be read to its end.
@@ -33,6 +35,8 @@ def read_blocks(
                 stream = gzip.GzipFile(fileobj=file)
             elif start == b"\xfd7zXZ\0":
                 stream = lzma.LZMAFile(file)  # noqa: SIM115 (`file` is closed instead)
+            elif start[:4] == b"\x28\xb5\x2f\xfd":
+                stream = _Zstandard(file)
             rest, reported = b"", 0
             while block := stream.read(BLOCK):
                 if reported == 0:
@@ -56,6 +60,33 @@ def read_blocks(
         raise error_kind(f"{path}: cut short or damaged ({error}); get the file again") from error
     except OSError as error:
         raise error_kind(f"{path}: {error.strerror or error}") from error
+
+
+class _Zstandard:
+    """The content of a Zstandard file. Unlike the package's own stream, it notices a file that is cut short."""
+
+    def __init__(self, file: BinaryIO):
+        import zstandard
+
+        self._file, self._package = file, zstandard
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._is_inside = False  # a frame has begun and not ended
+
+    def read(self, size: int) -> bytes:
+        """More of the content, of any length; nothing at the end. Raises `EOFError` for a file that is cut short."""
+        while packed := self._frame.unused_data or self._file.read(PACKED):
+            if self._frame.eof:
+                self._frame = self._package.ZstdDecompressor().decompressobj()
+            try:
+                content = self._frame.decompress(packed)
+            except self._package.ZstdError as error:
+                raise zlib.error(str(error)) from error
+            self._is_inside = not self._frame.eof
+            if content:
+                return content
+        if self._is_inside:
+            raise EOFError("compressed file ended before the end of its last frame")
+        return b""
 
 
 def _without_mark(block: bytes, path: Path, error_kind: type[AsrError]) -> bytes:

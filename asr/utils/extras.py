@@ -21,6 +21,8 @@ EXTRAS = {
     "python_multipart": "server",
     "prometheus_client": "server",
     "mcp": "mcp",
+    "pyarrow": "manifests",
+    "zstandard": "manifests",
 }
 
 

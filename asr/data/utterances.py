@@ -1,0 +1,233 @@
+"""Utterances in columns: NumPy arrays and packed strings, about 0.2 kB each, so that millions fit into memory."""
+
+import os
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+import msgspec
+import numpy as np
+
+BY_UTTERANCE = "utterance"  # value of the key "split_by" in dev and test manifests of a corpus with one speaker
+CHUNK = 1 << 16  # values converted at a time
+
+
+class ByteRange(NamedTuple):
+    """Where the sound of an utterance is in a tar shard."""
+
+    start: int  # bytes from the start of the shard
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A recording, or a part of one, and its transcript."""
+
+    id: str
+    audio_filepath: Path  # of a recording in a tar shard: SHARD.tar/NAME
+    duration: float  # seconds
+    text: str  # the transcript, not normalised
+    speaker: str = ""  # empty: unknown
+    offset: float | None = None  # seconds into the recording; None: the utterance is the whole recording
+    extra: dict[str, Any] = field(default_factory=dict)  # further keys of the line, kept as they were
+    byte_range: ByteRange | None = None  # None: the recording is a file of its own
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it is synthetic speech, by the line's key of that name (true or false as JSON or, from CSV, text)."""
+        return str(self.extra.get("synthetic") or "").lower() not in ("", "0", "false", "no")
+
+    @property
+    def speaker_in_training(self) -> bool:
+        """Whether its speaker is in the training set too: `asr prepare` has split the corpus by utterance."""
+        return self.extra.get("split_by") == BY_UTTERANCE
+
+    def marked_by_utterance(self) -> "Utterance":
+        """The same utterance, marked as of a part whose speakers may be in train too."""
+        return replace(self, extra={**self.extra, "split_by": BY_UTTERANCE})
+
+    @property
+    def file(self) -> Path:
+        """The file that holds the sound: the recording, or its shard."""
+        return self.audio_filepath.parent if self.byte_range else self.audio_filepath
+
+
+class Strings(Sequence[str]):
+    """Strings end to end in one buffer. They can be appended until `frozen`."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.ends: Any = array("q")  # then an int64 array of NumPy
+
+    def append(self, value: str) -> None:
+        """Add a string at the end. Lone surrogates, which JSON can name, are kept."""
+        self.data += value.encode("utf-8", "surrogatepass")
+        self.ends.append(len(self.data))
+
+    def frozen(self) -> "Strings":
+        """The same, no longer to be appended to."""
+        self.ends = np.frombuffer(self.ends, np.int64) if len(self.ends) else np.zeros(0, np.int64)
+        return self
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        start = int(self.ends[index - 1]) if index else 0
+        return self.data[start : int(self.ends[index])].decode("utf-8", "surrogatepass")
+
+    def __iter__(self) -> Iterator[str]:
+        return self.since(0)
+
+    def since(self, first: int) -> Iterator[str]:
+        """The strings from position `first` on; none may be appended meanwhile."""
+        data, start = memoryview(self.data), int(self.ends[first - 1]) if first else 0
+        for chunk in range(first, len(self), CHUNK):
+            for end in self.ends[chunk : chunk + CHUNK].tolist():
+                yield str(data[start:end], "utf-8", "surrogatepass")
+                start = end
+
+
+class _Rare:
+    """A column of numbers, `width` per row, that most manifests lack: it takes memory once a row has them."""
+
+    def __init__(self, typecode: str, width: int, missing: float):
+        self._width, self._missing = width, missing
+        self._values: Any = array(typecode)
+
+    def append(self, row: int, values: Sequence | None) -> None:
+        """Add what row `row` has, all rows before it being there or missing."""
+        if values is not None or self._values:
+            self._values.extend([self._missing] * (self._width * row - len(self._values)))
+            self._values.extend(values or [self._missing] * self._width)
+
+    def frozen(self) -> "_Rare":
+        """The same, no longer to be appended to."""
+        self._values = np.array(self._values).reshape(-1, self._width)
+        return self
+
+    def get(self, row: int) -> list | None:
+        """The numbers of a row, or None."""
+        if row >= len(self._values):
+            return None
+        values = self._values[row].tolist()
+        return None if values[0] != values[0] or values[0] == self._missing else values
+
+
+class Utterances(Sequence[Utterance]):
+    """The utterances of some manifests, in columns. They are appended file by file, then `frozen`."""
+
+    def __init__(self) -> None:
+        self.ids, self.paths, self.texts, self._extras = Strings(), Strings(), Strings(), Strings()
+        self.durations: Any = array("d")  # seconds; then a float64 array of NumPy
+        self.speakers = {"": 0}  # names, each with its number in this column
+        self._speakers: Any = array("i")
+        self._offsets, self._byte_ranges = _Rare("d", 1, np.nan), _Rare("q", 2, -1)
+        self._folders: list[Path] = []
+        self._first_rows: list[int] = []  # of each folder
+
+    @classmethod
+    def of(cls, utterances: Iterable[Utterance]) -> "Utterances":
+        """These utterances in columns."""
+        columns = cls()
+        columns.begin(Path())
+        for each in utterances:
+            extra = msgspec.json.encode(each.extra).decode() if each.extra else ""
+            path = os.fspath(each.audio_filepath)
+            columns.append(each.id, path, each.duration, each.text, each.speaker, each.offset, each.byte_range, extra)
+        return columns.frozen()
+
+    def begin(self, folder: Path) -> None:
+        """The paths of the utterances that follow are relative to `folder`."""
+        self._folders.append(folder)
+        self._first_rows.append(len(self))
+
+    def append(
+        self,
+        id: str,
+        path: str,
+        duration: float,
+        text: str,
+        speaker: str = "",
+        offset: float | None = None,
+        byte_range: Sequence[int] | None = None,
+        extra: str = "",
+    ) -> None:
+        """Add an utterance; `extra` is its further keys as a JSON object, or empty."""
+        row = len(self.durations)
+        self.ids.append(id)
+        self.paths.append(path)
+        self.texts.append(text)
+        self._extras.append(extra)
+        self._offsets.append(row, None if offset is None else (offset,))
+        self._byte_ranges.append(row, byte_range)
+        self._speakers.append(self.speakers.setdefault(speaker, len(self.speakers)))
+        self.durations.append(duration)
+
+    def frozen(self) -> "Utterances":
+        """The same, no longer to be appended to."""
+        for column in (self.ids, self.paths, self.texts, self._extras, self._offsets, self._byte_ranges):
+            column.frozen()
+        self.durations, self._speakers = np.array(self.durations), np.array(self._speakers)
+        self._names = list(self.speakers)
+        return self
+
+    def __len__(self) -> int:
+        return len(self.durations)
+
+    @overload
+    def __getitem__(self, index: int) -> Utterance: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Utterance]: ...
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        row = range(len(self))[index]
+        offset, byte_range, extra = self._offsets.get(row), self._byte_ranges.get(row), self._extras[row]
+        return Utterance(
+            self.ids[row],
+            self._folders[bisect_right(self._first_rows, row) - 1] / self.paths[row],
+            float(self.durations[row]),
+            self.texts[row],
+            self._names[self._speakers[row]],
+            offset[0] if offset else None,
+            msgspec.json.decode(extra) if extra else {},
+            ByteRange(*byte_range) if byte_range else None,
+        )
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any of it is synthetic speech."""
+        return b'"synthetic"' in self._extras.data and any(utterance.synthetic for utterance in self)
+
+
+def durations_of(utterances: Sequence[Utterance]) -> np.ndarray:
+    """Seconds of each utterance, `(utterances,)` float64."""
+    if isinstance(utterances, Utterances):
+        return np.asarray(utterances.durations)
+    return np.array([utterance.duration for utterance in utterances], np.float64)
+
+
+def repeated(strings: Strings, first: int = 0) -> dict[int, int]:
+    """Positions from `first` on whose string stands before, each with the first position of that string.
+
+    Hashes are sorted, not the strings themselves: 16 bytes per string.
+    """
+    hashes = np.fromiter(map(hash, strings.since(first)), np.int64, len(strings) - first)
+    order = np.argsort(hashes, kind="stable")
+    found: dict[int, int] = {}
+    for pair in np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]]).tolist():
+        before, later = (first + order[pair : pair + 2]).tolist()
+        if strings[before] == strings[later]:
+            found[later] = found.get(before, before)
+    return found
