@@ -17,7 +17,7 @@ WORDS = st.text(max_size=5)
 UTTERANCES = st.builds(
     Utterance,
     id=WORDS,
-    audio_filepath=st.sampled_from([Path("a.wav"), Path("deep/b c.flac"), Path("/x.tar/d.ogg")]),
+    audio_filepath=st.sampled_from([Path("deep/b c.tar/a/d.ogg"), Path("/x.tar/d.ogg")]),
     duration=st.floats(0.01, 1e7),
     text=WORDS,
     speaker=st.sampled_from(["", "ann", "ben"]),

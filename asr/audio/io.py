@@ -79,13 +79,13 @@ class Audio:
         return len(self.samples) / self.sample_rate
 
 
-def probe(path: str | os.PathLike) -> AudioInfo:
+def probe(source: str | os.PathLike | BinaryIO) -> AudioInfo:
     """Properties of a sound file, as a rule without decoding its samples. Joined recordings count as one.
 
     Raises `AudioError` when it is missing, not a sound file, empty, or shorter than its header says.
     """
-    with _open(path) as stream:
-        return _total([track.info for track in _tracks(stream, str(path))])
+    with _opened(source) as (stream, name):
+        return _total([track.info for track in _tracks(stream, name)])
 
 
 def load_audio(

@@ -82,7 +82,7 @@ def _manifest(path: Path) -> Iterable[tuple[str, str]]:
     utterances = read_manifest(path)
     durations = sorted(utterance.duration for utterance in utterances)
     # Path.is_file raises for a name that is too long.
-    missing = sum(not os.path.isfile(utterance.audio_filepath) for utterance in utterances)
+    missing = sum(not os.path.isfile(utterance.file) for utterance in utterances)
     synthetic = sum(utterance.synthetic for utterance in utterances)
     yield "manifest", str(path)
     yield "utterances", str(len(utterances))

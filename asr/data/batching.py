@@ -43,9 +43,18 @@ class Batch:
 
 
 def plan_epoch(
-    durations: Sequence[float] | np.ndarray, batch_seconds: float, seed: int, epoch: int, short_first: bool = True
+    durations: Sequence[float] | np.ndarray,
+    batch_seconds: float,
+    seed: int,
+    epoch: int,
+    short_first: bool = True,
+    shards: np.ndarray | None = None,
+    shuffled_shards: int = 1,
 ) -> Plan:
     """The batches of one epoch, in a random order that depends on (seed, epoch) only.
+
+    With `shards`, the number of the shard that holds each utterance, shards come in a random order, and batches are
+    planned and shuffled within `shuffled_shards` of them at a time, among which reading stays until the next begin.
 
     Durations are jittered by 2% before grouping, so that batches differ between epochs while padding stays small. The
     first epoch begins with the largest batch, so that running out of memory shows at once, and then, with
@@ -54,16 +63,37 @@ def plan_epoch(
     """
     random = np.random.default_rng((seed, epoch))
     jittered = np.asarray(durations) * random.uniform(0.98, 1.02, len(durations))
-    plan = plan_in_order(jittered, batch_seconds)
-    numbers = list(range(len(plan)))  # a list, for which NumPy draws other numbers than for an array
-    if epoch > 0:
-        random.shuffle(numbers)
-        return plan.reordered(numbers)
-    largest = numbers.pop(int(np.argmax(plan.sizes * jittered[plan.firsts])))
-    numbers.reverse()
+    if shards is None:
+        return _shuffled(plan_in_order(jittered, batch_seconds), jittered, random, epoch == 0, short_first)
+    plans: list[Plan] = []
+    for window in _windows(shards, shuffled_shards, random):
+        plan = plan_in_order(jittered[window], batch_seconds).of(window)
+        plans.append(_shuffled(plan, jittered, random, epoch == 0 and not plans, short_first))
+    return Plan.joined(plans)
+
+
+def _shuffled(
+    plan: Plan, durations: np.ndarray, random: np.random.Generator, begins_run: bool, short_first: bool
+) -> Plan:
+    batches = list(range(len(plan)))  # a list, for which NumPy draws other numbers than for an array
+    if not begins_run:
+        random.shuffle(batches)
+        return plan.reordered(batches)
+    largest = batches.pop(int(np.argmax(plan.sizes * durations[plan.firsts])))
+    batches.reverse()
     if not short_first:
-        random.shuffle(numbers)
-    return plan.reordered([largest, *numbers])
+        random.shuffle(batches)
+    return plan.reordered([largest, *batches])
+
+
+def _windows(shards: np.ndarray, size: int, random: np.random.Generator) -> list[np.ndarray]:
+    """The positions of the utterances of `size` shards at a time, the shards in random order."""
+    by_shard = np.argsort(shards, kind="stable")
+    numbers, starts = np.unique(shards[by_shard], return_index=True)
+    of_shard = np.split(by_shard, starts[1:])
+    order = random.permutation(len(numbers)).tolist()
+    chosen = (order[start : start + size] for start in range(0, len(order), size))
+    return [np.concatenate([of_shard[number] for number in window]) for window in chosen]
 
 
 def part_of(indices: Sequence[int], number: int, parts: int) -> list[int]:

@@ -55,6 +55,8 @@ class PrepareConfig:
     recipe: Path | None = None
     #: Longest utterance in seconds; longer ones are rejected.
     max_seconds: PositiveReal = 35.0
+    #: Tar shards to write the largest subset into, the others in proportion; their manifests name the bytes. 0: none.
+    shards: NotNegative = 0
     #: Rejected utterances above which the exit status is 1. The manifests are written anyway.
     max_rejects: NotNegative = 0
     #: Language (en, de, fr, ...) in which to write out numbers, such as '23 pounds'; numbers.jsonl lists them. 'none':
@@ -70,12 +72,14 @@ class PrepareConfig:
 class DataConfig:
     """Training and dev data. Paths in a recipe are relative to the recipe's folder."""
 
-    #: Training manifests (JSON Lines, as written by `asr prepare`).
+    #: Training manifests (JSON Lines, as written by `asr prepare`), or tar shards such as train-{0000..0999}.tar.
     train: Annotated[tuple[Path, ...], SHOWN, MAY_CHANGE] = ()
     #: Dev manifests, for early stopping and the choice of checkpoints.
     dev: Annotated[tuple[Path, ...], SHOWN, MAY_CHANGE] = ()
     #: Lexicon (CMUdict's format, from `asr lexicon`) with the words of all transcripts, for model.phone_layer.
     #: Of several pronunciations the first is used.
     lexicon: Annotated[Path | None, MAY_CHANGE] = None
+    #: Tar shards whose utterances are shuffled together; one after the other come those of the next.
+    shuffle_shards: Positive = 16
     #: Longest recording in seconds; longer ones are an error, as they need too much memory.
     max_seconds: PositiveReal = 35.0

@@ -1,6 +1,6 @@
 """Manifests: JSON Lines with NeMo's field names, one utterance per line; audio paths are relative to the manifest.
 
-They may be compressed (.gz, .xz, .zst), or Parquet tables with the same names as columns.
+They may be compressed (.gz, .xz, .zst), Parquet tables with the same names as columns, or tar shards.
 """
 
 import contextlib
@@ -12,12 +12,13 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from asr.audio.io import Audio, AudioPieces, load_audio, read_audio
-from asr.data.utterances import ByteRange, Utterance, Utterances, durations_of, repeated
+from asr.data.shards import expand, read_shard, read_sound
+from asr.data.utterances import ByteRange, Utterance, Utterances, durations_of, repeated, shard_of
 from asr.errors import AudioError, ManifestError
 from asr.utils.compressed_text import read_blocks
 from asr.utils.files import write_atomically
@@ -30,7 +31,14 @@ LONGEST = 1e7  # seconds: four months. Sums of more, and their samples, overflow
 # decoders disagree about padding.
 DURATION_TOLERANCE, DURATION_TOLERANCE_SHARE = 0.1, 0.005  # seconds, and share of the recording
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz", ".jsonl.zst", ".parquet")  # by which a manifest is known among files
+SUFFIXES = (
+    ".jsonl",
+    ".jsonl.gz",
+    ".jsonl.xz",
+    ".jsonl.zst",
+    ".parquet",
+    ".tar",
+)  # by which a manifest is known among files
 PARQUET_ROWS = 1 << 14  # read at a time
 
 
@@ -51,9 +59,10 @@ def read_manifest(path: str | os.PathLike, check_audio: bool = False) -> Utteran
 def read_manifests(paths: Sequence[str | os.PathLike], check_audio: bool = False) -> Utterances:
     """The utterances of several manifests; an id that two of them share is a `ManifestError`."""
     utterances = Utterances()
-    for path in map(Path, paths):
-        _read(path, utterances, check_audio)
-    if len(paths) > 1 and (twice := repeated(utterances.ids)):
+    files = [each for path in paths for each in expand(Path(path))]
+    for file in files:
+        _read(file, utterances, check_audio)
+    if len(files) > 1 and (twice := repeated(utterances.ids)):
         id = utterances.ids[min(twice)]
         raise ManifestError(f"{', '.join(map(str, paths))}: id '{id}' is in more than one of them")
     return utterances.frozen()
@@ -96,6 +105,9 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes | dict[str, Any]]]:
     """The lines of a manifest that are not blank, or the rows of a Parquet table, with their numbers from 1."""
     if not os.path.lexists(path):
         raise ManifestError(f"{path}: no such file; `asr prepare` makes manifests")
+    if path.suffix == ".tar":
+        yield from enumerate(read_shard(path), start=1)
+        return
     if path.suffix == ".parquet":
         yield from enumerate(_parquet_rows(path), start=1)
         return
@@ -125,7 +137,7 @@ class _Recordings:
     def __call__(self, path: str, byte_range: Sequence[int] | None) -> bool:
         if byte_range is None:
             return os.path.isfile(os.path.join(self._folder, path))
-        shard = os.path.dirname(path)
+        shard = shard_of(path)
         if shard != self._shard:
             file = os.path.join(self._folder, shard)
             self._shard, self._size = shard, os.path.getsize(file) if os.path.isfile(file) else -1
@@ -266,17 +278,19 @@ def _append(record: dict[str, Any], utterances: Utterances) -> None:
         text,
         speaker_name(record.get("speaker")),
         offset,
-        _byte_range(record.get("byte_range")),
+        _byte_range(record.get("byte_range"), path),
         extra,
     )
 
 
-def _byte_range(value: Any) -> ByteRange | None:
+def _byte_range(value: Any, path: str) -> ByteRange | None:
     if value is None:
         return None
     is_range = isinstance(value, list) and len(value) == 2 and all(type(each) is int and each > 0 for each in value)
     if not is_range:
         raise ValueError(f"'byte_range' is {value!r}, not [start, size] in bytes")
+    if ".tar/" not in path:
+        raise ValueError(f"'byte_range' is for a recording SHARD.tar/NAME, but 'audio_filepath' is {path!r}")
     return ByteRange(*value)
 
 
@@ -290,14 +304,21 @@ def is_duration_right(claimed: float, actual: float) -> bool:
     return abs(claimed - actual) <= max(DURATION_TOLERANCE, DURATION_TOLERANCE_SHARE * actual)
 
 
+def sound_of(utterance: Utterance) -> Path | BinaryIO:
+    """The recording: a file, or its bytes in a shard."""
+    path, byte_range = utterance.audio_filepath, utterance.byte_range
+    return read_sound(path, byte_range) if byte_range else path
+
+
 def load_utterance(utterance: Utterance, sample_rate: int) -> Audio:
     """The utterance's audio: its part of the recording, or all of it.
 
     Raises `AudioError` naming a recording that cannot be read or has another duration than the manifest claims.
     """
+    source = sound_of(utterance)
     if utterance.offset is not None:
-        return load_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)
-    audio = load_audio(utterance.audio_filepath, sample_rate)
+        return load_audio(source, sample_rate, utterance.offset, utterance.duration)
+    audio = load_audio(source, sample_rate)
     if not is_duration_right(utterance.duration, audio.duration):
         raise AudioError(
             f"{utterance.audio_filepath}: lasts {audio.duration:.2f} s, but the duration of '{utterance.id}' in its "
@@ -310,5 +331,5 @@ def load_utterance(utterance: Utterance, sample_rate: int) -> Audio:
 def read_utterance(utterance: Utterance, sample_rate: int) -> contextlib.AbstractContextManager[AudioPieces]:
     """The utterance's audio in pieces. A whole recording is read to its end, whatever duration the manifest claims."""
     if utterance.offset is None:
-        return read_audio(utterance.audio_filepath, sample_rate)
-    return read_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration)
+        return read_audio(sound_of(utterance), sample_rate)
+    return read_audio(sound_of(utterance), sample_rate, utterance.offset, utterance.duration)

@@ -28,6 +28,7 @@ from asr.data.manifest import (
     split_by_speaker,
     total_hours,
 )
+from asr.data.shards import write_shards
 from asr.errors import AudioError, ConfigError, ManifestError, TextError, one_line
 from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
@@ -67,6 +68,7 @@ class Summary:
     numbers_written_out: int  # utterances with digits in the corpus and words in the manifest
     corrected_durations: int  # of recordings whose duration the corpus claims wrongly
     unknown_characters: dict[str, int]  # with counts, over the whole corpus; only with a recipe's alphabet
+    shards: dict[str, int]  # by subset
     written: tuple[Path, ...]
 
     @property
@@ -98,6 +100,9 @@ class Summary:
             yield f"characters outside the alphabet: {name_characters(Counter(self.unknown_characters))}"
         kinds = ", ".join(f"{kind} ({count})" for kind, count in self.rejects_by_kind.items())
         yield f"rejected: {self.rejects}" + (f", see rejects.jsonl: {kinds}" if kinds else "")
+        for subset, count in self.shards.items():
+            last = f" to {subset}-{count - 1:04d}.tar" if count > 1 else ""
+            yield f"shards: {subset}-0000.tar{last}, beside the manifests"
         yield f"written: {', '.join(map(str, self.written))}"
 
 
@@ -127,6 +132,9 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     names = [*(f"{subset}.jsonl" for subset in subsets), "rejects.jsonl", "summary.json"]
     names += ["numbers.jsonl"] if intake.spelled else []
     _check_names(names, source, output)
+    shards: dict[str, int] = {}
+    if config.shards:
+        subsets, shards = _sharded(subsets, output, config.shards)
     summary = Summary(
         layout=layout,
         source=source,
@@ -138,6 +146,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
         numbers_written_out=len(intake.spelled),
         corrected_durations=intake.corrected_durations,
         unknown_characters=dict(intake.unknown_characters.most_common()),
+        shards=shards,
         written=tuple(output / name for name in names),
     )
     with _errors_of(output):
@@ -318,6 +327,21 @@ def _split(utterances: list[Utterance], split: SplitConfig) -> dict[str, list[Ut
     if single_speaker(utterances) is None:
         return subsets
     return {name: [u.marked_by_utterance() if name != "train" else u for u in part] for name, part in subsets.items()}
+
+
+def _sharded(
+    subsets: dict[str, list[Utterance]], output: Path, count: int
+) -> tuple[dict[str, list[Utterance]], dict[str, int]]:
+    """The utterances with their places in shards, which are written, and the number of shards of each subset."""
+    largest = max(map(len, subsets.values()))
+    counts = {name: max(1, round(count * len(part) / largest)) for name, part in subsets.items()}
+    for name, shards in counts.items():
+        counts[name] = min(shards, len(subsets[name]))
+        if (surplus := output / f"{name}-{counts[name]:04d}.tar").exists():
+            raise ManifestError(f"{surplus}: of an earlier run with more shards; delete its shards, or write elsewhere")
+    with _errors_of(output):
+        placed = {name: write_shards(output, name, part, counts[name]) for name, part in subsets.items()}
+    return placed, counts
 
 
 def _check_names(names: list[str], source: str, output: Path) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from asr.audio.io import load_audio, probe
-from asr.data.manifest import Utterance, total_hours
+from asr.data.manifest import Utterance, sound_of, total_hours
 from asr.errors import ManifestError
 from asr.text.config import TextConfig
 from asr.text.normalizer import normalize
@@ -110,9 +110,9 @@ def survey(utterances: Sequence[Utterance], text: TextConfig) -> Survey:
     rates: Counter = Counter()
     clipped, silent = [], []
     for utterance in track(examined, "examining", len(examined)):
-        rate = probe(utterance.audio_filepath).sample_rate
+        rate = probe(sound_of(utterance)).sample_rate
         part = {} if utterance.offset is None else {"offset": utterance.offset, "duration": utterance.duration}
-        samples = load_audio(utterance.audio_filepath, rate, **part).samples
+        samples = load_audio(sound_of(utterance), rate, **part).samples
         rates[rate] += 1
         if is_silent(samples, rate):
             silent.append(utterance.id)

@@ -52,7 +52,12 @@ class Utterance:
     @property
     def file(self) -> Path:
         """The file that holds the sound: the recording, or its shard."""
-        return self.audio_filepath.parent if self.byte_range else self.audio_filepath
+        return Path(shard_of(str(self.audio_filepath))) if self.byte_range else self.audio_filepath
+
+
+def shard_of(path: str) -> str:
+    """The shard in the path SHARD.tar/NAME. Raises `ValueError` for another path."""
+    return path[: path.rindex(".tar/") + len(".tar")]
 
 
 class Strings(Sequence[str]):
@@ -103,24 +108,24 @@ class _Rare:
 
     def __init__(self, typecode: str, width: int, missing: float):
         self._width, self._missing = width, missing
-        self._values: Any = array(typecode)
+        self.values: Any = array(typecode)
 
     def append(self, row: int, values: Sequence | None) -> None:
         """Add what row `row` has, all rows before it being there or missing."""
-        if values is not None or self._values:
-            self._values.extend([self._missing] * (self._width * row - len(self._values)))
-            self._values.extend(values or [self._missing] * self._width)
+        if values is not None or self.values:
+            self.values.extend([self._missing] * (self._width * row - len(self.values)))
+            self.values.extend(values or [self._missing] * self._width)
 
     def frozen(self) -> "_Rare":
         """The same, no longer to be appended to."""
-        self._values = np.array(self._values).reshape(-1, self._width)
+        self.values = np.array(self.values).reshape(-1, self._width)
         return self
 
     def get(self, row: int) -> list | None:
         """The numbers of a row, or None."""
-        if row >= len(self._values):
+        if row >= len(self.values):
             return None
-        values = self._values[row].tolist()
+        values = self.values[row].tolist()
         return None if values[0] != values[0] or values[0] == self._missing else values
 
 
@@ -132,7 +137,8 @@ class Utterances(Sequence[Utterance]):
         self.durations: Any = array("d")  # seconds; then a float64 array of NumPy
         self.speakers = {"": 0}  # names, each with its number in this column
         self._speakers: Any = array("i")
-        self._offsets, self._byte_ranges = _Rare("d", 1, np.nan), _Rare("q", 2, -1)
+        self._offsets, self._byte_ranges = _Rare("d", 1, np.nan), _Rare("q", 3, -1)  # start, size, number of the shard
+        self._shards: dict[tuple[int, str], int] = {}  # by folder and path
         self._folders: list[Path] = []
         self._first_rows: list[int] = []  # of each folder
 
@@ -170,7 +176,11 @@ class Utterances(Sequence[Utterance]):
         self.texts.append(text)
         self._extras.append(extra)
         self._offsets.append(row, None if offset is None else (offset,))
-        self._byte_ranges.append(row, byte_range)
+        if byte_range is None:
+            self._byte_ranges.append(row, None)
+        else:
+            shard = len(self._folders), shard_of(path)
+            self._byte_ranges.append(row, (*byte_range, self._shards.setdefault(shard, len(self._shards))))
         self._speakers.append(self.speakers.setdefault(speaker, len(self.speakers)))
         self.durations.append(duration)
 
@@ -202,8 +212,17 @@ class Utterances(Sequence[Utterance]):
             self._names[self._speakers[row]],
             offset[0] if offset else None,
             msgspec.json.decode(extra) if extra else {},
-            ByteRange(*byte_range) if byte_range else None,
+            ByteRange(*byte_range[:2]) if byte_range else None,
         )
+
+    @property
+    def shards(self) -> np.ndarray | None:
+        """The number of the shard that holds each utterance, -1 for none; None if there are no shards."""
+        if not self._shards:
+            return None
+        numbers = np.full(len(self), -1)
+        numbers[: len(self._byte_ranges.values)] = self._byte_ranges.values[:, 2]
+        return numbers
 
     @property
     def synthetic(self) -> bool:

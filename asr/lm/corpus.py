@@ -20,7 +20,7 @@ from asr.utils.numba_cache import compiled
 
 #: Ids of the words that every model has; those of the text follow.
 UNKNOWN_ID, BEGIN_ID, END_ID = 0, 1, 2
-ROWS = 1 << 16  # of a Parquet table in a block
+ROWS = 1 << 16  # of a Parquet table or shard in a block
 
 
 class _Line(msgspec.Struct):
@@ -39,9 +39,9 @@ class TextReader:
     """Sentences as word ids: `for ids in reader` gives int32 blocks of `<s> words </s>`, whole sentences each.
 
     Files are text, one sentence per line, or manifests (.jsonl), whose field `text` is used; either may be compressed
-    with gzip, xz or Zstandard, and manifests may be Parquet tables. Lines without words are skipped. With `characters`,
-    each character is a word of its own and spaces are dropped: for languages that are written without them. Tags such
-    as `<unk>` and `[noise]`, of which `basic` would make words, are dropped and counted in `tags`.
+    with gzip, xz or Zstandard, and manifests may be Parquet tables or shards. Lines without words are skipped. With
+    `characters`, each character is a word of its own and spaces are dropped: for languages that are written without
+    them. Tags such as `<unk>` and `[noise]`, of which `basic` would make words, are dropped and counted in `tags`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class TextReader:
 
     def _blocks(self, path: Path) -> Iterator[bytes]:
         is_manifest, number = bool(manifest_stem(path)), 0
-        if path.suffix == ".parquet":
+        if path.suffix in (".parquet", ".tar"):
             texts = read_manifest(path).texts
             for start in range(0, len(texts), ROWS):
                 yield "".join(f"{' '.join(text.split())}\n" for text in texts[start : start + ROWS]).encode()

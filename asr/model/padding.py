@@ -43,6 +43,20 @@ class Plan(Sequence[list[int]]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Plan) and list(self) == list(other)
 
+    @classmethod
+    def joined(cls, plans: Sequence["Plan"]) -> "Plan":
+        """The batches of several plans, one plan after the other."""
+        offsets = np.cumsum([0, *(len(plan._order) for plan in plans[:-1])])
+        starts, ends = (
+            np.concatenate([getattr(plan, name) + offset for plan, offset in zip(plans, offsets, strict=True)])
+            for name in ("_starts", "_ends")
+        )
+        return cls(np.concatenate([plan._order for plan in plans]), starts, ends)
+
+    def of(self, positions: np.ndarray) -> "Plan":
+        """The plan of what stands at these positions in a longer list, made for them alone."""
+        return Plan(positions[self._order].astype(np.int32), self._starts, self._ends)
+
     @property
     def sizes(self) -> np.ndarray:
         """Positions in each batch."""

@@ -41,7 +41,9 @@ class TrainingSet:
     def plan(self, epoch: int) -> Plan:
         """The utterances of each batch of an epoch, counted from 0."""
         durations, config = self.features.durations(epoch), self._config
-        return plan_epoch(durations, config.batch_seconds, config.seed, epoch, short_first=config.warm_start is None)
+        short_first, shards = config.warm_start is None, self.corpus.utterances.shards
+        shuffled = self._recipe.data.shuffle_shards
+        return plan_epoch(durations, config.batch_seconds, config.seed, epoch, short_first, shards, shuffled)
 
     def batches(self, epoch: int, first: int, workers: int, pin: bool) -> Iterator[PlannedBatch]:
         """The batches of an epoch from the `first` on; pinned memory (`pin`) is for a GPU."""

@@ -1,0 +1,93 @@
+"""Two nodes, each with an agent of `torchrun`: one dies and comes back, and the run ends with the weights of a run
+without a fault."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from tones import write_corpus
+
+from asr.config import load_recipe
+from asr.training.trainer import train
+
+RECIPE = """
+output = "{output}"
+[data]
+train = ["train.jsonl"]
+dev = ["dev.jsonl"]
+[features]
+mels = 20
+[model]
+subsampling = 2
+channels = 4
+layers = 1
+width = 16
+dropout = 0.0
+[training]
+epochs = 2
+patience = 2
+batch_seconds = 4
+average = 1
+precision = "float32"
+checkpoint_minutes = 0
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_node_that_dies_and_comes_back_resumes_the_run(tmp_path):
+    write_corpus(tmp_path, "train", 19, 0)
+    write_corpus(tmp_path, "dev", 3, 1)
+    recipe = tmp_path / "nodes.toml"
+    for output in ("alone", "nodes"):
+        (tmp_path / f"{output}.toml").write_text(RECIPE.format(output=output))
+    port = free_port()
+    with agent(recipe, port, 0) as first:
+        with agent(recipe, port, 1, DIES_AT="3") as second:
+            assert second.wait(300) == -9
+        assert first.poll() is None, first.communicate()[1]
+        with agent(recipe, port, 1) as second:
+            outputs = [each.communicate(timeout=300)[1] for each in (first, second)]
+            assert [first.returncode, second.returncode] == [0, 0], outputs
+    # The leading process may be on either node after the restart.
+    both = "".join(outputs)
+    assert "another process of this run has ended" in both
+    assert "resuming at step 3, epoch 1" in both
+    expected, found = (
+        safetensors.torch.load_file(path)
+        for path in (train(load_recipe(tmp_path / "alone.toml")), tmp_path / "nodes" / "model.safetensors")
+    )
+    for name in expected:
+        torch.testing.assert_close(expected[name], found[name], rtol=1e-3, atol=1e-5)
+
+
+@contextlib.contextmanager
+def agent(recipe: Path, port: int, node: int, **variables: str) -> Iterator[subprocess.Popen]:
+    """A node's agent, ended at the end with its workers; node 0 also runs the store at which the nodes meet."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=3"]
+    command += ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=run"]
+    command += [f"--rdzv-conf=is_host={int(node == 0)}", "--local-addr=127.0.0.1"]
+    command += [str(Path(__file__).with_name("node_worker.py")), "train", str(recipe)]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | variables, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
