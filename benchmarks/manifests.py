@@ -83,6 +83,7 @@ def measure(folder: Path) -> Iterator[tuple[str, float, float]]:
         yield name, time.process_time() - begun, peak() - at_start
         if name.startswith("all"):
             corpus = result
+        del result
 
 
 def peak() -> float:

@@ -150,8 +150,8 @@ def _corpus(
     check = _Check(tokenizer, phones, recipe, ", ".join(map(str, paths)))
     for start in range(0, len(utterances), CHUNK):
         part = slice(start, start + CHUNK)
-        check.add(utterances.texts[part], texts[part], utterances.ids[part], utterances.durations[part])
-    check.finish()
+        check.add(utterances.texts[part], utterances.durations[part])
+    check.finish(utterances.ids)
     phone_tokens = Derived(phones.encode, texts) if phones else None
     return Corpus(
         utterances, texts, Derived(tokenizer.encode, texts), phone_tokens, tuple(phones.pieces) if phones else ()
@@ -165,10 +165,12 @@ class _Check:
         self._tokenizer, self._phones, self._recipe, self._origin = tokenizer, phones, recipe, origin
         self._known = {character for piece in tokenizer.pieces for character in piece} | {" "}
         self._tags, self._unknown, self._lacking, self._problems = Counter(), Counter(), Counter(), Counter()
-        self._first = ""  # utterance with a problem
+        self._checked = 0
+        self._first = -1  # position of an utterance with a problem
 
-    def add(self, transcripts: Sequence[str], texts: Sequence[str], ids: Sequence[str], durations: np.ndarray) -> None:
-        """Check some utterances; `texts` are their normalised transcripts."""
+    def add(self, transcripts: Sequence[str], durations: np.ndarray) -> None:
+        """Check the next utterances."""
+        texts = [normalize(transcript, self._recipe.text) for transcript in transcripts]
         self._tags.update(tag for transcript in transcripts for tag in find_tags(transcript, self._recipe.text))
         self._unknown += count_unknown(texts, self._known)
         if self._phones:
@@ -181,12 +183,14 @@ class _Check:
             rows = [self._phones.encode(text) for text in texts]
             flat = np.array([phone for row in rows for phone in row], np.int32)
             needed = np.maximum(needed, frames_needed_each(flat, np.array([len(row) for row in rows], np.int64)))
-        for row, (seconds, length, frames) in enumerate(zip(durations.tolist(), lengths, needed, strict=True)):
-            if problem := self._problem(seconds, length, frames):
-                self._first = self._first or ids[row]
+        rows = zip(durations.tolist(), lengths.tolist(), needed.tolist(), strict=True)
+        for position, row in enumerate(rows, start=self._checked):
+            if problem := self._problem(*row):
+                self._first = position if self._first < 0 else self._first
                 self._problems[problem] += 1
+        self._checked += len(texts)
 
-    def finish(self) -> None:
+    def finish(self, ids: Sequence[str]) -> None:
         """Raises `TrainingError` if anything was wrong."""
         origin = self._origin
         if self._tags:
@@ -208,7 +212,7 @@ class _Check:
         if self._problems:
             kinds = ", ".join(f"{count} with {problem}" for problem, count in self._problems.items())
             raise TrainingError(
-                f"{origin}: {kinds}, the first '{self._first}'; `asr prepare --recipe` leaves such utterances out"
+                f"{origin}: {kinds}, the first '{ids[self._first]}'; `asr prepare --recipe` leaves such utterances out"
             )
 
     def _problem(self, seconds: float, tokens: int, frames: int) -> str:

@@ -5,6 +5,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 
 BY_UTTERANCE = "utterance"  # value of the key "split_by" in dev and test manifests of a corpus with one speaker
-CHUNK = 1 << 16  # values converted at a time
+CHUNK = 1 << 13  # values converted at a time
 
 
 class ByteRange(NamedTuple):
@@ -86,7 +87,10 @@ class Strings(Sequence[str]):
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
+            first, last, step = index.indices(len(self))
+            if step == 1:
+                return list(islice(self.since(first), max(0, last - first)))
+            return [self[position] for position in range(first, last, step)]
         index = range(len(self))[index]
         start = int(self.ends[index - 1]) if index else 0
         return self.data[start : int(self.ends[index])].decode("utf-8", "surrogatepass")
