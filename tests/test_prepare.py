@@ -112,6 +112,7 @@ def test_manifest_and_summary(corpus, output, capsys):
         "numbers_written_out": 0,
         "corrected_durations": 0,
         "unknown_characters": {},
+        "shards": {},
         "written": ["train.jsonl", "rejects.jsonl", "summary.json"],
     }
     assert summary.rejects == 0

@@ -28,7 +28,7 @@ from asr.data.manifest import (
     split_by_speaker,
     total_hours,
 )
-from asr.data.shards import write_shards
+from asr.data.shards import shard_subsets
 from asr.errors import AudioError, ConfigError, ManifestError, TextError, one_line
 from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
@@ -134,7 +134,8 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     _check_names(names, source, output)
     shards: dict[str, int] = {}
     if config.shards:
-        subsets, shards = _sharded(subsets, output, config.shards)
+        with _errors_of(output):
+            subsets, shards = shard_subsets(output, subsets, config.shards)
     summary = Summary(
         layout=layout,
         source=source,
@@ -327,21 +328,6 @@ def _split(utterances: list[Utterance], split: SplitConfig) -> dict[str, list[Ut
     if single_speaker(utterances) is None:
         return subsets
     return {name: [u.marked_by_utterance() if name != "train" else u for u in part] for name, part in subsets.items()}
-
-
-def _sharded(
-    subsets: dict[str, list[Utterance]], output: Path, count: int
-) -> tuple[dict[str, list[Utterance]], dict[str, int]]:
-    """The utterances with their places in shards, which are written, and the number of shards of each subset."""
-    largest = max(map(len, subsets.values()))
-    counts = {name: max(1, round(count * len(part) / largest)) for name, part in subsets.items()}
-    for name, shards in counts.items():
-        counts[name] = min(shards, len(subsets[name]))
-        if (surplus := output / f"{name}-{counts[name]:04d}.tar").exists():
-            raise ManifestError(f"{surplus}: of an earlier run with more shards; delete its shards, or write elsewhere")
-    with _errors_of(output):
-        placed = {name: write_shards(output, name, part, counts[name]) for name, part in subsets.items()}
-    return placed, counts
 
 
 def _check_names(names: list[str], source: str, output: Path) -> None:

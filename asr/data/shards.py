@@ -139,6 +139,22 @@ def _moved(path: Path, start: int) -> AudioError:
     )
 
 
+def shard_subsets(
+    folder: Path, subsets: dict[str, list[Utterance]], count: int
+) -> tuple[dict[str, list[Utterance]], dict[str, int]]:
+    """Write the subsets of a corpus into shards, `count` for the largest and the others in proportion; returns the
+    utterances with their places, and the numbers of shards.
+
+    Raises `ManifestError` when more shards of an earlier run would remain beside them.
+    """
+    largest = max(map(len, subsets.values()))
+    counts = {name: min(len(part), max(1, round(count * len(part) / largest))) for name, part in subsets.items()}
+    for name, shards in counts.items():
+        if (surplus := folder / f"{name}-{shards:04d}.tar").exists():
+            raise ManifestError(f"{surplus}: of an earlier run with more shards; delete its shards, or write elsewhere")
+    return {name: write_shards(folder, name, part, counts[name]) for name, part in subsets.items()}, counts
+
+
 def write_shards(folder: Path, name: str, utterances: Sequence[Utterance], count: int) -> list[Utterance]:
     """Write the shards `name-0000.tar` and so on, and return the utterances with their places in them.
 
