@@ -22,6 +22,7 @@ from asr.audio import media
 from asr.audio.containers import find_recordings
 from asr.audio.recording_file import File, Recording, RecordingStream
 from asr.errors import AudioError
+from asr.utils import storage
 
 SUFFIXES = (
     *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
@@ -153,8 +154,8 @@ def read_audio(
 
 def find_audio(folder: str | os.PathLike) -> list[Path]:
     """All recordings below a folder, by suffix, in sorted order: sound files and, for their audio, video files."""
-    found = (Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names)
     suffixes = SUFFIXES + media.SUFFIXES
+    found = map(Path, storage.list_files(folder))
     return sorted(path for path in found if path.suffix.lower() in suffixes and not path.name.startswith("."))
 
 
@@ -172,7 +173,7 @@ def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[BinaryIO, st
     """A file and its name. A stream is copied to disk first, as a pipe can be read only once."""
     if not hasattr(source, "read"):
         with _open(source) as stream:
-            yield stream, str(source)
+            yield stream, storage.shown(source)
         return
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(source, copy)
@@ -182,18 +183,30 @@ def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[BinaryIO, st
 
 def _open(path: str | os.PathLike) -> BinaryIO:
     try:
-        return open(path, "rb", buffering=0)
+        return storage.open_binary(path)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", error)
-        raise AudioError(f"{path}: {reason}; give the path of a sound file") from error
+        raise AudioError(f"{storage.shown(path)}: {reason}; give the path of a sound file") from error
 
 
 def _tracks(stream: BinaryIO, name: str) -> list[Track]:
     """The recordings of a file, one unless several were joined."""
-    file = File.of(stream.fileno())
+    file = File.of(stream)
     if file.size == 0:
         raise AudioError(f"{name}: the file is empty (0 bytes); record or copy it again")
-    return [_track(file, recording, name) for recording in find_recordings(file, name)]
+    try:
+        return [_track(file, recording, name) for recording in find_recordings(file, name)]
+    except (OSError, AudioError) as error:
+        _check_read(file, name)
+        if isinstance(error, AudioError):
+            raise
+        raise AudioError(f"{name}: {error.strerror}") from error
+
+
+def _check_read(file: File, name: str) -> None:
+    """Raise `AudioError` if the file is an object that could not be read: what a decoder reports then is misleading."""
+    if file.failure:
+        raise AudioError(f"{name}: {file.failure.strerror}") from file.failure
 
 
 def _track(file: File, recording: Recording, name: str) -> Track:
@@ -230,11 +243,13 @@ class _SoundfileTrack:
                     sound.read(lead, "float32")
                 while len(samples := sound.read(size, "float32", always_2d=True)):
                     yield samples
+            _check_read(self._file, info.path)
         except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+            _check_read(self._file, info.path)
             raise AudioError(f"{info.path}: damaged or cut short ({error}); copy it again") from error
 
     def _decoder(self) -> soundfile.SoundFile:
-        if not self._recording.is_whole(self._file):
+        if self._file.descriptor is None or not self._recording.is_whole(self._file):
             return _SequentialFile(RecordingStream(self._file, self._recording))
         # By descriptor where possible, which is faster.
         os.lseek(self._file.descriptor, 0, os.SEEK_SET)
@@ -255,6 +270,7 @@ class _MediaTrack:
 
     def __init__(self, file: File, recording: Recording, name: str):
         head = file.read(recording.start, media.HEAD)
+        self._file = file
         self._decoder = media.MediaDecoder(lambda: RecordingStream(file, recording), name, head)
         found = self._decoder
         self.info = AudioInfo(name, found.sample_rate, found.channels, found.frames, found.format, found.encoding)
@@ -262,10 +278,14 @@ class _MediaTrack:
 
     def read(self, start: int) -> Iterator[np.ndarray]:
         """See `Track`."""
-        for piece in self._decoder.pieces():
-            if len(piece) > start:
-                yield piece[start:]
-            start = max(0, start - len(piece))
+        try:
+            for piece in self._decoder.pieces():
+                if len(piece) > start:
+                    yield piece[start:]
+                start = max(0, start - len(piece))
+        except AudioError:
+            _check_read(self._file, self.info.path)
+            raise
 
 
 def _check_info(info: AudioInfo, size: int) -> None:

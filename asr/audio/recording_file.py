@@ -6,27 +6,40 @@ import struct
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import BinaryIO
+
+from asr.utils.object_store import ObjectReader
 
 BLOCK = 1 << 20  # bytes searched at a time
 
 
 @dataclass(frozen=True)
 class File:
-    """Random access to an open file, by descriptor. Files are equal if they are the same one, unchanged."""
+    """Random access to an open file. Files are equal if they are the same one, unchanged."""
 
-    descriptor: int = field(compare=False)
     size: int
-    identity: tuple[int, int, int]  # device, inode, time of change
+    identity: tuple  # device, inode, time of change; of an object its URL, size and checksum
+    descriptor: int | None = field(default=None, compare=False)  # of a local file
+    object: ObjectReader | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, descriptor: int) -> "File":
-        """The file of a descriptor."""
-        found = os.fstat(descriptor)
-        return cls(descriptor, found.st_size, (found.st_dev, found.st_ino, found.st_mtime_ns))
+    def of(cls, stream: io.RawIOBase | BinaryIO) -> "File":
+        """The file of a stream that `asr.utils.storage.open_binary` opened."""
+        if isinstance(stream, ObjectReader):
+            return cls(stream.size, stream.identity, object=stream)
+        found = os.fstat(stream.fileno())
+        return cls(found.st_size, (found.st_dev, found.st_ino, found.st_mtime_ns), stream.fileno())
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why an object could not be read, if it could not: decoders take that for the end."""
+        return self.object.failure if self.object else None
 
     def read(self, start: int, count: int) -> bytes:
-        """Up to `count` bytes from `start`; fewer at the end of the file."""
-        return os.pread(self.descriptor, count, start) if start < self.size else b""
+        """Up to `count` bytes from `start`; fewer at the end of the file. Raises `OSError`."""
+        if start >= self.size:
+            return b""
+        return self.object.read_at(start, count) if self.object else os.pread(self.descriptor or 0, count, start)
 
     def find(self, pattern: bytes, start: int) -> int:
         """The first place of `pattern` at or after `start`, or -1."""

@@ -19,6 +19,7 @@ from asr.utils.distributed import Group, joined, own_group
 from asr.utils.files import make_folder
 from asr.utils.messages import tell, time_text
 from asr.utils.prefetch import prefetch_map
+from asr.utils.storage import MODEL_NAME, in_folder, shown
 
 WRITERS = 8  # threads, which mostly wait for the disk
 MOST_WAITING = 64  # transcripts that may wait to be written
@@ -57,12 +58,12 @@ def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: 
     if config.resume and output is None:
         raise ConfigError("--resume needs an output folder: add -o DIR")
     names, failures = expand_inputs(inputs)
-    files = [model, *config.search.files]
+    files = [in_folder(model, MODEL_NAME), *config.search.files]
     if config.writing.punctuation and (punctuation := punctuation_file(model)):
         files.append(punctuation)
     settings = to_values(config.search) | to_values(config.writing)
     settings |= {"min_confidence": config.min_confidence} if config.min_confidence else {}
-    outputs = Outputs(names, config.format, output, str(model), settings, files, config.search.segment_slope)
+    outputs = Outputs(names, config.format, output, shown(model), settings, files, config.search.segment_slope)
     missing = [name for name in names if not (config.resume and outputs.are_written(name))]
     tally = Tally(len(names) + len(failures), len(names) - len(missing), failures=failures)
     try:
@@ -109,7 +110,7 @@ def _run(
             for note in result.notes:
                 tell(f"{name}: {note}")
             if outputs.folder:
-                print("".join(f"{one_line(str(path))}\n" for path in outputs.paths(name)), end="", flush=True)
+                print("".join(f"{one_line(shown(path))}\n" for path in outputs.paths(name)), end="", flush=True)
             else:
                 label = f"{one_line(name)}: " if labelled else ""
                 print(label + outputs.text(name, result), end="", flush=True)

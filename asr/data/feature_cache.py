@@ -21,9 +21,10 @@ from asr.audio.torch_features import TorchLogMel
 from asr.data.manifest import load_utterance
 from asr.data.utterances import Utterance, durations_of
 from asr.utils.config_io import marked, to_values
-from asr.utils.files import identity, replacing
+from asr.utils.files import replacing
 from asr.utils.prefetch import prefetch_map
 from asr.utils.progress import progress_bar
+from asr.utils.storage import identity
 
 MADE_AHEAD = 64  # utterances whose features may be computed before they are written
 

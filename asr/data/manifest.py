@@ -20,6 +20,7 @@ from asr.audio.io import Audio, AudioPieces, load_audio, read_audio
 from asr.data.shards import expand, read_shard, read_sound
 from asr.data.utterances import ByteRange, Utterance, Utterances, durations_of, repeated, shard_of
 from asr.errors import AudioError, ManifestError
+from asr.utils import storage
 from asr.utils.compressed_text import read_blocks
 from asr.utils.files import write_atomically
 
@@ -103,7 +104,7 @@ def _read(path: Path, utterances: Utterances, check_audio: bool) -> None:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes | dict[str, Any]]]:
     """The lines of a manifest that are not blank, or the rows of a Parquet table, with their numbers from 1."""
-    if not os.path.lexists(path):
+    if not (storage.is_url(path) or os.path.lexists(path)):
         raise ManifestError(f"{path}: no such file; `asr prepare` makes manifests")
     if path.suffix == ".tar":
         yield from enumerate(read_shard(path), start=1)
@@ -133,8 +134,11 @@ class _Recordings:
     def __init__(self, folder: Path):
         self._folder = str(folder)
         self._shard, self._size = "", -1
+        self._is_remote = storage.is_url(folder)
 
     def __call__(self, path: str, byte_range: Sequence[int] | None) -> bool:
+        if self._is_remote or storage.is_url(path):
+            return True  # a request for each would take hours; reading reports it
         if byte_range is None:
             return os.path.isfile(os.path.join(self._folder, path))
         shard = shard_of(path)
@@ -168,7 +172,13 @@ def encode_manifest(utterances: Iterable[Utterance], folder: Path) -> bytes:
 
 
 def relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
-    """`path` as seen from `folder`. Both are resolved first: `..` behind a symbolic link leads elsewhere."""
+    """`path` as seen from `folder`. Both are resolved first: `..` behind a symbolic link leads elsewhere. A URL stays
+    one unless it is below the folder; a local path in the manifest of an object store is absolute."""
+    above, url = storage.url(folder), storage.url(path)
+    if url is not None:
+        return url.removeprefix(f"{above}/") if above else url
+    if above:
+        return os.path.realpath(path)
     return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
 
 

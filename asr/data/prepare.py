@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import difflib
 import functools
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -35,8 +34,9 @@ from asr.text.config import TextConfig
 from asr.text.normalizer import find_tags, normalize
 from asr.text.numbers import number_speller
 from asr.text.tokenizer import count_unknown, frames_needed, name_characters
-from asr.utils.files import make_folder, write_together
+from asr.utils.files import is_among, make_folder, write_together
 from asr.utils.progress import track
+from asr.utils.storage import shown
 
 # Without a recipe the frame rate is not known yet: only what is too short for every one is rejected.
 NO_RECIPE = Recipe(model=ModelConfig(subsampling=1))
@@ -103,7 +103,7 @@ class Summary:
         for subset, count in self.shards.items():
             last = f" to {subset}-{count - 1:04d}.tar" if count > 1 else ""
             yield f"shards: {subset}-0000.tar{last}, beside the manifests"
-        yield f"written: {', '.join(map(str, self.written))}"
+        yield f"written: {', '.join(map(shown, self.written))}"
 
 
 def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Summary:
@@ -335,8 +335,8 @@ def _check_names(names: list[str], source: str, output: Path) -> None:
     if count > 1:
         raise ManifestError(f"{source}: a subset cannot be named '{Path(name).stem}', as {name} is reserved; rename it")
     for path in (output / name for name in names):
-        if path.exists() and os.path.exists(source) and path.samefile(source):
-            raise ManifestError(f"{path}: would be overwritten, but is the source; choose another output folder")
+        if is_among(path, [Path(source)]):
+            raise ManifestError(f"{shown(path)}: would be overwritten, but is the source; choose another output folder")
 
 
 def _summarize(utterances: list[Utterance], config: TextConfig) -> SubsetSummary:

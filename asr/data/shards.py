@@ -22,6 +22,7 @@ from asr.audio import media
 from asr.audio.io import SUFFIXES, limit_peak, load_audio, probe
 from asr.data.utterances import ByteRange, Utterance, shard_of
 from asr.errors import AudioError, ManifestError
+from asr.utils import storage
 from asr.utils.files import replacing
 from asr.utils.progress import track
 
@@ -45,7 +46,7 @@ def expand(path: Path) -> list[Path]:
 
 def open_shard(path: Path) -> BinaryIO:
     """A shard, to be read by position."""
-    return open(path, "rb")
+    return io.BufferedReader(storage.open_binary(path))
 
 
 def read_shard(path: Path) -> Iterator[dict[str, Any]]:
@@ -114,9 +115,7 @@ def read_sound(path: Path, byte_range: ByteRange) -> BinaryIO:
     """
     start, size = byte_range
     try:
-        with open_shard(Path(shard_of(str(path)))) as file:
-            file.seek(start - BLOCK)
-            content = file.read(BLOCK + size)
+        content = storage.read_range(shard_of(str(path)), start - BLOCK, BLOCK + size)
         header = tarfile.TarInfo.frombuf(content[:BLOCK], "utf-8", "surrogateescape")
     except OSError as error:
         raise AudioError(f"{path}: {error.strerror or error}; copy the shard again") from error
@@ -200,7 +199,7 @@ def _content(utterance: Utterance) -> bytes:
     if utterance.byte_range:
         return read_sound(utterance.audio_filepath, utterance.byte_range).read()
     try:
-        return utterance.audio_filepath.read_bytes()
+        return storage.read_bytes(utterance.audio_filepath)
     except OSError as error:
         raise AudioError(f"{utterance.audio_filepath}: {error.strerror}") from error
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, overload
 import msgspec
 import numpy as np
 
+from asr.utils import storage
+
 BY_UTTERANCE = "utterance"  # value of the key "split_by" in dev and test manifests of a corpus with one speaker
 CHUNK = 1 << 13  # values converted at a time
 
@@ -210,7 +212,7 @@ class Utterances(Sequence[Utterance]):
         offset, byte_range, extra = self._offsets.get(row), self._byte_ranges.get(row), self._extras[row]
         return Utterance(
             self.ids[row],
-            self._folders[bisect_right(self._first_rows, row) - 1] / self.paths[row],
+            storage.join(self._folders[bisect_right(self._first_rows, row) - 1], self.paths[row]),
             float(self.durations[row]),
             self.texts[row],
             self._names[self._speakers[row]],

@@ -20,6 +20,7 @@ from asr.decoding.arrays import Graph
 from asr.decoding.lexicon import Lexicon
 from asr.errors import LexiconError
 from asr.lm.ngram import NgramModel
+from asr.utils import storage
 from asr.utils.array_file import read_array_file, write_array_file
 from asr.utils.cache_folder import cache_paths
 
@@ -67,7 +68,7 @@ def _key(path: Path, lm: NgramModel | None, tokens: Sequence) -> str:
         digest.update(lm.arrays.logp[1 : 1 + len(lm.words)].data)
     if len(tokens) > 1:
         try:
-            digest.update(path.read_bytes())
+            digest.update(storage.read_bytes(path))
         except OSError as error:
             raise LexiconError(f"{path}: {error.strerror}; give a lexicon, one word per line") from error
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from asr.utils import storage
 from asr.utils.config_io import (
     FLAT,
     SHOWN,
@@ -132,7 +133,7 @@ class DecoderConfig:
 
 def decoder_file(model: Path) -> Path:
     """The file of the decoder's defaults for a model file."""
-    return Path(model).with_name("decoder.toml")
+    return storage.in_folder(model, storage.MODEL_NAME).with_name("decoder.toml")
 
 
 def load_decoder(model: Path, lm: str | None = None, decoder: str | None = None) -> DecoderConfig:
@@ -143,7 +144,7 @@ def load_decoder(model: Path, lm: str | None = None, decoder: str | None = None)
     with, not to another `lm`, and a greedy `decoder` reads no files.
     """
     path = decoder_file(model)
-    if not path.exists():
+    if not storage.is_file(path):
         return DecoderConfig()
     config = from_values(DecoderConfig, read_toml(path, "decoder's defaults"), str(path))
     if (decoder or config.decoder) == "greedy":

@@ -24,6 +24,7 @@ from asr.lm.query import find
 from asr.lm.trie import BEGIN, END, UNKNOWN, ByOrder, NgramArrays, Trie, freeze, link
 from asr.utils.array_file import file_checksum, read_header, write_mapped
 from asr.utils.cache_folder import cache_paths
+from asr.utils.local_copy import local_copy
 from asr.utils.progress import progress_bar
 
 FORMAT_VERSION = 1
@@ -199,6 +200,7 @@ def load_compiled(path: str | os.PathLike) -> NgramModel:
 def load_model(path: Path) -> NgramModel:
     """A model from its compiled form or from an ARPA file, which is compiled."""
     try:
+        path = local_copy(path)
         if is_compiled(path):
             return load_compiled(path)
         return _load_arpa(path)

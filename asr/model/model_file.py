@@ -23,7 +23,9 @@ from asr.model.graph_cache import cached_graph
 from asr.text.config import TextConfig
 from asr.text.tokenizer import Tokenizer, load_tokenizer
 from asr.utils.config_io import from_values, to_values
-from asr.utils.files import identity, write_atomically
+from asr.utils.files import write_atomically
+from asr.utils.local_copy import local_copy
+from asr.utils.storage import MODEL_NAME, identity, in_folder, shown
 
 if TYPE_CHECKING:
     import onnx
@@ -72,7 +74,7 @@ class ModelFile:
 
         if not (isinstance(self.weights, StoredWeights) and self.weights.are_current()):
             return build()
-        return cached_graph(self.path, "float32" if precision == "float32" else "int8", build)
+        return cached_graph(str(self.weights.path), "float32" if precision == "float32" else "int8", build)
 
     def of_tokens(self, emission: np.ndarray) -> np.ndarray:
         """The log-probabilities of the tokens, `(..., tokens)`, among those that the network outputs."""
@@ -131,19 +133,25 @@ def convert_to_float16(path: str | os.PathLike, output: str | os.PathLike) -> No
 
 
 def load_model(path: str | os.PathLike) -> ModelFile:
-    """Read a model file, its weights as float32: safetensors, or an ONNX file by its name.
+    """Read a model file, its weights as float32: safetensors, or an ONNX file by its name. Of a URL without a suffix,
+    such as hf://user/name, it is the file model.safetensors.
 
     Raises `ModelFileError` naming the file when it is missing, cut short, of another kind or from a newer version.
     Whether the weights fit the settings shows when a network is made of them.
     """
+    path = in_folder(path, MODEL_NAME)
+    try:
+        local, name = local_copy(path), shown(path)
+    except OSError as error:
+        raise ModelFileError(f"{shown(path)}: {error.strerror}; give the address of a model file") from error
     if str(path).endswith(".onnx"):
         from asr.model.onnx_file import read_onnx
 
-        data, metadata = read_onnx(path)
-        check_version(metadata["format_version"], path)
-        return replace(contents_of({}, metadata, path), onnx=data)
-    file, metadata = open_arrays(path, "model file")
-    return contents_of(StoredWeights(path, file), metadata, path)
+        data, metadata = read_onnx(local)
+        check_version(metadata["format_version"], name)
+        return replace(contents_of({}, metadata, name), onnx=data)
+    file, metadata = open_arrays(local, "model file")
+    return contents_of(StoredWeights(local, file), metadata, name)
 
 
 class StoredWeights(Mapping):
@@ -154,7 +162,7 @@ class StoredWeights(Mapping):
     """
 
     def __init__(self, path: str | os.PathLike, file: safetensors.safe_open):
-        self._path, self._file, self._identity = path, file, identity(path)
+        self.path, self._file, self._identity = path, file, identity(path)
 
     def __getstate__(self) -> dict:
         # An open file cannot be sent to another process, which opens the file itself if it needs the weights.
@@ -163,15 +171,15 @@ class StoredWeights(Mapping):
     def are_current(self) -> bool:
         """Whether the file at this path still is the one that was opened."""
         with contextlib.suppress(OSError):
-            return identity(self._path) == self._identity
+            return identity(self.path) == self._identity
         return False
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
-        file = self._file or open_arrays(self._path, "model file")[0]
+        file = self._file or open_arrays(self.path, "model file")[0]
         arrays = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118 (not a dict)
         if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise ModelFileError(f"{self._path}: damaged, it has weights that are NaN or infinite; copy it again")
+            raise ModelFileError(f"{self.path}: damaged, it has weights that are NaN or infinite; copy it again")
         return arrays
 
     def __getitem__(self, name: str) -> np.ndarray:

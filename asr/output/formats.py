@@ -14,6 +14,7 @@ from asr.output.resume_ledger import Ledger
 from asr.output.segments import make_segments
 from asr.output.subtitles import make_subtitles
 from asr.transcript import Transcript, Word
+from asr.utils import storage
 from asr.utils.files import write_together
 
 STDIN, STDIN_NAME = "-", "stdin"  # standard input among the inputs, and the name of its outputs
@@ -195,7 +196,7 @@ def recording_names(inputs: Sequence[str]) -> list[str]:
     input's name without it. Standard input is `stdin`.
     """
     stdin = STDIN if os.path.abspath(STDIN_NAME) in map(os.path.abspath, inputs) else STDIN_NAME
-    paths = [Path(os.path.abspath(stdin if name == STDIN else name)) for name in inputs]
+    paths = [Path(storage.absolute(stdin if name == STDIN else name)) for name in inputs]
     shared = os.path.commonpath([path.parent for path in paths]) if paths else ""
     # Each input claims its name with and without the suffix: one path, or two of them.
     claims = Counter(claim for path in paths for claim in {path, path.with_suffix("")})

@@ -10,7 +10,9 @@ from asr.errors import ModelFileError
 from asr.punctuation.features import word_features
 from asr.punctuation.graph import build_graph
 from asr.punctuation.model_file import load_punctuation
+from asr.utils.local_copy import local_copy
 from asr.utils.onnx_session import one_thread_session
+from asr.utils.storage import MODEL_NAME, in_folder, is_file
 
 LONGEST = 4096  # words that are labelled at once, for bounded memory
 CONTEXT = 64  # words on either side that are labelled with them, and again with their own
@@ -42,5 +44,7 @@ class Labeller:
 
 def punctuation_file(model: str | os.PathLike) -> Path | None:
     """The punctuation model that belongs to an acoustic model, punctuation.safetensors beside it, if there is one."""
-    path = Path(model).parent / "punctuation.safetensors"
-    return path if model and path.exists() else None
+    if not model:
+        return None
+    path = in_folder(model, MODEL_NAME).with_name("punctuation.safetensors")
+    return local_copy(path) if is_file(path) else None

@@ -19,6 +19,7 @@ from asr.output.formats import STDIN
 from asr.recognition.pipeline import Source, recognize, segments
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript
+from asr.utils import storage
 from asr.utils.distributed import ALONE, Group
 from asr.utils.progress import progress_bar
 
@@ -36,22 +37,39 @@ def expand_inputs(inputs: Sequence[str]) -> tuple[list[str], list[Failure]]:
     found: dict[str, str] = {}  # absolute path: as it was given
     failures = []
     for name in inputs:
-        if name == STDIN or os.path.isfile(name):
+        if storage.is_url(name):
+            names, failure = _expand_url(name)
+            failures += [failure] if failure else []
+        elif name == STDIN or os.path.isfile(name):
             names = [name]
         elif os.path.isdir(name):
             names = [str(path) for path in find_audio(name)]
             if not names:
                 failures.append(Failure(name, f"{name}: no sound files in this folder"))
         elif glob.has_magic(name):
-            names = sorted(path for path in glob.glob(name, recursive=True) if os.path.isfile(path))
+            names = storage.glob(name)
             if not names:
                 failures.append(Failure(name, f"{name}: the pattern matches no file"))
         else:
             names = []
             failures.append(Failure(name, f"{name}: no such file or folder"))
         for path in names:
-            found.setdefault(path if path == STDIN else os.path.abspath(path), path)
+            found.setdefault(path if path == STDIN else storage.absolute(path), path)
     return list(found.values()), failures
+
+
+def _expand_url(name: str) -> tuple[list[str], Failure | None]:
+    """The sound files that a URL names: one, those that match it as a pattern, or those below it."""
+    try:
+        if storage.has_magic(name):
+            names, missing = storage.glob(name), "the pattern matches no file"
+        elif storage.is_file(name):
+            return [name], None
+        else:
+            names, missing = [storage.shown(path) for path in find_audio(name)], "no such file, or no sound files below"
+    except OSError as error:
+        names, missing = [], error.strerror
+    return names, None if names else Failure(name, f"{name}: {missing}")
 
 
 def transcribe_files(
@@ -133,8 +151,9 @@ def _read(name: str, sample_rate: int) -> AbstractContextManager[AudioPieces]:
 
 
 def _seconds(name: str) -> float:
-    """Duration by the header; 0 for standard input and for what cannot be read, which is reported later."""
+    """Duration by the header; 0 for standard input, for objects, each of which would take a request, and for what
+    cannot be read, which is reported later."""
     try:
-        return 0.0 if name == STDIN else probe(name).duration
+        return 0.0 if name == STDIN or storage.is_url(name) else probe(name).duration
     except AudioError:
         return 0.0

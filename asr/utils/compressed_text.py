@@ -1,6 +1,7 @@
 """Reading text files in blocks of whole lines and writing files, with gzip, xz and Zstandard compression."""
 
 import gzip
+import io
 import lzma
 import os
 import zlib
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from asr.errors import AsrError
+from asr.utils import storage
 from asr.utils.files import replacing
 
 PACKED = 1 << 18  # bytes of a Zstandard file read at a time
@@ -27,7 +29,7 @@ def read_blocks(
     `error_kind` naming a file that cannot be read to its end.
     """
     try:
-        with path.open("rb") as file:
+        with io.BufferedReader(storage.open_binary(path)) as file:
             start = file.read(6)
             file.seek(0)
             stream = file

@@ -13,6 +13,7 @@ import msgspec
 import tyro
 
 from asr.errors import ConfigError
+from asr.utils import storage
 from asr.utils.files import read_text
 
 T = TypeVar("T")
@@ -49,7 +50,8 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
 
 def below(folder: Path, name: Path) -> Path:
     """The path `name` that a file in `folder` gives, relative to the folder."""
-    return Path(os.path.normpath(folder / name))
+    path = storage.join(folder, os.fspath(name))
+    return Path(storage.url(path) or os.path.normpath(path))
 
 
 def from_values(kind: type[T], values: Any, origin: str) -> T:

@@ -4,20 +4,27 @@ import contextlib
 import errno
 import fcntl
 import functools
+import io
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from asr.errors import AsrError
+from asr.utils import storage
+from asr.utils.object_store import check_writable, upload
 
 PREFIX, SUFFIX = ".asr-", ".part"  # of files that are being written
 
 
 def make_folder(path: str | os.PathLike) -> Path:
-    """Create a folder and its parents if missing. Raises `OSError` naming it when a file is in its place."""
+    """Create a folder and its parents if missing; object stores need none. Raises `OSError` naming it when a file is in
+    its place."""
+    if url := storage.url(path):
+        check_writable(url)
+        return Path(path)
     try:
         os.makedirs(path, exist_ok=True)
     except FileExistsError as error:
@@ -31,13 +38,15 @@ def read_text(path: str | os.PathLike, kind: type[AsrError], remedy: str) -> str
 
     Raises an error of `kind` naming the file, with `remedy` if it cannot be opened.
     """
+    name = storage.shown(path)
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        with io.TextIOWrapper(io.BufferedReader(storage.open_binary(path)), encoding="utf-8-sig") as stream:
+            return stream.read()
     except OSError as error:
-        raise kind(f"{path}: {error.strerror}; {remedy}") from error
+        raise kind(f"{name}: {error.strerror}; {remedy}") from error
     except UnicodeDecodeError as error:
         raise kind(
-            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); convert it to UTF-8 with iconv"
+            f"{name}: not UTF-8 text ({error.reason} at byte {error.start}); convert it to UTF-8 with iconv"
         ) from error
 
 
@@ -66,6 +75,8 @@ def read_table(path: str | os.PathLike, kind: type[AsrError], remedy: str) -> li
 
 def is_among(path: Path, others: Iterable[Path]) -> bool:
     """Whether `path` exists and is one of `others`, so that writing it would destroy an input."""
+    if storage.is_url(path):
+        return any(storage.url(other) == storage.url(path) for other in others)
     return path.exists() and any(other.exists() and other.samefile(path) for other in others)
 
 
@@ -77,7 +88,8 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
 
 
 def write_together(contents: dict[Path, bytes | str]) -> None:
-    """Write several files, all or none: nothing is renamed before all of them are on disk."""
+    """Write several files, all or none: nothing is renamed before all of them are on disk. Objects appear one by one,
+    each complete."""
     with contextlib.ExitStack() as stack:
         for path, data in contents.items():
             stream = stack.enter_context(replacing(path))
@@ -92,8 +104,14 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
     Missing folders are created. Raises `OSError` naming `path` when the folder is not writable or the disk is full. No
     temporary file remains after an error; those of killed processes are removed when another process first writes into
-    the folder.
+    the folder. An object, too, is uploaded from a temporary file, and appears when all of it has arrived.
     """
+    if url := storage.url(path):
+        with tempfile.NamedTemporaryFile(prefix=PREFIX, suffix=SUFFIX) as stream:
+            yield cast(BinaryIO, stream)
+            stream.flush()
+            upload(stream.name, url)
+        return
     path = Path(path)
     with errors_naming(path):
         make_folder(path.parent)
@@ -109,12 +127,6 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-
-
-def identity(path: str | os.PathLike) -> list:
-    """Path, size in bytes and modification time, by which a change to a file is noticed."""
-    file = os.stat(path)
-    return [str(path), file.st_size, file.st_mtime_ns]
 
 
 def _make_temporary(folder: Path) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from asr.audio.io import find_audio
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import check_layout, find_files, not_in_layout, other_kinds, read_lines
 from asr.errors import ManifestError
+from asr.utils import storage
 
 
 def read(source: Path) -> Iterator[Candidate]:
@@ -32,7 +33,7 @@ def read(source: Path) -> Iterator[Candidate]:
 
 def _text(path: Path) -> tuple[str, str]:
     """The text of a transcript file, or else the problem with it."""
-    if not path.is_file():
+    if not storage.is_file(path):
         return "", f"no transcript; write it into {path.name} beside the recording"
     try:
         return " ".join(line.strip() for line in read_lines(path)), ""

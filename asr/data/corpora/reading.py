@@ -1,23 +1,22 @@
 """Shared by the corpus readers: checks of a layout, its text files, recordings paired with transcripts."""
 
 import glob
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asr.data.corpora.base import Candidate
 from asr.errors import ManifestError
-from asr.utils import files
+from asr.utils import files, storage
 
 REMEDY = "a file of the corpus is missing or unreadable"
 
 
 def check_layout(source: Path, layout: str, *marks: str) -> None:
     """Raise `ManifestError` unless `source` is a folder with the files and folders that mark the layout."""
-    if not source.is_dir():
+    if not storage.is_folder(source):
         raise ManifestError(f"{source}: no such folder; give the folder of a corpus in the {layout} layout")
-    missing = [mark for mark in marks if not (source / mark).exists()]
+    missing = [mark for mark in marks if not storage.exists(source / mark)]
     if missing:
         raise not_in_layout(source, layout, *missing)
 
@@ -53,7 +52,7 @@ def read_keyed(path: Path) -> list[tuple[str, str]]:
 
 def find_files(folder: Path, suffix: str) -> list[Path]:
     """All files below a folder whose names end in `suffix`, except hidden ones, in sorted order."""
-    found = (Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names)
+    found = map(Path, storage.list_files(folder))
     return sorted(path for path in found if path.name.endswith(suffix) and not path.name.startswith("."))
 
 

@@ -20,6 +20,7 @@ from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import numbered_lines, read_text
 from asr.data.manifest import FIELDS, decode_record, speaker_name, utterance_id
 from asr.errors import ManifestError
+from asr.utils import storage
 
 AUDIO = ("audio_filepath", "path", "audio", "file")
 TEXT = ("text", "sentence", "transcript")
@@ -94,7 +95,7 @@ def _candidate(record: dict[str, Any], source: Path) -> Candidate:
     speaker_key = next((name for name in SPEAKER if record.get(name) not in (None, "")), "speaker")
     return Candidate(
         id=utterance_id(record.get("id"), path, offset),
-        audio=source.parent / path,
+        audio=storage.join(source.parent, path),
         text=text,
         speaker=speaker_name(record.get(speaker_key)),
         subset=source.stem,
