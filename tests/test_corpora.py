@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.data.corpora import LAYOUTS, librispeech
+from asr.data.config import PrepareConfig
+from asr.data.corpora import LAYOUTS, WRITE_RECORDINGS, librispeech
 from asr.errors import ConfigError, ManifestError
 
 
@@ -26,7 +27,8 @@ def text(path, *lines):
 
 def read(layout, source):
     """Candidates without a problem by id, and problems by id."""
-    candidates = list(LAYOUTS[layout](Path(source)))
+    arguments = (Path(source) / "audio", getattr(PrepareConfig(), layout)) if layout in WRITE_RECORDINGS else ()
+    candidates = list(LAYOUTS[layout](Path(source), *arguments))
     good = {candidate.id: candidate for candidate in candidates if not candidate.problem}
     problems = {candidate.id: candidate.problem for candidate in candidates if candidate.problem}
     assert len(good) + len(problems) == len(candidates)
@@ -37,7 +39,10 @@ def facts(candidate, *names):
     return tuple(getattr(candidate, name) for name in names)
 
 
-@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in ("table", "synthetic")])
+OF_FILES = ("table", "nemo", "huggingface", "synthetic")  # layouts that are no folder, or of many kinds
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in OF_FILES])
 def test_a_folder_without_the_layout(tmp_path, layout):
     with pytest.raises(ManifestError, match=rf"{tmp_path}: not in the {layout} layout, no .* there"):
         read(layout, tmp_path)
@@ -301,7 +306,7 @@ def test_kaldi_faults(kaldi):
     good, problems = read("kaldi", kaldi)
     assert good.keys() == {"anna-1"}
     assert problems == {
-        "b-1": "wav.scp has a command instead of a file; run it and enter the file that it writes",
+        "b-1": "wav.scp has a command instead of a file; --kaldi.run_commands runs it if you trust it",
         "c-1": "no recording; add 'nobody' to wav.scp or remove the utterance",
         "d-1": "no speaker; add the utterance to utt2spk",
         "e-1": "broken segment: 'e-1 talk zero one' is not UTTERANCE RECORDING START END",

@@ -47,6 +47,33 @@ class SplitConfig:
 
 
 @dataclass(frozen=True)
+class KaldiConfig:
+    """A Kaldi data directory."""
+
+    #: Run the commands in wav.scp (`sox ... |`) in a shell, and keep what they write in DIR/audio. Without it they are
+    #: rejected. Only for files that you trust.
+    run_commands: bool = False
+
+
+@dataclass(frozen=True)
+class NemoConfig:
+    """A NeMo manifest."""
+
+    #: Folder that relative paths start from, where they are not relative to the manifest.
+    root: Annotated[Path | None, SHOWN] = None
+
+
+@dataclass(frozen=True)
+class HuggingfaceConfig:
+    """A data set of the `datasets` package."""
+
+    #: Split, in the notation of `datasets`, such as train or test[:10%].
+    split: str = "train"
+    #: Column with the transcripts.
+    text_column: str = "text"
+
+
+@dataclass(frozen=True)
 class PrepareConfig:
     """How a corpus becomes manifests."""
 
@@ -66,6 +93,9 @@ class PrepareConfig:
     download: bool = False
     split: SplitConfig = SplitConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
+    kaldi: KaldiConfig = KaldiConfig()
+    nemo: NemoConfig = NemoConfig()
+    huggingface: HuggingfaceConfig = HuggingfaceConfig()
 
 
 @dataclass(frozen=True)

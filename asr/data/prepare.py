@@ -16,7 +16,7 @@ import msgspec
 from asr.audio.io import OVERSHOOT, probe
 from asr.config import Recipe, load_recipe
 from asr.data.config import PrepareConfig, SplitConfig
-from asr.data.corpora import LAYOUTS, librispeech
+from asr.data.corpora import LAYOUTS, WRITE_RECORDINGS, librispeech
 from asr.data.corpora.base import Candidate
 from asr.data.manifest import (
     Utterance,
@@ -303,7 +303,8 @@ def _candidates(layout: str, source: str, output: Path, config: PrepareConfig) -
         # Synthesised while they are checked, so their number comes from the config.
         size = config.synthetic.train + config.synthetic.dev + config.synthetic.test
         return LAYOUTS[layout](source, output, config.synthetic), size
-    candidates = list(LAYOUTS[layout](Path(source)))
+    arguments = (output / "audio", getattr(config, layout)) if layout in WRITE_RECORDINGS else ()
+    candidates = list(LAYOUTS[layout](Path(source), *arguments))
     return candidates, len(candidates)
 
 

@@ -16,6 +16,8 @@ EXTRAS = {
     "av": "media",
     "num2words": "numbers",
     "text_to_num": "numbers",
+    "lhotse": "corpora",
+    "datasets": "corpora",
     "fsspec": "remote",
     "s3fs": "remote",
     "aiohttp": "remote",

@@ -17,6 +17,7 @@ from asr.errors import ConfigError, one_line
 from asr.evaluation.config import TuneConfig
 from asr.utils.config_io import validate
 from asr.utils.messages import tell
+from asr.utils.storage import shown
 from asr.visual.config import AugmentPreviewConfig
 
 Layout = Literal[tuple(sorted(LAYOUTS))]
@@ -34,7 +35,8 @@ def prepare(
 
     Args:
         layout: How the corpus is laid out. 'table': JSON Lines (NeMo's names), CSV or TSV. 'folder': x.wav beside
-            x.txt. 'synthetic': the embedded corpus, spoken by espeak-ng.
+            x.txt. 'synthetic': the embedded corpus, spoken by espeak-ng. 'lhotse', 'nemo', 'kaldi', 'huggingface': what
+            these toolkits write.
         source: The corpus: a folder, or a file for 'table'; for 'synthetic' what to speak: digits, commands,
             digits+commands, or lines of a text file (.txt, .txt.gz, .txt.xz), one sentence a line.
         output: Folder for the manifests, rejects.jsonl and summary.json.
@@ -44,6 +46,26 @@ def prepare(
     summary = prepare(layout, source, output, validate(options, "options"))
     print(summary.to_text())
     return 1 if summary.rejects > options.max_rejects else 0
+
+
+def convert(
+    manifest: Annotated[Path, Positional, arg(metavar="MANIFEST")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")],
+    to: Literal["lhotse", "kaldi", "nemo", "huggingface"],
+) -> int:
+    """Write a manifest in the format of another toolkit.
+
+    Args:
+        manifest: Manifest written by `asr prepare`.
+        output: Folder for the files.
+        to: 'lhotse': recordings, supervisions and cuts. 'kaldi': a data directory. 'nemo': a manifest with absolute
+            paths. 'huggingface': a Parquet file with the recordings in it, for the package `datasets`.
+    """
+    from asr.data.convert import convert
+
+    for path in convert(manifest, output, to):
+        print(one_line(shown(path)))
+    return 0
 
 
 def record(
@@ -214,6 +236,7 @@ GROUP = Group(
     {
         "record": Command(record),
         "prepare": Command(prepare),
+        "convert": Command(convert),
         "init": Command(init),
         "train": Command(train, recipe_defaults),
         "augment": Command(augment, _augment_defaults),

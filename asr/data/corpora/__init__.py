@@ -23,7 +23,12 @@ READ = (
     "aishell",
     "table",
     "folder",
+    "lhotse",
+    "nemo",
+    "huggingface",
 )
+# Those that may write recordings, and have options of their own: `read(source, folder, options)`.
+WRITE_RECORDINGS = ("kaldi", "nemo", "huggingface")
 
 # Each takes the corpus's path; 'synthetic' takes the kind of sentences, a folder for recordings, and a SyntheticConfig.
 LAYOUTS: dict[str, Callable[..., Iterable[Candidate]]] = {

@@ -6,13 +6,17 @@ utt2spk     UTTERANCE SPEAKER              if absent, speakers are unknown
 segments    UTTERANCE RECORDING START END  in seconds, END -1 for the end; if absent, recordings are utterances
 """
 
+import subprocess
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from asr.data.config import KaldiConfig
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import check_layout, read_keyed
 from asr.errors import ManifestError
+from asr.utils.files import replacing
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,15 @@ class _DataDirectory:
     recordings: dict[str, str]
     speakers: dict[str, str] | None
     segments: dict[str, str] | None
+    written: Path | None  # folder for what the commands in wav.scp write; None: they are not run
+    outputs: dict[str, Path] = field(default_factory=dict)  # of the commands that have been run, by recording
 
 
-def read(source: Path) -> Iterator[Candidate]:
+def read(source: Path, folder: Path, config: KaldiConfig) -> Iterator[Candidate]:
     """Candidates of one subset, named like the directory.
 
-    Commands in wav.scp (`sox ... |`) are never run: their utterances are candidates with a problem. Paths in it are
+    Commands in wav.scp (`sox ... |`) are run only if `config` says so, and write into `folder`; else their utterances
+    are candidates with a problem. Paths in it are
     relative to the data directory or, as in Kaldi, to the working folder.
     """
     check_layout(source, "kaldi", "wav.scp", "text")
@@ -37,6 +44,7 @@ def read(source: Path) -> Iterator[Candidate]:
         _lookup(source / "wav.scp"),
         _lookup(source / "utt2spk") if (source / "utt2spk").exists() else None,
         _lookup(source / "segments") if (source / "segments").exists() else None,
+        folder if config.run_commands else None,
     )
     texts = read_keyed(source / "text")
     for id, text in texts:
@@ -88,9 +96,24 @@ def _audio(recording: str, directory: _DataDirectory) -> Path:
         raise ValueError(f"no recording; add '{recording}' to wav.scp or remove the utterance")
     path = directory.recordings[recording]
     if path.endswith("|"):
-        raise ValueError("wav.scp has a command instead of a file; run it and enter the file that it writes")
+        if directory.written is None:
+            raise ValueError("wav.scp has a command instead of a file; --kaldi.run_commands runs it if you trust it")
+        if recording not in directory.outputs:
+            directory.outputs[recording] = _run(path.removesuffix("|"), directory.written / f"{recording}.wav")
+        return directory.outputs[recording]
     inside = directory.folder / path
     return inside if inside.exists() else Path(path).absolute()
+
+
+def _run(command: str, output: Path) -> Path:
+    """Run a command in the working folder, as Kaldi does, with its standard output going to a file."""
+    with tempfile.TemporaryFile() as errors, replacing(output) as stream:
+        done = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, stdout=stream, stderr=errors)
+        errors.seek(0)
+        last = errors.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
+        if done.returncode:
+            raise ValueError(f"command failed with status {done.returncode}: {command.strip()}: {last}")
+    return output
 
 
 def _speaker(id: str, speakers: dict[str, str] | None) -> str:

@@ -40,7 +40,7 @@ def read(source: Path) -> Iterator[Candidate]:
     entries, parse = kinds[source.suffix.lower()](source)
     for number, entry in entries:
         try:
-            candidate = _candidate(parse(entry), source)
+            candidate = to_candidate(parse(entry), source)
         except ValueError as error:
             text = entry if isinstance(entry, str) else " ".join(entry)
             candidate = Candidate(f"{source.name}:{number}", source, text, subset=source.stem, problem=str(error))
@@ -86,7 +86,8 @@ def _row_record(header: list[str], row: list[str]) -> dict[str, Any]:
     return {name: value for name, value in zip(header, row, strict=True) if value or name in TEXT}
 
 
-def _candidate(record: dict[str, Any], source: Path) -> Candidate:
+def to_candidate(record: dict[str, Any], source: Path) -> Candidate:
+    """A row as a candidate. Raises `ValueError` for one that cannot be used."""
     audio_key, text_key = _first(record, AUDIO), _first(record, TEXT)
     path, text = record[audio_key], record[text_key]
     if "\0" in path:
