@@ -8,7 +8,7 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -87,7 +87,7 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
     return Path(path)
 
 
-def write_together(contents: dict[Path, bytes | str]) -> None:
+def write_together(contents: Mapping[Path, bytes | str]) -> None:
     """Write several files, all or none: nothing is renamed before all of them are on disk. Objects appear one by one,
     each complete."""
     with contextlib.ExitStack() as stack:

@@ -59,10 +59,11 @@ def _extract(tar: Path, folder: Path) -> dict[str, Path]:
             for member in archive:
                 # By name alone: a path in an archive may lead anywhere.
                 name = Path(member.name).name
-                if not member.isfile() or not name:
+                content = archive.extractfile(member) if member.isfile() else None
+                if content is None or not name:
                     continue
                 with replacing(folder / name) as output:
-                    shutil.copyfileobj(archive.extractfile(member), output)
+                    shutil.copyfileobj(content, output)
                 files[name] = folder / name
     except (OSError, tarfile.TarError) as error:
         reason = getattr(error, "strerror", None) or error
