@@ -12,7 +12,9 @@ import msgspec
 import soundfile
 
 from asr.audio.io import load_audio, probe
-from asr.data.manifest import Utterance, read_manifest
+from asr.data.manifest import read_manifest
+from asr.data.shards import read_sound
+from asr.data.utterances import Utterance
 from asr.errors import ManifestError
 from asr.utils import storage
 from asr.utils.files import make_folder, replacing, write_together
@@ -26,6 +28,8 @@ def convert(manifest: Path, output: Path, to: str) -> list[Path]:
     recording that cannot be read.
     """
     utterances = read_manifest(manifest)
+    if to != "huggingface" and any(utterance.byte_range for utterance in utterances):
+        raise ManifestError(f"{manifest}: its recordings are in tar shards, not files; give a manifest without shards")
     make_folder(output)
     return FORMATS[to](utterances, output, manifest.stem)
 
@@ -176,6 +180,8 @@ def to_huggingface(utterances: Sequence[Utterance], folder: Path, name: str) -> 
 
 def _contained(utterance: Utterance) -> dict[str, Any]:
     audio = utterance.audio_filepath
+    if utterance.byte_range:
+        return {"bytes": read_sound(audio, utterance.byte_range).read(), "path": audio.name}
     if utterance.offset is None:
         return {"bytes": storage.read_bytes(audio), "path": audio.name}
     rate = probe(audio).sample_rate
