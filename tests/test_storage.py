@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.audio.io import load_audio, probe
-from asr.data.manifest import read_manifest
+from asr.data.manifest import load_utterance, read_manifest
 from asr.errors import AudioError
 from asr.utils import object_store, storage
 from asr.utils.files import write_atomically
@@ -258,6 +258,22 @@ def test_manifests_and_corpora_in_a_bucket(asr, s3, model_path, noise_file, tmp_
     assert asr("prepare", "folder", f"{s3}/tree", "-o", tmp_path / "local").returncode == COMPLETE
     (utterance,) = read_manifest(tmp_path / "local" / "all.jsonl")
     assert storage.url(utterance.audio_filepath) == f"{s3}/tree/anna/x.wav" and utterance.speaker == "anna"
+
+
+def test_shards_in_a_bucket_are_read_by_range(asr, s3, server, noise_file, tmp_path):
+    for name in ("x", "y"):
+        noise_file(f"tree/anna/{name}.wav", 1.0, seed=ord(name)).with_suffix(".txt").write_text("a b\n")
+    done = asr("prepare", "folder", tmp_path / "tree", "-o", tmp_path / "out", "--shards", "2")
+    assert done.returncode == COMPLETE, done.stderr
+    copy_to(s3, *(tmp_path / "out").glob("*.tar"), tmp_path / "out" / "all.jsonl")
+    local = {u.id: load_utterance(u, 16000).samples for u in read_manifest(tmp_path / "out" / "all.jsonl")}
+    for manifest in ("all.jsonl", "all-{0000..0001}.tar"):
+        found = read_manifest(f"{s3}/{manifest}", check_audio=True)
+        server.requests.clear()
+        assert len(found) == 2
+        for utterance in found:
+            assert np.array_equal(load_utterance(utterance, 16000).samples, local[utterance.id])
+        assert len(server.requests) == 2
 
 
 def test_a_web_server_without_ranges(noise_file, monkeypatch):

@@ -20,6 +20,7 @@ EXTRAS = {
     "datasets": "corpora",
     "fsspec": "remote",
     "s3fs": "remote",
+    "huggingface_hub": "remote",
     "aiohttp": "remote",
     "starlette": "server",
     "uvicorn": "server",

@@ -15,7 +15,7 @@ from asr.data.config import PrepareConfig
 from asr.data.corpora import LAYOUTS
 from asr.errors import ConfigError, one_line
 from asr.evaluation.config import TuneConfig
-from asr.utils.config_io import validate
+from asr.utils.config_io import shown_default, validate
 from asr.utils.messages import tell
 from asr.utils.storage import shown
 from asr.visual.config import AugmentPreviewConfig
@@ -223,6 +223,28 @@ def export(
     return 0
 
 
+def push(
+    model: Annotated[Path, Positional, arg(metavar="MODEL")],
+    repository: Annotated[str, Positional, arg(metavar="USER/NAME")],
+    report: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=shown_default)] = None,
+    private: bool = False,
+) -> int:
+    """Upload a model to the Hugging Face Hub, with a model card.
+
+    `--model hf://USER/NAME` then uses it anywhere. The files that its decoder.toml names go with it.
+
+    Args:
+        model: Model file written by `asr train`.
+        repository: Repository on the Hub, which is created if there is none.
+        report: Folder that `asr evaluate -o` wrote; its report.md becomes a part of the model card.
+        private: Create the repository as a private one.
+    """
+    from asr.evaluation.hub import push
+
+    print(f"model  {push(model, repository, report, private)}")
+    return 0
+
+
 def _augment_defaults(arguments: Sequence[str]) -> AugmentPreviewConfig:
     return AugmentPreviewConfig(augment=recipe_defaults(arguments).augment)
 
@@ -243,5 +265,6 @@ GROUP = Group(
         "tune": Command(tune, _tune_defaults),
         "halve": Command(halve),
         "export": Command(export),
+        "push": Command(push),
     },
 )
