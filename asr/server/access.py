@@ -14,7 +14,8 @@ from asr.server.errors import ApiError, send_error
 from asr.utils.files import read_lines
 from asr.utils.messages import tell
 
-OPEN_PATHS = ("/health", "/ready")
+OPEN_PATHS = ("/health", "/ready", "/")  # and the page's files below STATIC
+STATIC = "/static/"
 KEY_PROTOCOL = "openai-insecure-api-key."  # begins the WebSocket subprotocol that carries a key
 
 
@@ -40,7 +41,7 @@ class Access:
         self._seen: dict[str, deque[float]] = defaultdict(deque)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
+        if scope["type"] not in ("http", "websocket") or _is_open(scope):
             return await self._app(scope, receive, send)
         try:
             client = self._client(scope)
@@ -72,6 +73,11 @@ class Access:
             message = f"more than {self._most} requests per minute; try again in {wait} s"
             raise ApiError(429, message, code="rate_limit_exceeded", headers={"Retry-After": wait})
         seen.append(now)
+
+
+def _is_open(scope: Scope) -> bool:
+    """Whether a request needs no key. A WebSocket at `/` is Vosk's, and needs one."""
+    return scope["type"] == "http" and (scope["path"] in OPEN_PATHS or scope["path"].startswith(STATIC))
 
 
 def _key(scope: Scope) -> bytes:

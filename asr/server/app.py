@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from asr.server import metrics, rest
+from asr.server import metrics, page, rest
 from asr.server.access import Access
 from asr.server.errors import ApiError, answer
 from asr.server.realtime import realtime
@@ -26,6 +26,7 @@ def make_app(service: Service, keys: list[str]) -> Starlette:
     app = Starlette(
         routes=[
             *rest.routes(),
+            *page.routes(),
             WebSocketRoute("/v1/realtime", realtime),
             WebSocketRoute("/vosk", vosk),
             WebSocketRoute("/", vosk),  # where Vosk's clients connect to

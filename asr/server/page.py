@@ -1,0 +1,67 @@
+"""The page at `/`, and what it asks of the server besides the public protocols: a transcript, edited, as a file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from asr.output.formats import WRITERS, Document
+from asr.server.errors import ApiError
+from asr.transcript import Transcript, Word
+
+STATIC = Path(__file__).with_name("static")
+POLICY = "default-src 'self'; connect-src 'self' ws: wss:; img-src data:; media-src blob:; frame-ancestors 'none'"
+MOST_BYTES = 16 << 20  # of an edited transcript
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+
+
+class PageWord(msgspec.Struct):
+    """A word as the page has it."""
+
+    word: str
+    start: Seconds
+    end: Seconds
+    probability: Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Edited(msgspec.Struct):
+    """A transcript to write."""
+
+    name: str
+    format: Literal["txt", "srt", "vtt", "json", "TextGrid"]
+    duration: Seconds
+    words: list[PageWord]
+
+
+def routes() -> list[Route | Mount]:
+    """The routes of this module."""
+    return [
+        Route("/", page),
+        Route("/write", write, methods=["POST"]),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+
+
+async def page(request: Request) -> Response:
+    """The page. It may load nothing from elsewhere."""
+    return FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": POLICY})
+
+
+async def write(request: Request) -> Response:
+    """An edited transcript in one of the formats of `asr transcribe`."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise ApiError(413, "the transcript is too long")
+    try:
+        edited = msgspec.json.decode(body, type=Edited)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ApiError(400, f"not a transcript: {error}") from None
+    words = tuple(Word(each.word, each.start, max(each.start, each.end), each.probability) for each in edited.words)
+    transcript = Transcript(" ".join(word.text for word in words), words, edited.duration)
+    return PlainTextResponse(WRITERS[edited.format](Document(edited.name, edited.name, transcript)))
