@@ -2,7 +2,7 @@
 # The server, without PyTorch and not as root: docker build -t asr . && docker run --rm -p 127.0.0.1:8000:8000 asr
 FROM python:3.11-slim
 RUN --mount=type=bind,target=/src,rw \
-    pip install --no-cache-dir --constraint /src/constraints.txt '/src[server,media]' \
+    pip install --no-cache-dir --constraint /src/constraints.txt '/src[server,media,lexicon]' \
     && useradd --create-home asr
 USER asr
 # Compiles and caches the decoder and the language model, so that the server starts at once.

@@ -90,6 +90,19 @@ def test_vosk_options(server):
     assert best["text"] and 0 <= best["confidence"] <= 1
 
 
+@pytest.fixture
+def preferred(monkeypatch):
+    """The phrases that recognisers have been asked to prefer."""
+    asked = []
+    monkeypatch.setattr(Recognizer, "with_hotwords", lambda self, phrases: asked.append(phrases) or self)
+    return asked
+
+
+def test_vosk_phrases_are_preferred(server, preferred):
+    vosk_client(f"{server}/vosk", noise(1.0), {"sample_rate": 16000, "phrase_list": ["oh one", "zero", "[unk]"]})
+    assert preferred == [("oh one", "zero")]
+
+
 def test_vosk_reset_begins_anew(server, expected):
     data = noise(3.0)
     with connect(f"{server}/vosk") as socket:
@@ -112,6 +125,8 @@ def test_vosk_reset_begins_anew(server, expected):
         (['{"config": {"sample_rate": "fast"}}'], "sample_rate"),
         (['{"config": {"sample_rate": NaN}}'], "sample_rate"),
         (['{"config": {"max_alternatives": -1}}'], "max_alternatives"),
+        (['{"config": {"phrase_list": "a"}}'], "phrase_list"),
+        (['{"config": {"phrase_list": [1]}}'], "phrase_list"),
         ([b"1234", '{"config": {"sample_rate": 44100}}'], "after audio"),
     ],
 )
@@ -210,6 +225,16 @@ def test_realtime_without_turn_detection(realtime, expected):
         (committed,) = [event for event in events if event.type == "input_audio_buffer.committed"]
         assert committed.item_id == done.item_id and committed.previous_item_id == previous
         previous = done.item_id
+
+
+def test_realtime_prompt(realtime, preferred):
+    transcription = {"model": "whisper-1", "prompt": "Ada Lovelace, Babbage"}
+    realtime.session.update(session=session(turn_detection=None, transcription=transcription))
+    assert until(realtime, "session.updated")[-1].session.audio.input.transcription.prompt == transcription["prompt"]
+    append(realtime, noise(1.0, 24000))
+    realtime.input_audio_buffer.commit()
+    until(realtime, COMPLETED)
+    assert preferred == [("Ada Lovelace", "Babbage")]
 
 
 def test_realtime_turns(realtime):

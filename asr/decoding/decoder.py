@@ -1,5 +1,6 @@
 """Decoders by their options: log-probabilities -> words with frames and confidence."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +18,7 @@ from asr.text.tokenizer import Tokenizer
 if TYPE_CHECKING:  # greedy decoding does not import numba
     from asr.decoding.beam import BeamDecoder, Hypothesis
     from asr.decoding.hotwords import Phrase
-    from asr.decoding.lexicon import Lexicon
     from asr.decoding.rescoring import Rescorer
-    from asr.decoding.vocabulary import NewWord
     from asr.lm.ngram import NgramModel
 
 
@@ -65,6 +64,26 @@ class Decoder(Protocol):
 
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]: ...
 
+    def with_hotwords(self, phrases: "Sequence[Phrase]") -> "WordDecoder": ...
+
+    def stream(self) -> "DecodingStream": ...
+
+
+class DecodingStream(Protocol):
+    """The decoding of one utterance whose log-probabilities come in pieces."""
+
+    def push(self, emission: np.ndarray) -> None:
+        """Add frames `(frames, tokens)`."""
+        ...
+
+    def words(self) -> tuple[DecodedWord, ...]:
+        """The words if the utterance ended here."""
+        ...
+
+    def fork(self) -> "DecodingStream":
+        """A decoding that continues from here on its own."""
+        ...
+
 
 class GreedyDecoder:
     """The best token of each frame, phones excluded; a word's confidence is the geometric mean of its tokens' highest
@@ -76,6 +95,16 @@ class GreedyDecoder:
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
         """Decode each utterance."""
         return [self._decode(emission) for emission in emissions]
+
+    def with_hotwords(self, phrases: "Sequence[Phrase]") -> "WordDecoder":
+        """A beam search over the same tokens that prefers the phrases which they can write."""
+        from asr.decoding.beam import BeamDecoder
+
+        return WordDecoder(BeamDecoder(self._tokenizer.pieces), reject=self._reject).with_hotwords(phrases)
+
+    def stream(self) -> "DecodingStream":
+        """A decoding whose frames come in pieces."""
+        return _GreedyStream(self)
 
     def _decode(self, emission: np.ndarray) -> Decoding:
         tokens = greedy(emission[None, :, : len(self._tokenizer.pieces)], np.array([len(emission)]))[0]
@@ -107,12 +136,27 @@ class WordDecoder:
         """Decode each utterance, on all cores."""
         return self.beam.map(self.decode, emissions)
 
+    def with_hotwords(self, phrases: "Sequence[Phrase]") -> "WordDecoder":
+        """The same search that prefers the phrases too, except those that it cannot write or pronounce."""
+        from asr.decoding.vocabulary import writable
+
+        words = writable((word for each in phrases for word in each.text.split()), self.beam.lexicon, self.beam.pieces)
+        usable = [phrase for phrase in phrases if phrase.text and words.issuperset(phrase.text.split())]
+        return WordDecoder(self.beam.with_hotwords(usable), self._columns, self._reject)
+
+    def stream(self) -> "DecodingStream":
+        """A decoding whose frames come in pieces; each frame is searched once."""
+        return _WordStream(self)
+
     def decode(self, emission: np.ndarray, before: Sequence[str] = ()) -> Decoding:
         """Decode one utterance after the words `before`."""
+        emission = self.searched(emission)
+        return self.decoding(emission, self.beam.decode(emission, before))
+
+    def decoding(self, emission: np.ndarray, hypotheses: "Sequence[Hypothesis]") -> Decoding:
+        """The words of the best hypothesis with their frames in the columns that were searched."""
         from asr.decoding.alignment import align
 
-        emission = self.searched(emission)
-        hypotheses = self.beam.decode(emission, before)
         best = hypotheses[0]
         times = align(emission, best.tokens)
         words = tuple(
@@ -129,6 +173,42 @@ class WordDecoder:
     def searched(self, emission: np.ndarray) -> np.ndarray:
         """The columns of a network's log-probabilities that are searched, `(frames, tokens)`."""
         return np.asarray(emission)[..., self._columns]
+
+
+class _GreedyStream:
+    def __init__(self, decoder: GreedyDecoder):
+        self._decoder, self._pieces = decoder, []
+
+    def push(self, emission: np.ndarray) -> None:
+        self._pieces = [*self._pieces, emission]
+
+    def words(self) -> tuple[DecodedWord, ...]:
+        if not sum(map(len, self._pieces)):
+            return ()
+        return self._decoder.decode_batch([np.concatenate(self._pieces)])[0].words
+
+    def fork(self) -> "_GreedyStream":
+        return copy.copy(self)
+
+
+class _WordStream:
+    def __init__(self, decoder: WordDecoder):
+        self._decoder, self._search, self._pieces = decoder, decoder.beam.stream(), []
+
+    def push(self, emission: np.ndarray) -> None:
+        piece = self._decoder.searched(emission)
+        self._search.push(piece)
+        self._pieces = [*self._pieces, piece]
+
+    def words(self) -> tuple[DecodedWord, ...]:
+        if not self._search.frames:
+            return ()
+        return self._decoder.decoding(np.concatenate(self._pieces), self._search.finish()).words
+
+    def fork(self) -> "_WordStream":
+        other = copy.copy(self)
+        other._search = self._search.fork()
+        return other
 
 
 def make_decoder(
@@ -164,7 +244,7 @@ def _make_word_decoder(
 ) -> WordDecoder:
     from asr.decoding.beam import BeamDecoder
     from asr.decoding.compiled_lexicon import load_lexicon
-    from asr.decoding.vocabulary import add_words
+    from asr.decoding.vocabulary import add_words, read_vocabulary
     from asr.lm.ngram import NgramModel
 
     pieces, columns = tokenizer.pieces, slice(len(tokenizer.pieces) if phones else None)
@@ -172,12 +252,14 @@ def _make_word_decoder(
     lexicon = load_lexicon(config.lexicon, lm, config.lm, pieces, phones)
     if lexicon and lexicon.pronounced and phones:
         pieces, columns = phones, slice(len(tokenizer.pieces), None)
-    phrases = _read_phrases(config, text)
-    if new := _new_words(config, text, lexicon, phrases, pieces):
+    if config.vocabulary:
+        if not lexicon:
+            raise ConfigError(f"--vocabulary {config.vocabulary} adds words to those of --lexicon or --lm: give one")
+        new = read_vocabulary(config.vocabulary, text, pieces if lexicon.pronounced else ())
         lexicon = add_words(lexicon, new, pieces)
     rescorer = _load_rescorer(config.rescore, lm) if config.rescore else None
-    beam = BeamDecoder(pieces, config.beam, lm, lexicon, phrases, config.lm, priors[columns], rescorer)
-    return WordDecoder(beam, columns, config.reject)
+    beam = BeamDecoder(pieces, config.beam, lm, lexicon, (), config.lm, priors[columns], rescorer)
+    return WordDecoder(beam.with_hotwords(_read_phrases(config, text)), columns, config.reject)
 
 
 def _load_rescorer(path: Path, lm: "NgramModel | None") -> "Rescorer":
@@ -201,27 +283,6 @@ def _read_phrases(config: DecoderConfig, text: TextConfig) -> list["Phrase"]:
                 f"{phrase.origin}hotword '{phrase.text}': the normalizer '{text.normalizer}' leaves nothing of it"
             )
     return phrases
-
-
-def _new_words(
-    config: DecoderConfig,
-    text: TextConfig,
-    lexicon: "Lexicon | None",
-    phrases: Sequence["Phrase"],
-    pieces: Sequence[str],
-) -> list["NewWord"]:
-    """The words of --vocabulary and, where only words of the lexicon can be recognised, those of hotwords."""
-    from asr.decoding.vocabulary import NewWord, read_vocabulary
-
-    new = []
-    if config.vocabulary:
-        if not lexicon:
-            raise ConfigError(f"--vocabulary {config.vocabulary} adds words to those of --lexicon or --lm: give one")
-        new += read_vocabulary(config.vocabulary, text, pieces if lexicon.pronounced else ())
-    spells_words = lexicon and (lexicon.pronounced or not lexicon.joined)
-    if spells_words and not lexicon.is_open(config.beam.open_vocabulary):
-        new += [NewWord(word, (), phrase.origin) for phrase in phrases for word in phrase.text.split()]
-    return new
 
 
 def words_of(tokens: Tokens, pieces: Sequence[str]) -> tuple[DecodedWord, ...]:

@@ -94,7 +94,7 @@ def compile_hotwords(phrases: Sequence[Phrase], pieces: Sequence[str], lexicon: 
 
 def _spell(phrases, pieces, lexicon, is_open):
     """Each phrase's spellings in symbols, and the symbols of each token; symbol 0 is the edge of a word."""
-    known = _pronunciations(lexicon) if lexicon.pronounced else None
+    known = _pronunciations(phrases, lexicon) if lexicon.pronounced else None
     if known is not None:
         token_symbols = [tuple(symbol + 1 for symbol in parts) for parts in lexicon.token_symbols]
         if not lexicon.joined:
@@ -126,9 +126,11 @@ def _spell(phrases, pieces, lexicon, is_open):
     return spellings, token_symbols, bool(edge)
 
 
-def _pronunciations(lexicon):
-    known = {}
-    for spelling, word in enumerate(lexicon.spelled):
+def _pronunciations(phrases, lexicon):
+    wanted, known = {word for phrase in phrases for word in phrase.text.split()}, {}
+    places = [place for place, word in enumerate(lexicon.words) if word in wanted]
+    for spelling in np.flatnonzero(np.isin(lexicon.spelled, places)):
+        word = lexicon.spelled[spelling]
         symbols = lexicon.symbols[lexicon.offsets[spelling] : lexicon.offsets[spelling + 1]]
         known.setdefault(lexicon.words[word], []).append(tuple(int(symbol) + 1 for symbol in symbols))
     return known

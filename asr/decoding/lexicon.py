@@ -134,7 +134,7 @@ class Lexicon:
 
         Raises `DecoderError` for words that the tokens cannot write.
         """
-        new = frozenset(word for word, _ in entries) - frozenset(self.words)
+        new = self.new_words | frozenset(word for word, _ in entries) - frozenset(self.words)
         if self.pronounced:
             added = Lexicon.of_pronunciations(entries, pieces)
             both = {*self._spellings(), *added._spellings()}
@@ -148,6 +148,11 @@ class Lexicon:
                 )
             whole = Lexicon.of_words({*self.words, *new}, pieces)
         return replace(whole, left_out=self.left_out, left_out_words=self.left_out_words, new_words=new)
+
+    @property
+    def is_spelled(self) -> bool:
+        """Whether words are spelled by tokens of their own, so that one which is missing can be added."""
+        return self.pronounced or not self.joined
 
     def _spellings(self) -> list[tuple[str, str]]:
         """Each pronunciation, a character per token, and its word."""

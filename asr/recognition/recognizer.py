@@ -1,8 +1,9 @@
 """Audio -> Transcript: a model file, made ready to recognise recordings."""
 
 import contextlib
+import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from asr.punctuation.config import WritingConfig
 from asr.punctuation.writer import make_writer
 from asr.recognition.pipeline import recognize, recognize_parts
 from asr.recognition.scorer import Scorer
+from asr.text.normalizer import normalize
 from asr.transcript import Transcript
 
 BATCH_SECONDS = 120.0  # of audio per batch
@@ -43,7 +45,9 @@ class Recognizer(Scorer):
         writing: WritingConfig = WritingConfig(),  # noqa: B008 (frozen)
     ):
         super().__init__(file, device, precision, voice_activity)
-        self.decoder = make_decoder(decoder or DecoderConfig(), file.tokenizer, file.text, file.phones, file.priors)
+        config = decoder or DecoderConfig()
+        self.decoder = make_decoder(config, file.tokenizer, file.text, file.phones, file.priors)
+        self._hotword_boost = config.hotword_boost
         self.write = make_writer(file.path, writing)
 
     @classmethod
@@ -64,6 +68,16 @@ class Recognizer(Scorer):
         transcripts are written, by default with punctuation if there is a punctuation.safetensors beside the model.
         """
         return cls(load_model(path), device, decoder or load_decoder(Path(path)), precision, voice_activity, writing)
+
+    def with_hotwords(self, phrases: Iterable[str]) -> "Recognizer":
+        """A recogniser that prefers these words and phrases, and shares all else with this one. Those that the model
+        cannot write or pronounce are left out."""
+        from asr.decoding.hotwords import Phrase  # greedy decoding imports no numba
+
+        texts = dict.fromkeys(normalize(phrase, self.file.text) for phrase in phrases)
+        other = copy.copy(self)
+        other.decoder = self.decoder.with_hotwords([Phrase(text, self._hotword_boost) for text in texts])
+        return other
 
     def transcribe(self, source: str | os.PathLike | BinaryIO | ArrayLike) -> Transcript:
         """The words of a sound file, an open binary stream, or samples at `sample_rate`, of any length.

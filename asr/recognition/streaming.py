@@ -1,8 +1,9 @@
 """Streaming recognition with a bidirectional network.
 
-In every step the network computes the last seconds again. Its output is final for frames that have had their
-look-ahead; later output is shown, but may change. A word is committed, and never changed, when two consecutive steps
-agree on it (local agreement, Liu et al. 2020) and another word or a pause has followed.
+In every step the network computes the last second or two again. Its output is final for frames that have had their
+look-ahead; the search takes each of these once. Later output is shown, but may change. A word is committed, and never
+changed, when two consecutive steps agree on it (local agreement, Liu et al. 2020) and another word or a pause has
+followed. Where there is no speech, neither network nor search has work to do.
 """
 
 import time
@@ -17,6 +18,7 @@ from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Word
 
+LEVEL_SECONDS = 8.0  # of past audio over which features are normalized
 PAUSE_SECONDS = 0.6  # without a word, which complete the phrase before
 LONGEST_SEGMENT = 20.0  # seconds that are decoded together when there is no pause
 
@@ -37,13 +39,15 @@ class LiveRecognizer:
 
     def __init__(self, recognizer: Recognizer, config: ListenConfig):
         self._recognizer, self._step_samples = recognizer, self._to_samples(recognizer, config.step)
-        self._history = self._to_samples(recognizer, config.history)
+        self._history = round(config.history / recognizer.file.frame_seconds)
+        self._kept = max(self._history, round(LEVEL_SECONDS / recognizer.file.frame_seconds))
         self._look_ahead = round(config.look_ahead / recognizer.file.frame_seconds)
         self._sound = np.zeros(0, np.float32)  # input of the next step
         self._sound_start = 0  # its first output frame
         self._new = 0  # samples since the last step
         self._final = 0  # output frames that are final
         self._segment: list[np.ndarray] = []  # log-probabilities of final frames since the last pause
+        self._decoding = recognizer.decoder.stream()  # of the segment
         self._segment_start = 0  # its first output frame
         self._agreed: list[str] = []  # the segment's words in the last step
         self._committed = 0  # how many of them have been committed
@@ -73,28 +77,41 @@ class LiveRecognizer:
 
     def _step(self, look_ahead: int, ended: bool = False) -> Update:
         started = time.perf_counter()
-        emission = self._only_speech(self._recognizer.emissions([self._sound])[0])
-        end = self._sound_start + len(emission)
-        final = max(self._final, end - look_ahead)
-        self._segment.append(emission[self._final - self._sound_start : final - self._sound_start])
+        first = max(self._sound_start, self._final - self._history)
+        emission = self._emission(first)
+        final = max(self._final, first + len(emission) - look_ahead)
+        self._segment.append(emission[self._final - first : final - first])
+        self._decoding.push(self._segment[-1])
         self._final = final
-        known = np.concatenate(self._segment)
-        words = self._decode(known)
-        received = self._sound_seconds()
+        words = list(self._decoding.words())
         committed, pause = self._commit(words, ended)
-        tail = self._decode(np.concatenate([known, emission[final - self._sound_start :]]))[self._committed :]
-        partial = "" if ended else " ".join(word.text for word in tail)
+        partial = "" if pause else self._partial(emission[final - first :])
         timed = tuple(self._timed(word) for word in committed)
-        self._cut(words, known, pause)
+        received = self._sound_seconds()
+        self._cut(words, pause)
         self._forget()
-        return Update(timed, "" if pause else partial, pause, received, time.perf_counter() - started)
+        return Update(timed, partial, pause, received, time.perf_counter() - started)
 
-    def _only_speech(self, emission: np.ndarray) -> np.ndarray:
-        if not self._detector:
-            return emission
-        frames = self._sound_start + np.arange(len(emission))
-        times = frames * self._recognizer.file.frame_seconds - self._first_block * BLOCK_SECONDS
-        return self._recognizer.with_blanks(emission, speech_at(self._probabilities, times))
+    def _emission(self, first: int) -> np.ndarray:
+        """Log-probabilities of the output frames from `first` on."""
+        recognizer, skipped = self._recognizer, first - self._sound_start
+        hops = recognizer.file.architecture.subsampling
+        features = 1 + len(self._sound) * hops // recognizer.frame_samples - skipped * hops
+        speech = np.ones(-(-features // hops), bool)
+        if self._detector:
+            times = (first + np.arange(len(speech))) * recognizer.file.frame_seconds
+            speech = speech_at(self._probabilities, times - self._first_block * BLOCK_SECONDS)
+        if not speech.any():
+            labels = len(recognizer.file.tokenizer.pieces) + len(recognizer.file.phones)
+            return recognizer.with_blanks(np.zeros((len(speech), labels), np.float32), speech)
+        emission = recognizer.log_probabilities([recognizer.log_mel(self._sound)[skipped * hops :]])[0]
+        return recognizer.with_blanks(emission, speech)
+
+    def _partial(self, emission: np.ndarray) -> str:
+        """The words after the committed ones, with those of the last frames, which are not final."""
+        decoding = self._decoding.fork()
+        decoding.push(emission)
+        return " ".join(word.text for word in decoding.words()[self._committed :])
 
     def _commit(self, words: list[DecodedWord], ended: bool) -> tuple[list[DecodedWord], bool]:
         """The words of the segment that are committed now, and whether the segment is complete."""
@@ -109,30 +126,29 @@ class LiveRecognizer:
         self._agreed, self._committed = texts, max(self._committed, agreed)
         return committed, pause
 
-    def _cut(self, words: list[DecodedWord], known: np.ndarray, pause: bool) -> None:
+    def _cut(self, words: list[DecodedWord], pause: bool) -> None:
         """Begin a new segment after a pause or, when there has been none for long, with the last word."""
-        frame = self._recognizer.file.frame_seconds
-        if pause or (not words and len(known) * frame >= PAUSE_SECONDS):
-            start = len(known)
-        elif len(known) * frame > LONGEST_SEGMENT:
+        length, frame = self._final - self._segment_start, self._recognizer.file.frame_seconds
+        if pause or (not words and length * frame >= PAUSE_SECONDS):
+            start = length
+        elif length * frame > LONGEST_SEGMENT:
             start = words[-1].start
         else:
             return
-        self._segment, self._agreed, self._committed = [known[start:]], [], 0
+        self._segment, self._agreed, self._committed = [np.concatenate(self._segment)[start:]], [], 0
         self._segment_start += start
+        self._decoding = self._recognizer.decoder.stream()
+        self._decoding.push(self._segment[0])
 
     def _forget(self) -> None:
-        """Drop sound that is older than the history."""
-        frames = self._final - self._sound_start - self._history // self._recognizer.frame_samples
+        """Drop sound that no later step needs."""
+        frames = self._final - self._sound_start - self._kept
         if frames > 0:
             self._sound = self._sound[frames * self._recognizer.frame_samples :]
             self._sound_start += frames
             first = int(self._sound_start * self._recognizer.file.frame_seconds / BLOCK_SECONDS)
             self._probabilities = self._probabilities[first - self._first_block :]
             self._first_block = first
-
-    def _decode(self, emission: np.ndarray) -> list[DecodedWord]:
-        return list(self._recognizer.decoder.decode_batch([emission])[0].words) if len(emission) else []
 
     def _timed(self, word: DecodedWord) -> Word:
         frame = self._recognizer.file.frame_seconds

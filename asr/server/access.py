@@ -16,6 +16,7 @@ from asr.utils.messages import tell
 
 OPEN_PATHS = ("/health", "/ready", "/")  # and the page's files below STATIC
 STATIC = "/static/"
+MOST_CLIENTS = 10_000  # that are remembered
 KEY_PROTOCOL = "openai-insecure-api-key."  # begins the WebSocket subprotocol that carries a key
 
 
@@ -65,7 +66,11 @@ class Access:
     def _count(self, client: str) -> None:
         if not self._most:
             return
-        now, seen = time.monotonic(), self._seen[client]
+        now = time.monotonic()
+        if len(self._seen) > MOST_CLIENTS:  # forget those that have been quiet
+            recent = {name: times for name, times in self._seen.items() if times and now - times[-1] <= 60}
+            self._seen = defaultdict(deque, recent)
+        seen = self._seen[client]
         while seen and now - seen[0] > 60:
             seen.popleft()
         if len(seen) >= self._most:

@@ -51,6 +51,8 @@ class ServeConfig:
     api_key_file: Annotated[Path | None, SHOWN] = None
     #: Origins of web pages that may call the server (CORS), such as https://example.org, or *.
     cors: Annotated[tuple[str, ...], SHOWN] = ()
+    #: Give words only where a voice activity detector finds speech, none in silence, noise or music.
+    voice_activity: bool = True
     writing: Annotated[WritingConfig, FLAT] = field(default_factory=WritingConfig)
     limit: LimitConfig = field(default_factory=LimitConfig)
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)

@@ -36,10 +36,15 @@ class BusyError(ApiError):
         super().__init__(429, "all workers are busy; try again later", code="rate_limit_exceeded", headers=headers)
 
 
+def internal_error() -> ApiError:
+    """A fault of the server."""
+    return ApiError(500, "the server failed on this request; its log says why", code="internal_error")
+
+
 def answer(request: Request, error: Exception) -> JSONResponse:
     """The response for an error; without its text for one that is not the client's fault, which may quote files."""
     if not isinstance(error, ApiError):
-        error = ApiError(500, "the server failed on this request; its log says why", code="internal_error")
+        error = internal_error()
     return JSONResponse(error.body(), error.status, error.headers)
 
 

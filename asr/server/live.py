@@ -10,9 +10,9 @@ import soxr
 
 from asr.audio.io import QUALITY
 from asr.recognition.config import ListenConfig
-from asr.recognition.recognizer import Recognizer
 from asr.recognition.streaming import LiveRecognizer, Update
 from asr.server.errors import BusyError
+from asr.server.hotwords import Phrases, Preferences
 
 NOTHING = np.zeros(0, np.float32)
 
@@ -20,8 +20,8 @@ NOTHING = np.zeros(0, np.float32)
 class LiveStreams:
     """The streams of all clients: at most `most`, whose steps share `workers` threads."""
 
-    def __init__(self, recognizer: Recognizer, most: int, workers: int):
-        self.recognizer, self._most, self.open = recognizer, most, 0
+    def __init__(self, preferences: Preferences, most: int, workers: int):
+        self.preferences, self._most, self.open = preferences, most, 0
         self.executor = ThreadPoolExecutor(workers, "asr-live")
 
     @contextlib.contextmanager
@@ -37,11 +37,12 @@ class LiveStreams:
 
 
 class LiveStream:
-    """The recognition of one stream of audio at `rate` hertz."""
+    """The recognition of one stream of audio at `rate` hertz, in which `phrases` are preferred."""
 
-    def __init__(self, streams: LiveStreams, rate: int):
-        self._streams, self._live = streams, LiveRecognizer(streams.recognizer, ListenConfig())
-        model_rate = streams.recognizer.sample_rate
+    def __init__(self, streams: LiveStreams, rate: int, phrases: Phrases = ()):
+        self._streams, self._phrases = streams, phrases
+        self._live: LiveRecognizer | None = None
+        model_rate = streams.preferences.recognizer(()).sample_rate
         self._resampler = None
         if rate != model_rate:
             self._resampler = soxr.ResampleStream(rate, model_rate, 1, dtype="float32", quality=QUALITY)
@@ -50,16 +51,24 @@ class LiveStream:
     async def push(self, samples: np.ndarray) -> AsyncIterator[Update]:
         """Add samples `(samples,)`; yields the update of each step. Between two steps other streams have their turn."""
         self.received = self.received or len(samples) > 0
-        steps = self._live.push(self._resampler.resample_chunk(samples) if self._resampler else samples)
+        live = await self._started()
+        steps = live.push(self._resampler.resample_chunk(samples) if self._resampler else samples)
         while (update := await self._run(next, steps, None)) is not None:
             yield update
 
     async def finish(self) -> AsyncIterator[Update]:
         """The updates of what is left; all words are committed."""
+        live = await self._started()
         if self._resampler:
-            for update in await self._run(list, self._live.push(self._resampler.resample_chunk(NOTHING, last=True))):
+            for update in await self._run(list, live.push(self._resampler.resample_chunk(NOTHING, last=True))):
                 yield update
-        yield await self._run(self._live.finish)
+        yield await self._run(live.finish)
+
+    async def _started(self) -> LiveRecognizer:
+        if self._live is None:
+            recognizer = await self._run(self._streams.preferences.recognizer, self._phrases)
+            self._live = LiveRecognizer(recognizer, ListenConfig())
+        return self._live
 
     async def _run(self, function, *arguments):
         return await asyncio.get_running_loop().run_in_executor(self._streams.executor, function, *arguments)

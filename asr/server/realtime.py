@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 
 from asr.recognition.streaming import PAUSE_SECONDS, Update
 from asr.server.companding import a_law, mu_law
+from asr.server.hotwords import phrases_of
 from asr.server.live import LiveStream, Pcm16
 from asr.server.responses import log_probabilities
 from asr.server.service import Service
@@ -114,9 +115,10 @@ class Session:
             raise RequestError("turn_detection: null, server_vad or semantic_vad", "session.audio.input.turn_detection")
         self._include = list(_field(session, "include", list, self._include))
         transcription = _field(given, "transcription", dict, {})
+        prompt = _field(transcription, "prompt", str, "")
         self._transcription |= {name: transcription[name] for name in SETTINGS if name in transcription}
         self._turns = turns
-        if form != self._format:
+        if form != self._format or (prompt and not self._stream.received):
             self._format = form
             self._begin_stream()
 
@@ -139,7 +141,8 @@ class Session:
         return decode(data)
 
     def _begin_stream(self) -> None:
-        self._stream, self._pcm = LiveStream(self._service.streams, self._format["rate"]), Pcm16()
+        phrases = phrases_of(self._transcription["prompt"] or "")
+        self._stream, self._pcm = LiveStream(self._service.streams, self._format["rate"], phrases), Pcm16()
         self._begin_item()
 
     def _begin_item(self) -> None:

@@ -10,7 +10,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from asr.server import responses
-from asr.server.errors import ApiError
+from asr.server.errors import ApiError, internal_error
+from asr.server.hotwords import phrases_of
 from asr.server.service import Service
 from asr.server.uploads import Upload, received
 from asr.transcript import Transcript
@@ -37,11 +38,12 @@ async def transcriptions(request: Request) -> Response:
     async with AsyncExitStack() as stack:
         upload = await stack.enter_async_context(received(request, service.config.limit))
         kind, granularities, logprobs = _checked(service, upload)
+        phrases = phrases_of(upload.get("prompt"))
         if _is_true(upload.get("stream")):
             # The upload must outlast this function: it goes when the stream ends.
-            events = _events(service.parts(upload.path), logprobs, granularities, stack.pop_all())
+            events = _events(service.parts(upload.path, phrases), logprobs, granularities, stack.pop_all())
             return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        transcript = await service.transcribe(upload.path)
+        transcript = await service.transcribe(upload.path, phrases)
     if kind == "text":
         return PlainTextResponse(transcript.text + "\n")
     if kind in ("srt", "vtt"):
@@ -100,6 +102,9 @@ async def _events(
         except ApiError as error:
             yield responses.event("error", error.body())
             return
+        except Exception:
+            yield responses.event("error", internal_error().body())
+            raise
     yield responses.done_event(text, found, seconds, all_logprobs if logprobs else None)
 
 

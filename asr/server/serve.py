@@ -26,7 +26,9 @@ def serve(model: Path, config: ServeConfig) -> None:
     Raises an `AsrError` when the model, the file of keys or a port cannot be used.
     """
     keys = read_keys(config.api_key_file) if config.api_key_file else []
-    service = Service(Recognizer.load(model, "cpu", config.search, writing=config.writing), model_name(model), config)
+    activity = config.voice_activity
+    recognizer = Recognizer.load(model, "cpu", config.search, voice_activity=activity, writing=config.writing)
+    service = Service(recognizer, model_name(model), config)
     asyncio.run(_serve(service, keys))
 
 
@@ -50,6 +52,7 @@ def make_server(service: Service, keys: list[str]) -> uvicorn.Server:
             make_app(service, keys),
             log_level="warning",
             ws_max_size=MOST_FRAME_BYTES,
+            ws_ping_timeout=None,  # a pong waits behind audio that has not been recognised yet; see idle_seconds
             timeout_keep_alive=75,
             timeout_graceful_shutdown=service.config.limit.shutdown_seconds,
         )

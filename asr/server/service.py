@@ -12,6 +12,7 @@ from asr.errors import AudioError
 from asr.recognition.recognizer import Recognizer
 from asr.server.config import ServeConfig
 from asr.server.errors import ApiError
+from asr.server.hotwords import Phrases, Preferences
 from asr.server.jobs import JobPool
 from asr.server.live import LiveStreams
 from asr.server.metrics import Metrics
@@ -28,7 +29,8 @@ class Service:
         self.recognizer, self.name, self.config = recognizer, name, config
         workers = config.limit.workers or core_count()
         self.jobs = JobPool(workers, config.limit.waiting)
-        self.streams = LiveStreams(recognizer, config.limit.streams, workers)
+        self.preferences = Preferences(recognizer)
+        self.streams = LiveStreams(self.preferences, config.limit.streams, workers)
         self.metrics = Metrics(self.jobs, self.streams)
         self.created = int(time.time())
         self.stopping = False
@@ -43,11 +45,12 @@ class Service:
         self._check_running()
         return self.streams.place()
 
-    async def transcribe(self, path: Path) -> Transcript:
-        """The transcript of a sound file; raises `ApiError` when it cannot be recognised."""
-        return await self.run(lambda: self._transcribe(path))
+    async def transcribe(self, path: Path, phrases: Phrases = ()) -> Transcript:
+        """The transcript of a sound file, in which `phrases` are preferred; raises `ApiError` when it cannot be
+        recognised."""
+        return await self.run(lambda: self._transcribe(path, phrases))
 
-    def parts(self, path: Path) -> AsyncIterator[Transcript]:
+    def parts(self, path: Path, phrases: Phrases = ()) -> AsyncIterator[Transcript]:
         """The transcript of a sound file in parts, each as soon as it is known, with times from the file's start.
 
         The job starts, or is refused, at once.
@@ -57,7 +60,7 @@ class Service:
 
         def work() -> None:
             try:
-                for part in self._parts(path):
+                for part in self._parts(path, phrases):
                     loop.call_soon_threadsafe(queue.put_nowait, part)
             finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
@@ -92,16 +95,16 @@ class Service:
         except AudioError as error:
             raise ApiError(400, _without_path(error), param="file", code="invalid_audio") from error
 
-    def _transcribe(self, path: Path) -> Transcript:
+    def _transcribe(self, path: Path, phrases: Phrases) -> Transcript:
         self._check_duration(path)
-        transcript = self.recognizer.transcribe(path)
+        transcript = self.preferences.recognizer(phrases).transcribe(path)
         self.metrics.audio(transcript.duration)
         return transcript
 
-    def _parts(self, path: Path) -> Iterator[Transcript]:
+    def _parts(self, path: Path, phrases: Phrases) -> Iterator[Transcript]:
         self._check_duration(path)
         end = 0.0
-        for part in self.recognizer.transcribe_parts(path):
+        for part in self.preferences.recognizer(phrases).transcribe_parts(path):
             self.metrics.audio(part.duration - end)  # which counts from the recording's start
             end = part.duration
             yield part

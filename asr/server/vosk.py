@@ -6,6 +6,7 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from asr.recognition.streaming import Update
+from asr.server.hotwords import MOST_PHRASES, Phrases
 from asr.server.live import LiveStream, LiveStreams, Pcm16
 from asr.server.service import Service
 from asr.server.sockets import MalformedError, json_object, live_session, messages, sample_rate
@@ -36,6 +37,8 @@ class Session:
         self._streams = streams
         self._stream: LiveStream | None = None
         self._rate, self._with_words, self._alternatives = DEFAULT_RATE, True, 0
+        self._phrases: Phrases = ()
+        self._with_partial_words = False
         self._pcm, self._partial = Pcm16(), ""
         self._words: list[Word] = []
         self.ended = False
@@ -57,13 +60,16 @@ class Session:
 
     async def audio(self, data: bytes) -> dict[str, Any]:
         """Take in audio; the answer is a result after a pause, else what is known of the phrase."""
-        self._stream = self._stream or LiveStream(self._streams, self._rate)
+        self._stream = self._stream or LiveStream(self._streams, self._rate, self._phrases)
         paused = False
         async for update in self._stream.push(self._pcm.samples(data)):
             paused |= self._take(update)
         if paused:
             return self._result()
-        return {"partial": " ".join([*(word.text for word in self._words), self._partial]).strip()}
+        answer: dict[str, Any] = {"partial": " ".join([*(word.text for word in self._words), self._partial]).strip()}
+        if self._with_partial_words:
+            answer["partial_result"] = [_described(word) for word in self._words]
+        return answer
 
     def _configure(self, config: Any) -> None:
         if not isinstance(config, dict):
@@ -75,10 +81,16 @@ class Session:
             raise MalformedError(f"config.sample_rate: {error}") from None
         if not isinstance(alternatives, int) or alternatives < 0:
             raise MalformedError("config.max_alternatives: a whole number from 0")
+        phrases = config.get("phrase_list", list(self._phrases))
+        if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
+            raise MalformedError("config.phrase_list: a list of texts")
         if self._stream and rate != self._rate:
             raise MalformedError("config.sample_rate: cannot change after audio")
         self._rate, self._alternatives = rate, alternatives
         self._with_words = bool(config.get("words", self._with_words))
+        self._with_partial_words = bool(config.get("partial_words", self._with_partial_words))
+        # "[unk]" is Vosk's name for all words that are not in the list.
+        self._phrases = tuple(phrase for phrase in phrases if phrase != "[unk]")[:MOST_PHRASES]
 
     def _take(self, update: Update) -> bool:
         self._words += update.committed

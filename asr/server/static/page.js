@@ -1,105 +1,159 @@
 // The page: files and recordings in, transcripts out.
 import {Card} from "./card.js";
+import {modelName, transcribe} from "./client.js";
 import {Recorder} from "./recorder.js";
-import {headers, needsKey, socketProtocols} from "./key.js";
+
+const MOST_AT_ONCE = 2; // files; the others wait here rather than in the server's queue
 
 const find = (id) => document.getElementById(id);
-const say = (text) => { find("message").textContent = text; };
+const warn = (text) => { find("message").textContent = text; };
+const report = (text) => { find("status").textContent = text; };
 
-async function transcribe(file) {
-  const card = new Card(file.name, file);
-  find("results").prepend(card.element);
-  const form = new FormData();
-  const fields = {model: "whisper-1", stream: "true", "timestamp_granularities[]": "word", file};
-  for (const [name, value] of Object.entries(fields)) form.append(name, value);
-  try {
-    const signal = card.abort.signal;
-    const response = await fetch("v1/audio/transcriptions", {method: "POST", body: form, headers: headers(), signal});
-    if (!response.ok) throw new Error((await response.json()).error.message);
-    for await (const event of events(response.body)) {
-      if (event.error) throw new Error(event.error.message);
-      if (event.type === "transcript.text.delta") card.add(event.words);
-    }
-    card.finish();
-  } catch (error) {
-    card.fail(error.name === "AbortError" ? "cancelled" : error.message);
+const waiting = [];
+let running = 0;
+
+function addFiles(files) {
+  warn("");
+  for (const file of files) {
+    const card = new Card(file.name, file);
+    find("results").prepend(card.element);
+    enqueue(card, file);
   }
 }
 
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    const blocks = (text + part.value).split("\n\n");
-    text = blocks.pop();
-    for (const block of blocks) {
-      const data = block.split("\n").find((line) => line.startsWith("data: "));
-      if (data) yield JSON.parse(data.slice(6));
+function enqueue(card, file) {
+  card.showProgress(NaN, "Waiting");
+  const entry = {card, file};
+  waiting.push(entry);
+  card.abort.signal.addEventListener("abort", () => {
+    if (!waiting.includes(entry)) return; // it is at work, and ends there
+    waiting.splice(waiting.indexOf(entry), 1);
+    card.finish("Cancelled.");
+  });
+  startNext();
+}
+
+async function startNext() {
+  if (running >= MOST_AT_ONCE || !waiting.length) return;
+  const {card, file} = waiting.shift();
+  running++;
+  await work(card, file);
+  running--;
+  startNext();
+}
+
+async function work(card, file) {
+  try {
+    await transcribePatiently(card, file);
+    card.finish();
+    report(`The transcript of ${card.name} is ready.`);
+  } catch (error) {
+    card.finish(card.abort.signal.aborted ? "Cancelled." : `Not transcribed: ${error.message}`);
+    report(`${card.name}: ${error.message}`);
+  }
+}
+
+// Tries again for as long as the server is busy.
+async function transcribePatiently(card, file) {
+  const {signal} = card.abort;
+  const onUpload = (share) => (share < 1 ? card.showProgress(share, "Uploading") : card.showProgress(NaN, "Transcribing"));
+  for (;;) {
+    if (signal.aborted) throw new Error("cancelled");
+    try {
+      return await transcribe(file, find("names").value, signal, onUpload, (words) => card.add(words));
+    } catch (error) {
+      if (!error.retryAfter) throw error;
+      card.showProgress(NaN, "The server is busy");
+      await new Promise((resolve) => {
+        setTimeout(resolve, 1000 * error.retryAfter);
+        signal.addEventListener("abort", resolve);
+      });
     }
   }
 }
 
 find("files").addEventListener("change", (event) => {
-  say("");
-  for (const file of event.target.files) transcribe(file);
+  addFiles(event.target.files);
   event.target.value = "";
 });
-const drop = find("drop");
+
 for (const kind of ["dragover", "dragleave", "drop"]) {
-  drop.addEventListener(kind, (event) => {
+  document.addEventListener(kind, (event) => {
     event.preventDefault();
-    drop.classList.toggle("over", kind === "dragover");
-    if (kind === "drop") for (const file of event.dataTransfer.files) transcribe(file);
+    find("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") addFiles(event.dataTransfer.files);
   });
 }
 
 let recorder = null;
-const words = [];
+let phrase = []; // final words since the last pause
+let spoken = []; // the words before
 
 function show(answer) {
-  for (const word of answer.result ?? []) {
-    words.push({word: word.word, start: word.start, end: word.end, probability: word.conf});
+  phrase = answer.result ?? answer.partial_result ?? (answer.partial === undefined ? [] : phrase);
+  if (answer.partial === undefined) {
+    spoken.push(...phrase);
+    phrase = [];
+  }
+  const shown = find("final").children.length;
+  for (const {word, conf} of [...spoken, ...phrase].slice(shown)) {
     const span = document.createElement("span");
-    span.textContent = word.word + " ";
-    span.style.opacity = 0.45 + 0.55 * word.conf;
+    span.textContent = `${word} `;
+    span.style.opacity = 0.6 + 0.4 * conf;
     find("final").append(span);
   }
-  find("partial").textContent = answer.partial ?? "";
+  find("partial").textContent = (answer.partial ?? "").split(" ").slice(phrase.length).join(" ");
 }
 
-async function stop() {
+async function startRecording() {
+  warn("");
+  [phrase, spoken] = [[], []];
+  find("final").replaceChildren();
+  find("partial").textContent = "";
+  const phrases = find("names").value.split(",").map((each) => each.trim()).filter(Boolean);
+  recorder = new Recorder(phrases, show, (reason) => warn(`No live words: ${reason}`));
+  try {
+    await recorder.start();
+  } catch (error) {
+    recorder = null;
+    return warn(`No recording: ${error.message}`);
+  }
+  showRecording(true);
+}
+
+async function stopRecording() {
   const sound = await recorder.stop();
+  const {complete} = recorder;
   recorder = null;
-  find("record").setAttribute("aria-pressed", "false");
-  find("record").textContent = "Record";
-  find("live").hidden = true;
+  showRecording(false);
   const card = new Card(`Recording of ${new Date().toLocaleTimeString()}`, sound);
   find("results").prepend(card.element);
-  card.add(words);
+  if (!complete) return enqueue(card, sound);
+  card.transcript.add(spoken.map(({word, start, end, conf}) => ({word, start, end, probability: conf})));
   card.finish();
 }
 
+function showRecording(on) {
+  find("live").hidden = !on;
+  find("record").setAttribute("aria-pressed", String(on));
+  find("record").textContent = on ? "Stop" : "Record";
+}
+
 find("record").addEventListener("click", async () => {
-  if (recorder) return stop();
-  say("");
-  words.length = 0;
-  find("final").replaceChildren();
-  recorder = new Recorder(show, say);
-  try {
-    await recorder.start(socketProtocols());
-  } catch (error) {
-    recorder = null;
-    return say(`No recording: ${error.message}`);
-  }
-  find("live").hidden = false;
-  find("record").setAttribute("aria-pressed", "true");
-  find("record").textContent = "Stop";
+  find("record").disabled = true; // until the microphone has been opened, or the last words have come
+  await (recorder ? stopRecording() : startRecording());
+  find("record").disabled = false;
+  find("record").focus();
 });
 
 async function greet() {
-  const response = await fetch("v1/models", {headers: headers()});
-  find("key").hidden = !needsKey(response);
-  if (response.ok) find("model").textContent = `Model: ${(await response.json()).data[0].id}`;
+  try {
+    find("model").textContent = `Model: ${await modelName()}`;
+    find("key").hidden = true;
+  } catch (error) {
+    find("key").hidden = error.status !== 401;
+    if (error.status !== 401) warn(`The server cannot be used: ${error.message}`);
+  }
 }
 find("key").addEventListener("change", greet);
 greet();

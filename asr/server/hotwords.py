@@ -1,0 +1,46 @@
+"""Names and phrases that a client wants to be preferred, from the `prompt` of OpenAI's API and its like."""
+
+import re
+import threading
+from collections import OrderedDict
+
+from asr.recognition.recognizer import Recognizer
+
+MOST_PHRASES = 100
+MOST_WORDS = 4  # of a phrase; longer parts of a prompt are sentences, in which only names count
+MOST_KEPT = 4  # recognisers: one with new words takes some 50 MB
+_ENDS = re.compile(r"[,;:.!?\n]+(?:\s|$)|\n")
+_NAMES = re.compile(r"(?<=\s)[^\W\d_a-z][\w'’-]*(?:\s+[^\W\d_a-z][\w'’-]*)*")
+
+Phrases = tuple[str, ...]
+
+
+def phrases_of(prompt: str) -> Phrases:
+    """The phrases of a prompt such as "Gathercole, Ada Lovelace": parts of up to four words between commas, full stops
+    and line ends; from longer parts the capitalized words after the first."""
+    found: dict[str, None] = {}
+    for part in map(str.strip, _ENDS.split(prompt)):
+        if 0 < len(part.split()) <= MOST_WORDS:
+            found[part] = None
+        else:
+            found |= dict.fromkeys(_NAMES.findall(part))
+    return tuple(found)[:MOST_PHRASES]
+
+
+class Preferences:
+    """Recognisers by the phrases that they prefer; those of the last few requests are kept."""
+
+    def __init__(self, recognizer: Recognizer):
+        self._recognizer, self._lock = recognizer, threading.Lock()
+        self._made: OrderedDict[Phrases, Recognizer] = OrderedDict()
+
+    def recognizer(self, phrases: Phrases) -> Recognizer:
+        """The recogniser that prefers these phrases. It takes a second or two to make, so call it in a worker."""
+        if not phrases:
+            return self._recognizer
+        with self._lock:  # espeak-ng, which pronounces new words, has one state per process
+            found = self._made.pop(phrases, None) or self._recognizer.with_hotwords(phrases)
+            self._made[phrases] = found
+            if len(self._made) > MOST_KEPT:
+                self._made.popitem(last=False)
+        return found
