@@ -40,4 +40,4 @@ def _options(name: str):
 
 
 sys.modules["asr.options"] = types.ModuleType("asr.options")
-sys.modules["asr.options"].__getattr__ = _options
+sys.modules["asr.options"].__dict__["__getattr__"] = _options

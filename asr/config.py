@@ -63,9 +63,10 @@ def load_recipe(path: Path) -> Recipe:
     )
     noise = recipe.augment.noise and below(folder, recipe.augment.noise)
     augment = dataclasses.replace(recipe.augment, noise=noise)
-    names = {key: getattr(recipe.training, key) for key in ("warm_start", "cache")}
     training = dataclasses.replace(
-        recipe.training, **{key: name and below(folder, name) for key, name in names.items()}
+        recipe.training,
+        warm_start=recipe.training.warm_start and below(folder, recipe.training.warm_start),
+        cache=recipe.training.cache and below(folder, recipe.training.cache),
     )
     base = recipe.base if recipe.base in ("", "english") else str(below(folder, Path(recipe.base)))
     output, rival = below(folder, recipe.output), recipe.rival and below(folder, recipe.rival)

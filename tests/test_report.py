@@ -171,7 +171,7 @@ def test_page_escapes_every_text():
 
 @pytest.mark.parametrize("report", [html_report, markdown_report, lambda evaluation: json_report(evaluation).decode()])
 def test_synthetic_speech_is_named(report):
-    said = "no measure for human speech"
+    said = "says nothing about human speech"
     assert said not in report(evaluated())
     assert said in report(evaluated([pair("one", "one", "a", synthetic=True)]))
 

@@ -58,7 +58,7 @@ def words(found, phones: str) -> str:
     return found.decode_batch([spoken(phones)])[0].text
 
 
-def test_a_name_is_pronounced_and_recognised(files):
+def test_a_name_is_pronounced_and_recognised(files, cmudict_read_once):
     phones = "DH AH G AE DH ER K OW L S AE T"
     names = write(files, "# people\nGathercole\n")
     assert "gathercole" not in words(decoder(files), phones)
@@ -74,7 +74,7 @@ def test_a_pronunciation_of_ones_own_counts_beside_those_of_the_lexicon(files):
     assert words(decoder(files, vocabulary=names), "DH AH K AE T S AE T") == "the cat sat"
 
 
-def test_several_names_on_a_line_are_words_of_their_own(files):
+def test_several_names_on_a_line_are_words_of_their_own(files, cmudict_read_once):
     names = write(files, "Dick Tate\n")
     assert words(decoder(files, vocabulary=names), "T EY T D IH K") == "tate dick"
 
@@ -85,7 +85,7 @@ def test_without_cmudict_the_lexicon_and_espeak_pronounce(files, monkeypatch):
     assert words(decoder(files, vocabulary=names), "DH AH G AE DH ER K OW L K AE T S") == "the gathercole cats"
 
 
-def test_hotwords_of_one_request(files):
+def test_hotwords_of_one_request(files, cmudict_read_once):
     """They come on top of the file's; those that cannot be pronounced are left out; the decoder stays as it was."""
     phones = "DH AH G AE DH ER K OW L W IH L Y AH M Z"
     plain = decoder(files, hotwords=write(files, "Gathercole\n"))
@@ -95,7 +95,7 @@ def test_hotwords_of_one_request(files):
     assert words(plain, phones) == before != "the gathercole williams"
 
 
-def test_a_new_word_has_a_share_of_the_unknown_words_probability(files):
+def test_a_new_word_has_a_share_of_the_unknown_words_probability(files, cmudict_read_once):
     found = decoder(files, vocabulary=write(files, "Gathercole\n")).beam
     lm = found._model
     best = found.decode(spoken("DH AH G AE DH ER K OW L S AE T")[:, len(LETTERS.pieces) :])[0]
@@ -113,7 +113,7 @@ def test_words_spelled_by_letters_are_added_too(files):
 
 
 @pytest.mark.parametrize("option", ["vocabulary", "hotwords"])
-def test_what_cannot_be_pronounced_is_named_with_its_line_and_the_remedy(files, option):
+def test_what_cannot_be_pronounced_is_named_with_its_line_and_the_remedy(files, cmudict_read_once, option):
     names = write(files, "cat\nмосква\n")
     with pytest.raises(DecoderError, match=r"names\.txt:2: .*'москва'.*--vocabulary"):
         decoder(files, **{option: names})

@@ -78,6 +78,7 @@ def test_commands_name_the_missing_extra(asr_alone, model_path, noise_file, mani
         (["prepare", "synthetic", "digits", "-o", tmp_path / "corpus"], "synthetic"),
         (["transcribe", sound, "-m", model_path, "--device", "cuda"], "gpu"),
         (["lexicon", manifest_of, "-o", tmp_path / "lexicon.txt"], "lexicon"),
+        (["listen", "-m", model_path], "live"),
     ]
     for command, extra in commands:
         done = asr_alone(*command)

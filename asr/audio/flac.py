@@ -25,7 +25,7 @@ def count_samples(file: File, start: int, end: int) -> int | None:
 
 
 def _parse_header(data: bytes) -> tuple[int, int] | None:
-    """The coded number (of the frame, or of its first sample) and the block size, or None if it is no header."""
+    """The coded number (of the frame, or of its first sample) and the block size, or None if it is not a header."""
     if len(data) < 6 or data[3] & 1:
         return None
     length = max(1, 8 - (data[4] ^ 0xFF).bit_length())  # of a number in extended UTF-8: its leading ones

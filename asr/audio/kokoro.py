@@ -77,7 +77,11 @@ class Kokoro:
             raise AsrError(f"'{text[:40]}...': {len(letters)} phoneme letters, of which Kokoro speaks {MOST_TOKENS}")
         style = sum(share * self._styles[voice][len(letters) - 1] for voice, share in blend.items())
         tokens = [0, *(self._tokens[letter] for letter in letters), 0]
-        inputs = {"tokens": np.int64([tokens]), "style": np.float32(style[None]), "speed": np.float32([speed])}
+        inputs = {
+            "tokens": np.array([tokens], np.int64),
+            "style": np.asarray(style, np.float32)[None],
+            "speed": np.array([speed], np.float32),
+        }
         return np.float32(self._session.run(None, inputs)[0]).ravel()
 
 

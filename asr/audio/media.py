@@ -46,7 +46,7 @@ KINDS = (
 )
 LIBSNDFILE = ("ogg", "wav", "caf", "aiff")
 HEAD = 400  # bytes that identify the format
-STATED = ("mov", "matroska", "asf")  # formats whose duration is no estimate
+STATED = ("mov", "matroska", "asf")  # formats whose duration is exact
 SHORTFALL = 0.5  # seconds by which a recording may be shorter than its header states
 
 

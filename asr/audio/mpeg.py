@@ -90,31 +90,34 @@ def find_frame(file: File, start: int) -> int | None:
 def find_streams(file: File, start: int) -> Iterator[tuple[int, int, bytes]]:
     """(start, end, head) of each stream of an MP3 file. `head` is a frame to put in front that states the length of a
     stream that does not state it itself, or too little."""
-    begin, kind, count, header, first, end = start, None, 0, None, start, start
+    begin, end, count = start, start, 0
+    first: tuple[int, Frame] | None = None  # of the present stream
+    header: int | None = None  # its number of frames, as stated
     for position, frame, data in _frames(file, start):
         stated = _stated_frames(frame, data)
-        if kind is not None and (frame.kind != kind or stated is not None):
-            yield _stream(file, begin, first, end, kind, count, header)
-            begin, kind = position, None
-        if kind is None:
-            kind, count, header, first = frame.kind, 0, stated, position
-            count -= stated is not None
+        if first is not None and (frame.kind != first[1].kind or stated is not None):
+            yield _stream(file, begin, end, first, count, header)
+            begin, first = position, None
+        if first is None:
+            first, header = (position, frame), stated
+            count = 0 if stated is None else -1
         count += 1
         end = position + frame.size
-    if kind is None:
+    if first is None:
         yield start, file.size, b""
     else:
-        yield _stream(file, begin, first, end, kind, count, header)
+        yield _stream(file, begin, end, first, count, header)
 
 
 def _stream(
-    file: File, begin: int, first: int, end: int, kind: tuple, count: int, header: int | None
+    file: File, begin: int, end: int, first: tuple[int, Frame], count: int, header: int | None
 ) -> tuple[int, int, bytes]:
-    if kind[1] != 3 or (header is not None and header >= count - GAPLESS):
+    position, frame = first
+    if frame.layer != 3 or (header is not None and header >= count - GAPLESS):
         return begin, end, b""
     # A frame of a header that states too little is decoded as silence, unless left out.
-    skip = 0 if header is None else parse_header(file.read(first, 4)).size
-    return first + skip, end, _length_frame(file.read(first, 4), count)
+    skip = 0 if header is None else frame.size
+    return position + skip, end, _length_frame(file.read(position, 4), count)
 
 
 def _frames(file: File, start: int) -> Iterator[tuple[int, Frame, bytes]]:
@@ -138,7 +141,7 @@ def _frames(file: File, start: int) -> Iterator[tuple[int, Frame, bytes]]:
 
 
 def _stated_frames(frame: Frame, data: bytes) -> int | None:
-    """The number of frames that a header (Xing, LAME or VBRI) states; -1 if it states none, None if it is no header."""
+    """The number of frames that a header (Xing, LAME or VBRI) states; -1 if it states none, None if there is none."""
     place = frame.header_offset
     if data[place : place + 4] in (b"Xing", b"Info"):
         flags, frames = struct.unpack(">II", data[place + 4 : place + 12].ljust(8, b"\0"))

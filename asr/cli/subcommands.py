@@ -25,7 +25,7 @@ class Command:
     @property
     def summary(self) -> str:
         """The first line of its docstring."""
-        return inspect.getdoc(self.function).partition("\n")[0]
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     def run(self, program: str, arguments: Sequence[str]) -> int:
         """Parse the arguments and call the function. Raises `SystemExit` after `--help` and for a usage error."""
@@ -83,6 +83,6 @@ def _with_options(function: Callable[..., int], options: Any) -> Callable[..., i
     signature = inspect.signature(function)
     default = signature.parameters["options"].replace(default=options, kind=inspect.Parameter.KEYWORD_ONLY)
     others = [parameter for name, parameter in signature.parameters.items() if name != "options"]
-    wrapped = functools.wraps(function)(lambda *values, **named: function(*values, **named))
+    wrapped: Any = functools.wraps(function)(lambda *values, **named: function(*values, **named))
     wrapped.__signature__ = signature.replace(parameters=[*others, default])
     return wrapped

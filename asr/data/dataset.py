@@ -196,7 +196,7 @@ class _Check:
         if self._tags:
             shown = ", ".join(f"'{tag}' ({count})" for tag, count in self._tags.most_common(10))
             raise TrainingError(
-                f"{origin}: tags in the transcripts: {shown}; remove what is no word, or its utterances"
+                f"{origin}: tags in the transcripts: {shown}; remove what is not a word, or its utterances"
             )
         if self._unknown:
             raise TrainingError(

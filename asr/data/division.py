@@ -33,7 +33,7 @@ class Division:
         """What limits figures measured on these parts."""
         shared = len(_speakers(self.train) & _speakers([*self.dev, *self.test]))
         several = "speakers" if shared > 1 else "speaker"
-        note = f"{shared} {several} of dev or test also in train: WER is no measure for other speakers"
+        note = f"{shared} {several} of dev or test also in train: WER says nothing about other speakers"
         return [text for text in (self.rejects, shared and note) if text]
 
 
@@ -52,7 +52,7 @@ def divide(sources: Sequence[Path], folder: Path) -> Division:
             kinds = ", ".join(f"{kind} ({count})" for kind, count in summary.rejects_by_kind.items())
             rejects = f"{summary.rejects} recordings rejected, see {folder / 'rejects.jsonl'}: {kinds}"
     elif folders := [source for source in sources if source.is_dir()]:
-        raise ManifestError(f"{folders[0]}: a folder goes alone; prepare each of several with `asr prepare folder`")
+        raise ManifestError(f"{folders[0]}: only one folder can be given; make manifests of several with `asr prepare`")
     manifests = _by_part(sources)
     if not manifests["train"]:
         raise ManifestError(
@@ -110,7 +110,7 @@ def split_by_utterance(utterances: Sequence[Utterance], shares: dict[str, float]
 
 
 def _marked(utterances: Sequence[Utterance]) -> list[Utterance]:
-    """The utterances with the mark by which reports know that their speakers are in train too."""
+    """The utterances with the mark that shows reports that their speakers are in train too."""
     return [u.marked_by_utterance() for u in utterances]
 
 

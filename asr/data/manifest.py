@@ -202,7 +202,7 @@ def speaker_name(value: Any) -> str:
 
 
 def speaker_digest(name: str) -> str:
-    """8 hexadecimal digits by which a model file knows a speaker of its training set, without the name."""
+    """8 hexadecimal digits that stand for a speaker of the training set in a model file, instead of the name."""
     return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 

@@ -91,7 +91,7 @@ class Summary:
         if unknown and self.split_by_speaker:
             yield f"utterances without a speaker: {unknown}, each split as a speaker of its own"
         if self.split_by_utterance:
-            yield "split by utterance: one speaker in all subsets, so their WER is no measure for other speakers"
+            yield "split by utterance: one speaker in all subsets, so their WER says nothing about other speakers"
         if self.numbers_written_out:
             yield f"numbers written out: in {self.numbers_written_out} utterances, see numbers.jsonl"
         if self.corrected_durations:
@@ -219,7 +219,7 @@ class Intake:
         if candidate.problem:
             raise Rejected(re.split("[:;]", candidate.problem)[0], candidate.problem)
         if tags := find_tags(candidate.text, self._recipe.text):
-            raise Rejected("tags in the text", f"tags in the text: {', '.join(tags)}; remove what is no word")
+            raise Rejected("tags in the text", f"tags in the text: {', '.join(tags)}; remove what is not a word")
         text = normalize(candidate.text, self._recipe.text)
         unknown = self._unknown(text)
         self.unknown_characters.update(unknown)

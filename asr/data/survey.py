@@ -89,7 +89,7 @@ class Survey:
         elif len(self.speakers) == 1:
             yield f"one speaker only ({next(iter(self.speakers))}): the model may fail for other voices"
         if self.hours < 1 / 12:
-            yield f"{60 * self.hours:.1f} minutes of speech are little: expect many errors"
+            yield f"{60 * self.hours:.1f} minutes of speech only: expect many errors"
         rare = [f"{word} ({count})" for word, count in self.vocabulary.items() if count < FEW_EXAMPLES]
         if rare and len(self.vocabulary) <= FEW_WORDS:
             yield f"fewer than {FEW_EXAMPLES} examples of {len(rare)} words: {_some(rare)}; record more of them"

@@ -148,13 +148,17 @@ def load_decoder(model: Path, lm: str | None = None, decoder: str | None = None)
         return DecoderConfig()
     config = from_values(DecoderConfig, read_toml(path, "decoder's defaults"), str(path))
     if (decoder or config.decoder) == "greedy":
-        unused = dict.fromkeys(("rescore", "lexicon", "vocabulary", "hotwords"))
-        return dataclasses.replace(config, lm="none", beam=BeamConfig(), **unused)
-    files = ("rescore", "lexicon", "vocabulary", "hotwords")
-    names = {key: getattr(config, key) for key in files if getattr(config, key)}
-    paths = {key: below(path.parent, name) for key, name in names.items()}
+        return dataclasses.replace(
+            config, lm="none", rescore=None, lexicon=None, vocabulary=None, hotwords=None, beam=BeamConfig()
+        )
     tuned_with = config.lm if config.lm == "none" else str(below(path.parent, Path(config.lm)))
     other = lm is not None and os.path.realpath(lm) != os.path.realpath(tuned_with)
-    if other:
-        return dataclasses.replace(config, lm=tuned_with, beam=BeamConfig(), **paths | {"rescore": None})
-    return dataclasses.replace(config, lm=tuned_with, **paths)
+    return dataclasses.replace(
+        config,
+        lm=tuned_with,
+        rescore=None if other else config.rescore and below(path.parent, config.rescore),
+        lexicon=config.lexicon and below(path.parent, config.lexicon),
+        vocabulary=config.vocabulary and below(path.parent, config.vocabulary),
+        hotwords=config.hotwords and below(path.parent, config.hotwords),
+        beam=BeamConfig() if other else config.beam,
+    )

@@ -47,7 +47,7 @@ def read_vocabulary(path: Path, text: TextConfig, tokens: Sequence[str]) -> list
 def add_words(lexicon: Lexicon, words: Iterable[NewWord], pieces: Sequence[str]) -> Lexicon:
     """The lexicon with the words that it lacks, and with every pronunciation that is given.
 
-    In a lexicon of pronunciations the others are pronounced by the rules of `asr.lm.pronunciation`, which know English.
+    In a lexicon of pronunciations the others are pronounced by the rules for English of `asr.lm.pronunciation`.
     Raises `DecoderError` naming the word that cannot be pronounced or written.
     """
     known = set(lexicon.words)

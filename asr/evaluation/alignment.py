@@ -49,7 +49,7 @@ class ErrorCounts:
 
 @dataclass(frozen=True)
 class AlignedWord:
-    """A word of the reference and the one opposite in the hypothesis; an empty string is no word."""
+    """A word of the reference and the one opposite in the hypothesis; an empty string stands for none."""
 
     reference: str
     hypothesis: str

@@ -112,7 +112,7 @@ def shared_speakers(utterances: Sequence[Utterance], training: Mapping[str, Any]
     speakers = f"{count} speaker{'s' if count > 1 else ''}"
     return [
         f"{len(shared)} of {len(utterances)} utterances are by {speakers} whose names are in the training set: if they "
-        " are the same people, this is no measure for other speakers"
+        "are the same people, this says nothing about other speakers"
     ]
 
 

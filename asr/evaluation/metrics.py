@@ -107,10 +107,10 @@ class Evaluation:
         caveats, count, failed = [], len(self.scored), len(self.failures)
         if self.synthetic_utterances:
             share = f"{self.synthetic_utterances} of {count} utterances"
-            caveats.append(f"{share} are synthetic speech: this is no measure for human speech")
+            caveats.append(f"{share} are synthetic speech: this says nothing about human speech")
         if shared := sum(item.utterance.speaker_in_training for item in self.scored):
             share = f"{shared} of {count} utterances"
-            caveats.append(f"{share} are by a speaker of the training set: this is no measure for other speakers")
+            caveats.append(f"{share} are by a speaker of the training set: this says nothing about other speakers")
         if not self.complete:
             share = f"{failed} of {failed + count} utterances"
             caveats.append(f"incomplete: {share} were not recognised and are excluded from all figures")

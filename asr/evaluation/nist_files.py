@@ -172,7 +172,7 @@ def _parse_word(columns: list[str], place: str) -> tuple[Channel, Word]:
         try:
             confidence = float(rest[0])
         except ValueError as error:
-            raise ScoreError(f"{place}: '{rest[0]}' is no confidence; is there a space inside the word?") from error
+            raise ScoreError(f"{place}: '{rest[0]}' is not a confidence; is there a space inside the word?") from error
     return Channel.of(recording, channel), Word(text, start, start + length, confidence)
 
 

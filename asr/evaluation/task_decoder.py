@@ -1,4 +1,4 @@
-"""A decoder that knows the task: after training, the words of the transcripts and, if asked for, an n-gram of their
+"""A decoder for the task: after training, the words of the transcripts and, if asked for, an n-gram of their
 sentences are written beside the model, and the decoder is tuned on dev."""
 
 import dataclasses

@@ -184,7 +184,8 @@ class _Reader:
 
     def _trie(self, words: Sequence[str] = ()) -> Trie:
         """What has been read; without `words`, for looking up contexts."""
-        levels = self.levels or [_Level(*[np.empty(0, np.int32)] * 2, *[np.empty(0, np.float32)] * 2)]
+        ids, values = np.empty(0, np.int32), np.empty(0, np.float32)
+        levels = self.levels or [_Level(ids, ids, values, values)]
         return build_trie(
             list(words),
             [level.context for level in levels],
@@ -299,7 +300,7 @@ def write_arpa(
                     path_to, node, last, longest, trie.word, trie.logp, trie.backoff, trie.children, text, ends, out,
                     decimals,
                 )  # fmt: skip
-                stream.write(out[:size])
+                stream.write(out[:size].data)
                 if advance:
                     advance(node - before)
         stream.write(b"\n\\end\\\n")

@@ -207,7 +207,7 @@ def _power(buffer, position):
         position += 1
     power, first = 0, position
     while _ZERO <= buffer[position] <= _NINE:
-        power = min(power * 10 + np.int64(buffer[position] - _ZERO), 1000)
+        power = min(power * 10 + int(buffer[position] - _ZERO), 1000)
         position += 1
     return -power if negative else power, position, position > first
 

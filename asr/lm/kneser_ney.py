@@ -29,7 +29,7 @@ class Estimate:
 
     trie: Trie
     occurrences: np.ndarray  # int64 (contexts,) of each context in the text
-    discounts: list[tuple[float, ...]]  # of each order, for adjusted counts 1, 2 and 3 or more
+    discounts: list[tuple[float, float, float]]  # of each order, for adjusted counts 1, 2 and 3 or more
     fallbacks: list[int]  # orders whose discounts are `FALLBACK`
 
 
@@ -47,7 +47,8 @@ def estimate(words: list[str], levels: list[Counts], prune: tuple[int, ...] = ()
     parts = {name: [] for name in ("contexts", "word", "logp", "backoff")}
     occurrences = [np.zeros(1, np.int64)]
     for k in range(1, order + 1):
-        level, adjusted, suffix = levels[k - 1], adjusted_counts[k - 1], suffixes[k - 1]
+        # The counts of an order can be as large as the model, so each is released as soon as possible.
+        level, adjusted, suffix = levels.pop(0), adjusted_counts.pop(0), suffixes.pop(0)
         discount = kneser_ney_discounts(adjusted)
         if discount is None:
             fallbacks.append(k)
@@ -69,8 +70,6 @@ def estimate(words: list[str], levels: list[Counts], prune: tuple[int, ...] = ()
             occurrences.append(level.count[kept])
             kept_below = np.where(kept, np.cumsum(kept) - 1, -1)
             lower = probability
-        # The counts of an order can be as large as the model, so each is released as soon as possible.
-        levels[k - 1] = adjusted_counts[k - 1] = suffixes[k - 1] = None
     return Estimate(build_trie(words, **parts), np.concatenate(occurrences), discounts, fallbacks)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from asr.utils.numba_cache import compiled
 
-NEGLIGIBLE = 1e-9  # a state with less than this share of a frame's probability leads nowhere
+NEGLIGIBLE = 1e-9  # a state with less than this share of a frame's probability is dropped
 DISCOUNT = 0.5  # of each count, for the shorter context (absolute discounting, Ney et al. 1994)
 
 

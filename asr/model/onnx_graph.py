@@ -7,6 +7,7 @@ The graph takes `features` `(batch, frames, mels)` float32 and `lengths` `(batch
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -195,7 +196,7 @@ def recurrent(graph: GraphBuilder, encoder: str, width: int, name: str, x: str, 
     *matrices, biases = (np.stack(arrays) for arrays in zip(*parts, strict=True))
     frames_first = graph.op("Transpose", x, perm=(1, 0, 2))
     lengths = graph.op("Cast", lengths, to=TensorProto.INT32)
-    options = {"hidden_size": width, "direction": "bidirectional" if len(directions) > 1 else "forward"}
+    options: dict[str, Any] = {"hidden_size": width, "direction": "bidirectional" if len(directions) > 1 else "forward"}
     bias = graph.constant(biases)
     if graph.int8 and kind == "LSTM":
         (w, *w_scale), (r, *r_scale) = (_int8(graph, matrix) for matrix in matrices)

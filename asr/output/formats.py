@@ -152,16 +152,14 @@ class Outputs:
         if not self.formats:
             raise ConfigError(f"--format: name one or more of {', '.join(WRITERS)}")
         if folder is None and len(self.formats) > 1:
-            raise ConfigError(f"--format {' '.join(self.formats)}: standard output takes one of them, -o DIR all")
+            raise ConfigError(f"--format {' '.join(self.formats)}: standard output takes only one; add -o DIR")
         if folder is None and len(inputs) > 1 and self.formats[0] not in STACKABLE:
             stackable = " or ".join(STACKABLE)
-            raise ConfigError(
-                f"--format {self.formats[0]}: a file for each input, so give -o DIR, or ask for {stackable}"
-            )
+            raise ConfigError(f"--format {self.formats[0]}: makes one file per input: add -o DIR, or use {stackable}")
         self.folder = folder
         self._names = dict(zip(inputs, recording_names(inputs), strict=True))
-        self._origin = {"model": model, "settings": settings or {}, "segment_slope": segment_slope}
-        self._ledger = Ledger(folder, inputs, made_with, self._origin["settings"]) if folder else None
+        self._model, self._settings, self._segment_slope = model, settings or {}, segment_slope
+        self._ledger = Ledger(folder, inputs, made_with, self._settings) if folder else None
 
     def text(self, source: str, transcript: Transcript) -> str:
         """What standard output gets for an input."""
@@ -169,23 +167,29 @@ class Outputs:
 
     def paths(self, source: str) -> list[Path]:
         """The files of an input, one per format."""
-        return [self.folder / f"{self._names[source]}.{kind}" for kind in self.formats]
+        return [self._written.folder / f"{self._names[source]}.{kind}" for kind in self.formats]
 
     def are_written(self, source: str) -> bool:
         """Whether the folder has all files of an input, written from its present content with the present settings."""
-        return all(self._ledger.has(path, source) for path in self.paths(source))
+        return all(self._written.has(path, source) for path in self.paths(source))
 
     def write(self, source: str, transcript: Transcript) -> list[Path]:
         """Write the files of an input, all or none."""
         document, paths = self._document(source, transcript), self.paths(source)
         texts = [WRITERS[kind](document) for kind in self.formats]
-        self._ledger.revoke(paths)
+        self._written.revoke(paths)
         write_together(dict(zip(paths, texts, strict=True)))
-        self._ledger.enter(paths, source)
+        self._written.enter(paths, source)
         return paths
 
     def _document(self, source: str, transcript: Transcript) -> Document:
-        return Document(self._names[source], source, transcript, **self._origin)
+        name, origin = self._names[source], (self._model, self._settings, self._segment_slope)
+        return Document(name, source, transcript, *origin)
+
+    @property
+    def _written(self) -> Ledger:
+        assert self._ledger, "only a folder has files"
+        return self._ledger
 
 
 def recording_names(inputs: Sequence[str]) -> list[str]:
@@ -243,7 +247,7 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def _untagged(text: str) -> str:
-    """Text in which no player sees a tag: SubRip has no escapes, but `<` and an invisible word joiner begin none."""
+    """Text that players show as it is: SubRip has no escapes, but with a word joiner behind it, `<` begins no tag."""
     return text.replace("<", "<\u2060")
 
 

@@ -32,7 +32,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, recordings: Iterable[str], made_with: Iterable[Path], settings: dict[str, Any]):
-        self._folder = folder
+        self.folder = folder
         # Before they are read.
         self._recordings = {name: _identity(name) for name in recordings}
         made_by = json.dumps([[_identity(path) for path in made_with], settings], sort_keys=True)
@@ -58,7 +58,7 @@ class Ledger:
         return {"file": self._key(path), "recording": self._recordings[recording], "made_by": self._made_by}
 
     def _key(self, path: Path) -> str:
-        return str(path.relative_to(self._folder))
+        return str(path.relative_to(self.folder))
 
 
 class _LinesOfFile:
@@ -113,7 +113,7 @@ def _decode(line: bytes) -> Line:
 
 
 def _identity(path: str | os.PathLike) -> list | None:
-    """None if it is no file, such as standard input."""
+    """None if it is not a file, such as standard input."""
     try:
         return storage.identity(path if storage.is_url(path) else os.path.abspath(path))
     except OSError:

@@ -11,6 +11,7 @@ import soxr
 from asr.audio.io import QUALITY
 from asr.errors import AudioError
 from asr.recognition.streaming import Update
+from asr.utils.extras import how_to_install
 
 BLOCK_SECONDS = 0.1  # of audio per read, at most
 
@@ -20,11 +21,13 @@ def microphone(sample_rate: int) -> Iterator[np.ndarray]:
 
     Raises `AudioError` when there is no microphone, or no library for it.
     """
-    pipe = "`ffmpeg ... -f s16le -ac 1 -ar 16000 - | asr listen -` needs neither"
+    pipe = "or pipe samples: `ffmpeg ... -f s16le -ac 1 -ar 16000 - | asr listen -`"
     try:
         import sounddevice
-    except (ImportError, OSError) as error:
-        raise AudioError(f"microphone: {error}; install sounddevice and PortAudio; {pipe}") from error
+    except ImportError as error:
+        raise AudioError(f"microphone: {how_to_install(error)}; {pipe}") from error
+    except OSError as error:
+        raise AudioError(f"microphone: {error}; install PortAudio (libportaudio2); {pipe}") from error
     blocks: queue.Queue[np.ndarray] = queue.Queue()
     try:
         with sounddevice.InputStream(

@@ -40,7 +40,7 @@ def speechless_steps(speech: np.ndarray, frame_seconds: float, steps: int) -> np
 def find_boundaries(spans: Sequence[Span], decibels: np.ndarray, speechless: np.ndarray) -> list[Span]:
     """Start and end of each word in seconds, from rough ones: `spans` in order and without overlap.
 
-    `decibels` are the recording's `energies`, `speechless` `(steps,)` marks sound that is no speech. The words found
+    `decibels` are the recording's `energies`, `speechless` `(steps,)` marks sound other than speech. The words found
     have a length and do not overlap.
     """
     end = len(decibels) * STEP

@@ -29,7 +29,7 @@ class ApiError(Exception):
 
 
 class BusyError(ApiError):
-    """All workers are busy and the line is full."""
+    """All workers are busy and the queue is full."""
 
     def __init__(self, retry_after: int):
         headers = {"Retry-After": str(retry_after)}

@@ -1,4 +1,4 @@
-"""Recognition jobs: so many at a time, so many in line, the rest refused at once."""
+"""Recognition jobs: a limited number run, a limited number wait, and the rest are refused at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class JobPool:
         return len(self._jobs) - self.running
 
     def submit(self, function: Callable[..., T], *arguments) -> "asyncio.Future[T]":
-        """Start a job or put it in line; raises `BusyError` when the line is full.
+        """Start a job or queue it; raises `BusyError` when the queue is full.
 
         The job counts until it ends, also when nobody waits for its result any more.
         """

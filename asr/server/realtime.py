@@ -29,7 +29,7 @@ LOGPROBS = "item.input_audio_transcription.logprobs"
 
 
 class RequestError(Exception):
-    """An event that cannot be obeyed; the session goes on."""
+    """An event that cannot be carried out; the session continues."""
 
     def __init__(self, message: str, param: str | None = None, code: str = "invalid_value"):
         super().__init__(message)
@@ -86,7 +86,7 @@ class Session:
         await self._websocket.send_text(json.dumps(event))
 
     async def take(self, event: dict[str, Any]) -> None:
-        """Obey an event of the client's; raises `RequestError`."""
+        """Carry out an event of the client's; raises `RequestError`."""
         match event.get("type"):
             case "session.update":
                 self._update(_field(event, "session", dict))

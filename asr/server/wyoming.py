@@ -107,7 +107,7 @@ class Session:
         self._stream = None
 
     async def take(self, event: Event) -> None:
-        """Obey an event; those of other services are ignored, as the protocol asks."""
+        """Carry out an event; those of other services are ignored, as the protocol asks."""
         match event.kind:
             case "describe":
                 await self._send("info", asr=[_program(self._service)])

@@ -62,7 +62,7 @@ def _basic(text: str) -> str:
         elif kind[0] != "M":
             kept.append(character)
         elif kind != "Me" and kept and kept[-1] not in " '":
-            # Other marks have lost their base, a symbol: a keycap or an emoji's accent is no word.
+            # Other marks have lost their base, a symbol: a keycap or an emoji's accent is not a word.
             kept.append(character)
     return nfc(DOTTED_I.sub("i", "".join(kept)))
 

@@ -55,7 +55,9 @@ class Progress:
         """The reverse of `to_dict`, also after JSON has made lists of tuples."""
         progress = Progress(**values)
         progress.best = [(wer, epoch) for wer, epoch in progress.best]
-        progress.left_out = tuple(progress.left_out) if progress.left_out else None
+        if progress.left_out:
+            epoch, batch = progress.left_out
+            progress.left_out = epoch, batch
         return progress
 
 

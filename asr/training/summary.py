@@ -18,7 +18,7 @@ from asr.utils.config_io import to_values
 def introduction(train: Corpus, dev: Corpus, tokenizer: Tokenizer, learner: CtcLearner) -> list[str]:
     """Data, network and device, printed at the start."""
     model, group = learner.model, learner.group
-    synthetic = "; synthetic speech: no measure of human speech" if dev.synthetic else ""
+    synthetic = "; synthetic speech: the WER says nothing about human speech" if dev.synthetic else ""
     lines = [
         f"train {train.hours:.2f} h ({len(train.utterances)} utterances), "
         f"dev {dev.hours:.2f} h ({len(dev.utterances)}){synthetic}"

@@ -60,7 +60,7 @@ class TrainingSet:
             yield PlannedBatch(utterances, parts, tokens, sum(durations[utterances].tolist()))
 
     def tensors(self, epoch: int, utterances: list[int]) -> dict[str, Tensor]:
-        """Everything the network gets of these utterances."""
+        """The network's inputs and targets for these utterances."""
         return self._maker(epoch)[self.corpus.job(utterances)].tensors()
 
     def _share(self, utterances: list[int], number: int) -> list[int]:

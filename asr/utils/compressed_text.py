@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from asr.errors import AsrError
 from asr.utils import storage
@@ -98,7 +97,7 @@ def _without_mark(block: bytes, path: Path, error_kind: type[AsrError]) -> bytes
 
 
 @contextmanager
-def writing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def writing(path: str | os.PathLike) -> Iterator[io.BufferedIOBase]:
     """A stream for a new file, compressed if its name ends in .gz or .xz; the file appears only once complete."""
     with replacing(path) as file:
         suffix = Path(path).suffix

@@ -92,7 +92,7 @@ def marked(kind: type, mark: str) -> set[str]:
     for name, annotation in typing.get_type_hints(kind, include_extras=True).items():
         if mark in getattr(annotation, "__metadata__", ()):
             names.add(name)
-        if dataclasses.is_dataclass(annotation):
+        if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
             names |= {f"{name}.{inner}" for inner in marked(annotation, mark)}
     return names
 

@@ -22,6 +22,7 @@ EXTRAS = {
     "s3fs": "remote",
     "huggingface_hub": "remote",
     "aiohttp": "remote",
+    "sounddevice": "live",
     "starlette": "server",
     "uvicorn": "server",
     "python_multipart": "server",

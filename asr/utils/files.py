@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 from asr.errors import AsrError
 from asr.utils import storage
@@ -99,7 +99,7 @@ def write_together(contents: Mapping[Path, bytes | str]) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike) -> Iterator[io.BufferedWriter]:
     """A stream to a temporary file that replaces `path` at the end: after a crash there is the old file or the new one.
 
     Missing folders are created. Raises `OSError` naming `path` when the folder is not writable or the disk is full. No
@@ -108,7 +108,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """
     if url := storage.url(path):
         with tempfile.NamedTemporaryFile(prefix=PREFIX, suffix=SUFFIX) as stream:
-            yield cast(BinaryIO, stream)
+            yield cast(io.BufferedWriter, stream)
             stream.flush()
             upload(stream.name, url)
         return
@@ -151,7 +151,7 @@ def _sweep(folder: Path) -> None:
             path.unlink()
 
 
-def _to_disk(stream: BinaryIO) -> None:
+def _to_disk(stream: io.BufferedWriter) -> None:
     stream.flush()
     os.fsync(stream.fileno())
 

@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numba
 
@@ -71,7 +72,7 @@ def cache_folder() -> Path | None:
     return folder
 
 
-def is_cached(function: Callable) -> bool:
+def is_cached(function: Any) -> bool:
     """Whether the cache has code of a compiled function."""
     folder, code = cache_folder(), function.py_func.__code__
     return folder is not None and any(folder.glob(f"*/{Path(code.co_filename).stem}.{code.co_qualname}-*.nbi"))

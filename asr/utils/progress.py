@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, total: float, audio: bool = False, done: float = 0) -> Iterator[Callable[[float], None]]:
+def progress_bar(what: str, total: float, audio: bool = False, done: int = 0) -> Iterator[Callable[[float], None]]:
     """A context with a progress bar on stderr, if that is a terminal, that gives the function `advance(amount)`.
 
     `audio`: amounts are seconds of audio, and the bar shows the speed too. `done`: the amount done before.

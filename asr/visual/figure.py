@@ -76,7 +76,7 @@ def draw_page(inspection: Inspection) -> str:
 def draw_picture(inspection: Inspection, format: str) -> bytes:
     """The picture as 'png' or 'svg'."""
     settings = {
-        "text.parse_math": False,  # a $ in a transcript is no formula
+        "text.parse_math": False,  # a $ in a transcript is not a formula
         "svg.fonttype": "none",  # browsers have fonts for more scripts than Matplotlib
         "svg.hashsalt": "asr",  # reproducible output
         "font.family": ["DejaVu Sans", *_installed(FALLBACK_FONTS)],

@@ -228,7 +228,7 @@ def caveats(results: Results) -> list[str]:
     """Limits of every figure."""
     found = ["One training run per figure: intervals are over test speakers; another seed may differ as well."]
     if results.synthetic:
-        found.insert(0, "Synthetic speech: no measure of human speech.")
+        found.insert(0, "Synthetic speech: the error rates say nothing about human speech.")
     if results.quick:
         found.insert(0, "Made with --quick: too little training for any conclusion about accuracy.")
     return found

@@ -38,7 +38,7 @@ def prepare(
             x.txt. 'synthetic': the embedded corpus, spoken by espeak-ng. 'lhotse', 'nemo', 'kaldi', 'huggingface': what
             these toolkits write.
         source: The corpus: a folder, or a file for 'table'; for 'synthetic' what to speak: digits, commands,
-            digits+commands, or lines of a text file (.txt, .txt.gz, .txt.xz), one sentence a line.
+            digits+commands, or lines of a text file (.txt, .txt.gz, .txt.xz), one sentence per line.
         output: Folder for the manifests, rejects.jsonl and summary.json.
     """
     from asr.data.prepare import prepare
@@ -100,7 +100,8 @@ def init(
 ) -> int:
     """Write a recipe that suits a corpus, with its reasons.
 
-    Without dev and test manifests, they are divided off. The exit status is 1 if recordings were rejected.
+    Without dev and test manifests, these parts are taken from the corpus. The exit status is 1 if recordings were
+    rejected.
 
     Args:
         sources: Manifests (those named dev* or test* are that part), or a folder of recordings x.wav beside x.txt.

@@ -1,7 +1,7 @@
 """The synthesisers of the synthetic corpus with the same methods, and how they vary utterances."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -51,7 +51,10 @@ class KokoroVoice:
         return ACCENTS[self.speaker[0]]
 
 
-class Engine(Protocol):
+Voice = TypeVar("Voice")
+
+
+class Engine(Protocol[Voice]):
     """A synthesiser, created once per process."""
 
     BLOCK: ClassVar[int]  # utterances per process
@@ -60,10 +63,10 @@ class Engine(Protocol):
     def voices(self) -> list[str]:
         """Names of the voices, which are divided among the subsets."""
 
-    def draw(self, voices: list[str], random: np.random.Generator) -> EspeakVoice | KokoroVoice:
+    def draw(self, voices: list[str], random: np.random.Generator) -> Voice:
         """A random voice for the next utterance, made of `voices`."""
 
-    def say(self, text: str, voice: EspeakVoice | KokoroVoice) -> np.ndarray:
+    def say(self, text: str, voice: Voice) -> np.ndarray:
         """`(samples,)` float32 at `sample_rate`."""
 
 
@@ -113,4 +116,4 @@ class KokoroEngine:
         return self._speaker.say(text, voice.blend, voice.speed)
 
 
-ENGINES: dict[str, type[Engine]] = {"espeak": EspeakEngine, "kokoro": KokoroEngine}
+ENGINES: dict[str, type[Engine[Any]]] = {"espeak": EspeakEngine, "kokoro": KokoroEngine}

@@ -32,7 +32,7 @@ def read(source: Path) -> Iterator[Candidate]:
     """Candidates of one subset, named like the file; a broken line is a candidate with a problem.
 
     With an offset an utterance is a part of its recording, `duration` long or to the end. Without one it is the whole
-    recording, whose duration is claimed by the table. Raises `ManifestError` for a file that is no such table.
+    recording, whose duration is claimed by the table. Raises `ManifestError` for a file that is not such a table.
     """
     kinds = {".jsonl": _json_lines, ".json": _json_lines, ".csv": _delimited, ".tsv": _delimited}
     if source.suffix.lower() not in kinds:
@@ -91,7 +91,7 @@ def to_candidate(record: dict[str, Any], source: Path) -> Candidate:
     audio_key, text_key = _first(record, AUDIO), _first(record, TEXT)
     path, text = record[audio_key], record[text_key]
     if "\0" in path:
-        raise ValueError(f"'{audio_key}' is no path: it holds a null character")
+        raise ValueError(f"'{audio_key}' is not a path: it contains a null character")
     offset, duration = _seconds(record, "offset"), _seconds(record, "duration")
     speaker_key = next((name for name in SPEAKER if record.get(name) not in (None, "")), "speaker")
     return Candidate(
