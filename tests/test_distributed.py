@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.torch
+import small_recipe
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,30 +21,6 @@ from tones import write_corpus
 from asr.config import load_recipe
 from asr.data.batching import part_of
 from asr.training.trainer import train
-
-RECIPE = """
-output = "{output}"
-[data]
-train = ["train.jsonl"]
-dev = ["dev.jsonl"]
-[features]
-mels = 20
-[model]
-subsampling = 2
-channels = 4
-layers = 1
-width = 16
-dropout = {dropout}
-[training]
-epochs = {epochs}
-patience = {epochs}
-batch_seconds = 4
-learning_rate = 1e-2
-average = 1
-ema = 0.9
-precision = "float32"
-checkpoint_minutes = 0.002  # at moments on which the processes' clocks do not agree
-"""
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +33,10 @@ def corpus(tmp_path_factory) -> Path:
 
 
 def write_recipe(corpus: Path, output: str, epochs: int = 2, dropout: float = 0.0) -> Path:
-    path = corpus / f"{output}.toml"
-    path.write_text(RECIPE.format(output=output, epochs=epochs, dropout=dropout))
-    return path
+    training = {"epochs": epochs, "patience": epochs, "ema": 0.9, "precision": "float32"}
+    training["checkpoint_minutes"] = 0.002  # at moments on which the processes' clocks do not agree
+    change = {"model": {"width": 16, "dropout": dropout}, "training": training}
+    return small_recipe.write_recipe(corpus / f"{output}.toml", change)
 
 
 def torchrun(recipe: Path, *options: str, processes: int = 2) -> list[str]:

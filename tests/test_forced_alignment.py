@@ -1,5 +1,5 @@
-"""Forced alignment: the likeliest path, text that is longer or shorter than the speech, boundaries in the sound, and
-the accuracy of a trained network on synthetic speech with known word times."""
+"""Forced alignment of recordings: the accuracy of a trained network on synthetic speech with known word times, the
+English model, and text or sound that cannot be aligned."""
 
 import itertools
 import json
@@ -8,203 +8,24 @@ import numpy as np
 import pytest
 import soundfile
 import textgrid
-import torch
 from command_line import COMPLETE, ERROR, PARTLY, assert_told
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torchaudio.functional import forced_align
+from small_recipe import SYNTHETIC_WORDS, write_recipe
 
-import asr.decoding.alignment as alignment
 from asr.audio.espeak import Espeak
 from asr.config import load_recipe
 from asr.data.manifest import Utterance, write_manifest
-from asr.decoding.alignment import Slack, align, align_loosely
 from asr.decoding.config import DecoderConfig
 from asr.pretrained import ENGLISH
 from asr.recognition.config import AlignConfig
 from asr.recognition.forced_alignment import align_recording
 from asr.recognition.recognizer import Recognizer
-from asr.recognition.word_boundaries import STEP, energies, find_boundaries
 from asr.text.numbers import number_speller
-from asr.text.tokenizer import frames_needed
 from asr.training.trainer import train
-
-NOTHING = -30.0  # nats
-
-
-def noise(frames, tokens, seed, sharpness=3.0):
-    logits = sharpness * np.random.default_rng(seed).standard_normal((frames, tokens))
-    return (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
-
-
-def path_score(emission, found):
-    """The log-probability of a path: each token in its frames, blanks elsewhere."""
-    frames = emission[:, 0].astype(np.float64).copy()
-    for token, start, end in zip(found.indices, found.starts, found.ends, strict=True):
-        frames[start:end] = emission[start:end, token]
-    return frames.sum()
-
-
-labels = st.lists(st.integers(1, 4), min_size=1, max_size=12)
-
-
-@given(labels, st.integers(0, 40), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
-def test_the_path_is_torchaudios(tokens, more, seed):
-    emission = noise(frames_needed(tokens) + more, 5, seed)
-    found = align(emission, np.array(tokens))
-    _, scores = forced_align(torch.from_numpy(emission)[None], torch.tensor([tokens]))
-    assert path_score(emission, found) == pytest.approx(float(scores.sum()), rel=1e-4)
-    edges = [frame for pair in zip(found.starts, found.ends, strict=True) for frame in pair]
-    assert edges == sorted(edges) and all(a < b for a, b in zip(found.starts, found.ends, strict=True))
-
-
-@given(labels, st.integers(0, 40), st.integers(0, 10**6), st.integers(1, 200))
-@settings(max_examples=40, deadline=None)
-def test_parts_give_what_the_whole_gives(tokens, more, seed, cells):
-    emission = noise(frames_needed(tokens) + more, 5, seed)
-    following = np.arange(1, len(tokens) + 1)
-    slack = Slack(emission[:, 0], emission.max(axis=1) - 1, 0.7, np.full(len(tokens), 1.5), following)
-    whole, before = align_loosely(emission, np.array(tokens), slack), alignment.MOST_CELLS
-    try:
-        alignment.MOST_CELLS = cells
-        parts = align_loosely(emission, np.array(tokens), slack)
-    finally:
-        alignment.MOST_CELLS = before
-    for one, other in zip(
-        (parts[0].starts, parts[0].ends, parts[1]), (whole[0].starts, whole[0].ends, whole[1]), strict=True
-    ):
-        assert one.tolist() == other.tolist()
-
-
-def written(words, frames):
-    """Log-probabilities `(frames, 27)` that write each word's letters, one a frame, from a frame on; else blanks."""
-    emission = np.full((frames, 27), NOTHING, np.float32)
-    emission[:, 0] = -0.01
-    for word, first in words:
-        for offset, letter in enumerate(word):
-            emission[first + offset, 0] = NOTHING
-            emission[first + offset, ord(letter) - 96] = -0.01
-    return emission
-
-
-def place(words, emission, skip=5.0, extra=3.0, opening=5.0):
-    """The first frame of each word, None where it is left out."""
-    tokens, skips, following = [], [], []
-    for word in words:
-        skips += [skip * len(word), *[0.0] * (len(word) - 1)]
-        following += [len(tokens) + len(word), *[0] * (len(word) - 1)]
-        tokens += [ord(letter) - 96 for letter in word]
-    lost = np.maximum(emission[:, 0], emission.max(axis=1) - extra)
-    slack = Slack(emission[:, 0].copy(), lost, opening, np.array(skips), np.array(following))
-    found, _ = align_loosely(emission, np.array(tokens), slack)
-    firsts = np.cumsum([0, *map(len, words)])[:-1]
-    return [int(found.starts[i]) if found.ends[i] > found.starts[i] else None for i in firsts]
-
-
-SPEECH = [("one", 3), ("two", 12), ("three", 20), ("four", 30)]
-
-
-@pytest.mark.parametrize(
-    ("text", "places"),
-    [
-        ("one two three four", [3, 12, 20, 30]),
-        ("one two extra three four", [3, 12, None, 20, 30]),
-        ("zero one two three four five six", [None, 3, 12, 20, 30, None, None]),
-        ("one four", [3, 30]),  # speech that the text lacks, in the middle
-        ("two three", [12, 20]),  # and around it
-        ("seven eight nine", [None, None, None]),
-        (" ".join(["word"] * 500 + ["three"] + ["word"] * 500), [*[None] * 500, 20, *[None] * 500]),
-        ("two two", [12, None]),
-    ],
-)
-def test_text_and_speech_that_differ(text, places):
-    found = place(text.split(), written(SPEECH, 40))
-    assert found == places or (text == "two two" and found == places[::-1])
-
-
-def test_ten_minutes_are_aligned_in_parts():
-    """15,000 frames and 7,500 letters: a table of all steps would take 225 MB."""
-    words = [("abcde"[i % 5 :] + "abcde"[: i % 5], 10 * i) for i in range(1500)]
-    emission = written(words, 15_000)
-    assert place([word for word, _ in words], emission) == [first for _, first in words]
-
-
-# Boundaries
-
-
-spans = st.lists(st.integers(1, 40), min_size=2, max_size=20).map(
-    lambda lengths: [(0.02 * a, 0.02 * b) for a, b in itertools.pairwise(np.cumsum(lengths).tolist())]
-)
-
-
-@given(spans, st.integers(0, 10**6), st.floats(0, 30))
-@settings(max_examples=60, deadline=None)
-def test_words_have_a_length_and_are_not_over_one_another(spans, seed, spread):
-    steps = int(spans[-1][1] / STEP) + 10
-    random = np.random.default_rng(seed)
-    found = find_boundaries(spans, spread * random.standard_normal(steps), random.random(steps) < 0.3)
-    assert len(found) == len(spans)
-    edges = [edge for span in found for edge in span]
-    assert all(a < b for a, b in found) and all(a <= b + 1e-9 for a, b in itertools.pairwise(edges))
-    for (start, end), (rough_start, rough_end) in zip(found, spans, strict=True):
-        assert start < (rough_start + rough_end) / 2 < end
-
-
-def test_boundaries_are_at_pauses_and_where_sound_is_weakest():
-    rate, random = 8000, np.random.default_rng(0)
-    loud = np.full(200, 0.001)  # steps of 10 ms
-    loud[30:80] = loud[110:190] = 1.0
-    loud[149:151] = 0.3  # two words without a pause
-    samples = 0.5 + random.standard_normal(200 * rate // 100) * np.repeat(loud, rate // 100)
-    pieces = np.split(samples.astype(np.float32), [1234, 5000])  # as a file is read
-    decibels, nowhere = energies(pieces, rate), np.zeros(200, bool)
-    found = find_boundaries([(0.2, 0.5), (1.1, 1.3), (1.6, 1.7)], decibels, nowhere)
-    assert [round(edge, 2) for span in found for edge in span] == pytest.approx(
-        [0.3, 0.8, 1.1, 1.5, 1.5, 1.9], abs=0.021
-    )
-
-
-def test_a_breath_in_a_pause_belongs_to_no_word():
-    decibels = np.full(200, -60.0)
-    decibels[20:80] = decibels[140:190] = -20.0  # two words
-    decibels[95:138] = -40.0  # a breath, up to the second word
-    breath = np.zeros(200, bool)
-    breath[85:139] = True
-    (_, end), (start, _) = find_boundaries([(0.3, 0.7), (1.42, 1.8)], decibels, breath)
-    assert (end, start) == pytest.approx((0.8, 1.4), abs=0.021)
-    (_, end), (start, _) = find_boundaries([(0.3, 0.7), (1.42, 1.8)], decibels, np.zeros(200, bool))
-    assert start < 1.0, "without the network's opinion a breath is sound like any other"
-
 
 # A trained network
 
 
 WORDS = ["seven", "no", "gap", "three", "music", "on", "time", "door"]
-RECIPE = """
-output = "run"
-[data]
-train = ["train.jsonl"]
-dev = ["dev.jsonl"]
-[features]
-mels = 40
-[augment]
-time_masks = 0
-frequency_masks = 0
-[model]
-subsampling = 4
-channels = 8
-layers = 1
-width = 96
-dropout = 0.0
-[training]
-epochs = 5
-batch_seconds = 8
-learning_rate = 4e-3
-average = 1
-workers = 0
-checkpoint_minutes = 0
-"""
 
 
 def speak(random, phrases):
@@ -238,8 +59,8 @@ def trained(tmp_path_factory):
             text = " ".join(word for word, _, _ in spans)
             utterances.append(Utterance(path.stem, path, len(sound) / rate, text, f"{name}-voice"))
         write_manifest(folder / f"{name}.jsonl", utterances)
-    (folder / "recipe.toml").write_text(RECIPE)
-    return train(load_recipe(folder / "recipe.toml"))
+    change = {"model": {"width": 96}, "training": {"epochs": 5, "learning_rate": 4e-3}}
+    return train(load_recipe(write_recipe(folder / "run.toml", SYNTHETIC_WORDS, change)))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.torch
+import small_recipe
 import torch
 from tones import write_corpus
 
@@ -31,38 +32,10 @@ def corpus(tmp_path_factory) -> Path:
     return folder
 
 
-RECIPE = """
-output = "{output}"
-[data]
-train = ["train.jsonl"]
-dev = ["dev.jsonl"]
-[features]
-mels = 20
-[augment]
-time_masks = 1
-time_mask_share = 0.05
-frequency_masks = 1
-frequency_mask_mels = 2
-[model]
-subsampling = 2
-channels = 4
-layers = 1
-width = 24
-dropout = 0.1
-[training]
-epochs = {epochs}
-batch_seconds = 4
-learning_rate = 1e-2
-average = 2
-workers = 0
-checkpoint_minutes = 0
-"""
-
-
 def write_recipe(corpus: Path, output: str, epochs: int = 3) -> Path:
-    path = corpus / f"{output}.toml"
-    path.write_text(RECIPE.format(output=output, epochs=epochs))
-    return path
+    masks = {"time_masks": 1, "time_mask_share": 0.05, "frequency_masks": 1, "frequency_mask_mels": 2}
+    change = {"augment": masks, "model": {"dropout": 0.1}, "training": {"epochs": epochs, "average": 2}}
+    return small_recipe.write_recipe(corpus / f"{output}.toml", change)
 
 
 def command(recipe: Path) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_recipe import SYNTHETIC_WORDS, write_recipe
 
 from asr.audio.espeak import Espeak
 from asr.config import load_recipe
@@ -144,32 +145,6 @@ def check(words, frames: int) -> None:
     assert all(word.start < word.end and 0 <= word.confidence <= 1 for word in words)
 
 
-RECIPE = """
-output = "run"
-[data]
-train = ["train.jsonl"]
-dev = ["dev.jsonl"]
-[features]
-mels = 40
-[augment]
-time_masks = 0
-frequency_masks = 0
-[model]
-subsampling = 4
-channels = 8
-layers = 1
-width = 64
-dropout = 0.0
-[training]
-epochs = 12
-batch_seconds = 8
-learning_rate = 1e-2
-average = 1
-workers = 0
-checkpoint_minutes = 0
-"""
-
-
 def speak(folder: Path, name: str, count: int, seed: int) -> dict[str, Spans]:
     """Write sentences of three words by one voice with pauses between them; returns their words' times."""
     random, speaker, times, utterances = np.random.default_rng(seed), Espeak(), {}, []
@@ -197,8 +172,8 @@ def speak(folder: Path, name: str, count: int, seed: int) -> dict[str, Spans]:
 def test_a_trained_network_finds_words_at_the_synthesisers_times(tmp_path):
     speak(tmp_path, "train", 80, 0)
     truth = speak(tmp_path, "dev", 12, 1)
-    (tmp_path / "recipe.toml").write_text(RECIPE)
-    path = train(load_recipe(tmp_path / "recipe.toml"))
+    change = {"model": {"width": 64}, "training": {"epochs": 12}}
+    path = train(load_recipe(write_recipe(tmp_path / "run.toml", SYNTHETIC_WORDS, change)))
     for decoder in ("greedy", "beam"):
         recognizer = Recognizer.load(path, decoder=DecoderConfig(decoder=decoder))
         early, late, common = [], [], []

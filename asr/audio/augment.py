@@ -40,11 +40,11 @@ class Changes:
     def to_text(self, noise: str = "noise") -> str:
         """A readable summary: `speed 1.1, pink noise 12 dB below`. `noise` names the kind of noise."""
         room = f"room of {self.reverberation_seconds or 0:.2f} s, its tail {self.reverberation_decibels:.0f} dB below"
-        parts = (
+        parts = [
             self.speed != 1 and f"speed {self.speed:g}",
             self.reverberation_seconds is not None and room,
             self.noise_snr_decibels is not None and f"{noise} {self.noise_snr_decibels:.0f} dB below",
-            self.gain_decibels and f"gain {self.gain_decibels:+.1f} dB",
+            self.gain_decibels != 0 and f"gain {self.gain_decibels:+.1f} dB",
             self.clipping_decibels is not None and f"clipped {self.clipping_decibels:.0f} dB below the peak",
             self.quiet_decibels is not None and f"recorded {self.quiet_decibels:.0f} dB below full scale",
             self.band_limit_hertz is not None and f"nothing above {self.band_limit_hertz:.0f} Hz",
@@ -52,8 +52,8 @@ class Changes:
             self.opus_kilobits is not None and f"Opus at {self.opus_kilobits:.0f} kbit/s",
             self.telephone is not None and f"telephone ({self.telephone})",
             self.gap_seconds is not None and f"gaps of {self.gap_seconds:.2f} s",
-        )
-        return ", ".join(filter(None, parts)) or "unchanged"
+        ]
+        return ", ".join(part for part in parts if isinstance(part, str)) or "unchanged"
 
 
 def draw_speed(config: AugmentConfig, random: np.random.Generator) -> int:

@@ -1,6 +1,7 @@
 """Simulated rooms, noise, microphones, codecs and lossy connections, for augmentation and synthetic corpora."""
 
 import io
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -78,19 +79,19 @@ def mp3(sound: np.ndarray, kilobits: float, sample_rate: int) -> np.ndarray:
     """`(samples,)` after MP3 at `kilobits` per second, 16 to 160, without delay."""
     # At a constant low rate LAME has no room for the header that states its delay of 1105 samples.
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "AVERAGE"}
-    return _code(sound, sample_rate, LOSSY_RATE, compression_level=_level(kilobits, *MP3_KILOBITS), **options)
+    return _code(sound, sample_rate, LOSSY_RATE, None, options | {"compression_level": _level(kilobits, *MP3_KILOBITS)})
 
 
 def opus(sound: np.ndarray, kilobits: float, sample_rate: int) -> np.ndarray:
     """`(samples,)` after Opus at `kilobits` per second, 6 to 256, without delay."""
-    options = {"format": "OGG", "subtype": "OPUS"}
-    return _code(sound, sample_rate, LOSSY_RATE, compression_level=_level(kilobits, *OPUS_KILOBITS), **options)
+    options = {"format": "OGG", "subtype": "OPUS", "compression_level": _level(kilobits, *OPUS_KILOBITS)}
+    return _code(sound, sample_rate, LOSSY_RATE, None, options)
 
 
 def telephone(sound: np.ndarray, codec: str, sample_rate: int) -> np.ndarray:
     """`(samples,)` after a telephone line: the band of `TELEPHONE_BAND` through one of `TELEPHONE_CODECS`."""
     options = {"format": "WAV", "subtype": TELEPHONE_CODECS[codec]}
-    return _code(sound, sample_rate, TELEPHONE_RATE, TELEPHONE_BAND, **options)
+    return _code(sound, sample_rate, TELEPHONE_RATE, TELEPHONE_BAND, options)
 
 
 def _level(kilobits: float, lowest: float, highest: float) -> float:
@@ -102,10 +103,11 @@ def _code(
     sound: np.ndarray,
     sample_rate: int,
     codec_rate: int,
-    band: tuple[float, float] | None = None,
-    **options: str | float,
+    band: tuple[float, float] | None,
+    options: dict[str, Any],
 ) -> np.ndarray:
-    """`(samples,)` encoded and decoded by libsndfile at `codec_rate` hertz, limited to `band` in hertz before that."""
+    """`(samples,)` encoded and decoded by libsndfile at `codec_rate` hertz, limited to `band` in hertz before that.
+    `options` are those of `soundfile.write`."""
     sent = resample(sound.astype(np.float32), sample_rate, codec_rate)
     if len(sent) == 0:
         return np.zeros_like(sound)

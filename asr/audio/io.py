@@ -171,7 +171,7 @@ class Track(Protocol):
 @contextlib.contextmanager
 def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
     """A file and its name. A stream is copied to disk first, as a pipe can be read only once."""
-    if not hasattr(source, "read"):
+    if isinstance(source, (str, os.PathLike)):
         with _open(source) as stream:
             yield stream, storage.shown(source)
         return

@@ -4,9 +4,9 @@ PyAV is in the extra `media`. The format is identified by the file's first bytes
 FFmpeg: left to guess, it would also accept a disguised playlist and open the files that the playlist names.
 """
 
+import io
 import re
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class MediaDecoder:
     Raises `AudioError` when PyAV is not installed, and when the file is damaged, cut short or without audio.
     """
 
-    def __init__(self, open_file: Callable[[], BinaryIO], name: str, head: bytes):
+    def __init__(self, open_file: Callable[[], io.IOBase], name: str, head: bytes):
         kind, self._demuxer = identify(head) or ("", "")
         self._open_file, self._name = open_file, name
         self._av = _import_av(name, kind, self._demuxer)

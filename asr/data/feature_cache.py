@@ -117,7 +117,7 @@ class CorpusFeatures:
     def _make(self, utterance: Utterance, version: int, index: int) -> np.ndarray:
         audio = load_utterance(utterance, self.config.sample_rate)
         samples = audio.samples
-        if self._augmenter:
+        if self._augment and self._augmenter:
             random = self._random(version, index)
             samples = self._augmenter(samples, draw_changes(self._augment, random), random)
         return self._log_mel(samples).astype(np.float16)
@@ -147,7 +147,7 @@ class CorpusFeatures:
     def _key(self) -> str:
         """A hash of everything the features depend on: audio, options and how they are computed."""
         options = [VERSION, to_values(self.config)]
-        if self._augment:
+        if self._augment and self._augmenter:
             later = marked(AugmentConfig, ON_FEATURES)
             changes = {name: value for name, value in to_values(self._augment).items() if name not in later}
             noises = [identity(path) for path in self._augmenter.noise_paths]

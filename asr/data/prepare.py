@@ -78,7 +78,7 @@ class Summary:
 
     def to_text(self) -> str:
         """The summary for a terminal, without a line end."""
-        rows = [("subset", "hours", "utterances", "speakers", "words", "characters")]
+        rows: list[tuple[str, ...]] = [("subset", "hours", "utterances", "speakers", "words", "characters")]
         for name, subset in self.subsets.items():
             counts = (subset.utterances, subset.speakers or "unknown", subset.words, subset.characters)
             rows.append((name, f"{subset.hours:.3f}", *map(str, counts)))

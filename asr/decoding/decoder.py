@@ -158,7 +158,7 @@ class WordDecoder:
         from asr.decoding.alignment import align
 
         best = hypotheses[0]
-        times = align(emission, best.tokens)
+        times = align(emission, np.array(best.tokens, np.int64))
         words = tuple(
             DecodedWord(
                 text,

@@ -178,7 +178,7 @@ class Lexicon:
         """No words: an open vocabulary without a language model."""
         starts = np.array([piece.startswith(" ") for piece in pieces], np.uint8)
         nothing = np.zeros(0, np.int32)
-        token_symbols = [() if piece == " " else (0,) for piece in pieces]
+        token_symbols: list[tuple[int, ...]] = [() if piece == " " else (0,) for piece in pieces]
         return cls([], nothing, np.zeros(1, np.int64), nothing, token_symbols, starts, False, False, Counter())
 
     @classmethod

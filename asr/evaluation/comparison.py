@@ -155,12 +155,13 @@ def compare(first: Path, second: Path) -> Comparison:
     speakers = [item.speaker or ("utterance", item.id) for item in compared]
     by_speaker = len({item.speaker for item in compared if item.speaker}) > 1
     interval, wins = _bootstrap(compared, speakers if by_speaker else None)
-    systems = [
+    system_a, system_b = (
         System(path, report["model"], report["decoder"], ErrorCounts.total(pair[side].words for pair in pairs))
         for side, (path, report) in enumerate(zip((first, second), reports, strict=True))
-    ]
+    )
     return Comparison(
-        *systems,
+        system_a,
+        system_b,
         utterances=compared,
         left_out=tuple(sorted(scored[0].keys() ^ scored[1].keys())),
         alignment=alignment,

@@ -68,19 +68,19 @@ class Track:
     @property
     def sentence(self) -> Sentence:
         """Words and alternatives."""
-        items = [*((word.start, word.text) for word in self.words), *self.choices]
+        items: list[tuple[float, str | Choice]] = [*((word.start, word.text) for word in self.words), *self.choices]
         return tuple(item for _, item in sorted(items, key=lambda item: item[0]))
 
 
 def read_ctm(path: Path) -> dict[Channel, Track]:
     """The channels of a CTM file. Raises `ScoreError` naming file and line."""
     tracks: dict[Channel, Track] = {}
-    alternatives: list[list[Word]] | None = None  # of the group that is open
+    alternatives: list[list[Word]] = []  # of the group that is open; empty: none is
     for number, line in _content(path):
         columns = line.split()
         tag = columns[4].upper() if len(columns) > 4 else ""
         if tag in ("<ALT_BEGIN>", "<ALT>", "<ALT_END>"):
-            if (alternatives is None) != (tag == "<ALT_BEGIN>"):
+            if bool(alternatives) == (tag == "<ALT_BEGIN>"):
                 raise ScoreError(f"{path}:{number}: {tag} out of order; groups are <ALT_BEGIN> ... <ALT> ... <ALT_END>")
             channel = Channel.of(*columns[:2])
             track = tracks.setdefault(channel, Track(number))
@@ -92,15 +92,15 @@ def read_ctm(path: Path) -> dict[Channel, Track]:
                 start = min((word.start for words in alternatives for word in words), default=_end(track))
                 texts = (tuple(word.text for word in words if word.text != "@") for words in alternatives)
                 track.choices.append((start, Choice(tuple(texts))))
-                alternatives = None
+                alternatives = []
             continue
         channel, word = _parse_word(columns, f"{path}:{number}")
         track = tracks.setdefault(channel, Track(number))
-        if alternatives is None:
-            track.words.append(word)
-        else:
+        if alternatives:
             alternatives[-1].append(word)
-    if alternatives is not None:
+        else:
+            track.words.append(word)
+    if alternatives:
         raise ScoreError(f"{path}: <ALT_BEGIN> without its <ALT_END>")
     for track in tracks.values():
         track.words.sort(key=lambda word: word.start)

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,7 +185,13 @@ def figure(value: float, digits: int = 2) -> str:
 
 def html_report(evaluation: Evaluation, pictures: Sequence[Emission] = ()) -> str:
     """The evaluation as one self-contained HTML page without scripts; all text in it is escaped."""
-    filters = {"percent": percent, "time_text": time_text, "tick": _tick, "share": _share, "span": _span}
+    filters: dict[str, Callable] = {
+        "percent": percent,
+        "time_text": time_text,
+        "tick": _tick,
+        "share": _share,
+        "span": _span,
+    }
     intervals = [("speakers", evaluation.speaker_interval), ("utterances", evaluation.utterance_interval)]
     intervals = [(over, interval) for over, interval in intervals if interval]
     speaker_top = _bars_top(evaluation.speakers)
@@ -240,7 +246,7 @@ def _areas(probabilities: np.ndarray, emission: Emission, scale: float) -> Itera
     """One area per stretch in which a token is likely; `wins` if the best path contains it."""
     frame = emission.frame_seconds * scale
     best = probabilities.argmax(axis=1)
-    for token in np.flatnonzero(probabilities.max(axis=0) > 0.1):
+    for token in np.flatnonzero(probabilities.max(axis=0) > 0.1).tolist():
         if token == BLANK:
             continue
         curve = probabilities[:, token]
@@ -253,7 +259,7 @@ def _areas(probabilities: np.ndarray, emission: Emission, scale: float) -> Itera
                     "x": (peak + 0.5) * frame,
                     "y": float(curve[peak]),
                     "wins": bool((best[start:stop] == token).any()),
-                    "colour": int(token) % 6,
+                    "colour": token % 6,
                 }
 
 

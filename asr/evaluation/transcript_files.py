@@ -65,7 +65,8 @@ def score_files(reference: Path, hypothesis: Path, config: ScoreConfig) -> Evalu
     if any(entry.sentence for entry in hypotheses.values()):
         raise ScoreError(f"{hypothesis}: <ALT_BEGIN> in hypotheses; only references can have alternatives")
     if other == "ctm":
-        hypotheses = {**{id: Entry("") for id in references if isinstance(id, Channel)}, **hypotheses}
+        silent: Entries = {id: Entry("") for id in references if isinstance(id, Channel)}
+        hypotheses = silent | hypotheses
     references, hypotheses = _match(references, hypotheses)
     _check_fit(reference, references, hypothesis, hypotheses, kind)
     if other == "ctm":
@@ -270,10 +271,9 @@ def _check_fit(
 
 def _pair(id: str, reference: Entry, hypothesis: Entry) -> tuple[Utterance, Transcript]:
     values = reference.values
-    path, duration = Path(str(values.get("audio_filepath") or "")), values.get("duration")
-    is_known = isinstance(duration, int | float) and not isinstance(duration, bool)
-    duration = float(duration) if is_known else 0.0
-    extra = {key: values[key] for key in ("synthetic", "split_by") if key in values}
+    path, stated = Path(str(values.get("audio_filepath") or "")), values.get("duration")
+    duration = float(stated) if isinstance(stated, int | float) and not isinstance(stated, bool) else 0.0
+    extra: dict[str, Any] = {key: values[key] for key in ("synthetic", "split_by") if key in values}
     utterance = Utterance(id, path, duration, reference.text, values.get("speaker", ""), extra=extra)
     has_confidence = all(0 <= word.confidence <= 1 for word in hypothesis.words)
     return utterance, Transcript(hypothesis.text, hypothesis.words if has_confidence else (), duration)

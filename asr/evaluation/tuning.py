@@ -15,7 +15,7 @@ import numpy as np
 
 from asr.data.manifest import Utterance, read_manifest
 from asr.decoding.config import BeamConfig, DecoderConfig, decoder_file
-from asr.decoding.decoder import GreedyDecoder
+from asr.decoding.decoder import GreedyDecoder, WordDecoder
 from asr.decoding.rescoring import rank
 from asr.errors import ConfigError, ManifestError
 from asr.evaluation.alignment import score
@@ -132,14 +132,14 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     recognizer = Recognizer.load(
         model, config.run.device, config.search, config.run.precision, config.run.voice_activity
     )
-    if config.search.is_greedy:
+    if not isinstance(recognizer.decoder, WordDecoder):
         raise ConfigError("nothing to tune for greedy decoding: give a language model with --lm, or a --lexicon")
     utterances = read_manifest(manifest)
     references = [normalize(utterance.text, recognizer.file.text) for utterance in utterances]
     if not any(references):
         raise ManifestError(f"{manifest}: no words in its references")
     emissions = utterance_emissions(recognizer, utterances, config.run.batch_seconds)
-    bench = Bench(recognizer, utterances, emissions, references)
+    bench = Bench(recognizer, recognizer.decoder, utterances, emissions, references)
     trials = _search_weights(bench, config)
     best = min(trials, key=lambda trial: trial.rank)
     widths = sorted({*config.beams, config.search.beam.beam})
@@ -171,16 +171,17 @@ class Bench:
     def __init__(
         self,
         recognizer: Recognizer,
+        decoder: WordDecoder,
         utterances: Sequence[Utterance],
         emissions: Sequence[np.ndarray],
-        references: Sequence[str],
+        references: list[str],
     ):
-        self._recognizer, self._utterances = recognizer, utterances
+        self._recognizer, self._decoder, self._utterances = recognizer, decoder, utterances
         self.has_priors = bool(recognizer.file.priors)
-        self._file, self._beam = recognizer.file, recognizer.decoder.beam.without_rescorer()
-        self._rescorer = recognizer.decoder.beam.rescorer
+        self._file, self._beam = recognizer.file, decoder.beam.without_rescorer()
+        self._rescorer = decoder.beam.rescorer
         self._emissions, self._references = emissions, references
-        self._searched = [recognizer.decoder.searched(emission) for emission in emissions]
+        self._searched = [decoder.searched(emission) for emission in emissions]
 
     def measure(self, trial: Trial) -> Trial:
         """The trial with its WER."""
@@ -201,8 +202,8 @@ class Bench:
 
     def fit_slope(self, weights: dict[str, Any]) -> float:
         """The slope of segments' confidence under some weights."""
-        recognizer, beam = self._recognizer, self._recognizer.decoder.beam
-        decoder = recognizer.decoder.with_beam(beam.with_config(dataclasses.replace(beam.config, **weights)))
+        recognizer, beam = self._recognizer, self._decoder.beam
+        decoder = self._decoder.with_beam(beam.with_config(dataclasses.replace(beam.config, **weights)))
         found = decoder.decode_batch(self._emissions)
         rate = recognizer.sample_rate
         pairs = [
@@ -221,8 +222,7 @@ class Bench:
         return self._score([found[0].text for found in decoder.decode_batch(self._searched)])
 
     def _score(self, texts: Sequence[str]) -> float:
-        texts = [normalize(text, self._file.text) for text in texts]
-        counts = jiwer.process_words(self._references, texts)
+        counts = jiwer.process_words(self._references, [normalize(text, self._file.text) for text in texts])
         words = counts.hits + counts.substitutions + counts.deletions
         return (counts.substitutions + counts.deletions + counts.insertions) / words
 

@@ -92,7 +92,7 @@ class Pronouncer:
         if _NUMERAL.fullmatch(word) and phones[: len(_ROMAN)] == _ROMAN:
             phones = phones[len(_ROMAN) :]  # espeak-ng reads xiv as "roman fourteen", people do not
         # CMUdict has no R between ER and a vowel: bravery is B R EY V ER IY.
-        return tuple(b for a, b in pairwise((None, *phones)) if (a, b) != ("ER", "R")) or None
+        return tuple(b for a, b in pairwise(("", *phones)) if (a, b) != ("ER", "R")) or None
 
     def _inflect(self, word: str) -> list[Pronunciation]:
         """The possessive or plural of a word that the dictionary has."""

@@ -25,9 +25,9 @@ class ConvSubsampling(nn.Module):
 
     def __init__(self, factor: int, mels: int, channels: int):
         super().__init__()
-        self.factor = factor
+        self.factor, self.strides = factor, STRIDES[factor]
         self.convolutions = nn.ModuleList()
-        for stride in STRIDES[factor]:
+        for stride in self.strides:
             inputs = channels if self.convolutions else 1
             self.convolutions.append(
                 nn.Conv2d(inputs, channels, (2 * stride - 1, 3), stride=(stride, 2), padding=(stride - 1, 1))
@@ -44,8 +44,7 @@ class ConvSubsampling(nn.Module):
         x = features.masked_fill(~inside.unsqueeze(2), 0.0)
         # Channels last in memory, the layout of oneDNN and cuDNN: otherwise every convolution converts its input.
         x = x.unsqueeze(3).permute(0, 3, 1, 2)
-        for convolution in self.convolutions:
-            stride = convolution.stride[0]
+        for stride, convolution in zip(self.strides, self.convolutions, strict=True):
             lengths = (lengths + stride - 1) // stride
             x = MaskedRelu.apply(convolution(x), lengths)
         return x.transpose(1, 2).flatten(2), lengths
@@ -85,17 +84,18 @@ class AcousticModel(nn.Module):
         family = FAMILIES[config.encoder]
         self.subsampling = ConvSubsampling(config.subsampling, mels, config.channels)
         self.layers, self.norms = nn.ModuleList(), nn.ModuleList()
-        size = self.subsampling.features
+        sizes = [self.subsampling.features]
         for index in range(config.layers):
-            self.layers.append(family(size, config.width, config.dropout))
-            size = self.layers[-1].size
+            layer = family(sizes[-1], config.width, config.dropout)
+            self.layers.append(layer)
+            sizes.append(layer.size)
             bare = family.residual and index < config.layers - 1
-            self.norms.append(nn.Identity() if bare else nn.LayerNorm(size))
+            self.norms.append(nn.Identity() if bare else nn.LayerNorm(layer.size))
         self.dropout = Dropout(0.0 if family.residual else config.dropout)
-        self.head = nn.Linear(size, tokens)
+        self.head = nn.Linear(sizes[-1], tokens)
         self.phone_layer = config.phone_layer if phones else 0
         if self.phone_layer:
-            size = self.layers[self.phone_layer - 1].size
+            size = sizes[self.phone_layer]
             self.phone_head = nn.Linear(size, phones)
             if self.phone_layer < config.layers:
                 self.phone_feedback = nn.Linear(phones, size)

@@ -39,8 +39,9 @@ class BothDirections(torch.autograd.Function):
     @staticmethod
     def forward(context, x: Tensor, *weights: Tensor) -> Tensor:
         input_weights, recurrent_weights, *biases = (torch.stack(weights[i::4]).bfloat16() for i in range(4))
+        bias = biases[0] + biases[1]
         x = x.contiguous()
-        preactivations = torch.baddbmm(sum(biases).unsqueeze(1), x.flatten(1, 2), input_weights.transpose(1, 2))
+        preactivations = torch.baddbmm(bias.unsqueeze(1), x.flatten(1, 2), input_weights.transpose(1, 2))
         gates = preactivations.view(*x.shape[:3], -1)
         outputs, cells, tanh_cells = _forward_frames(gates, recurrent_weights)
         context.save_for_backward(x, outputs, gates, cells, tanh_cells, input_weights, recurrent_weights)

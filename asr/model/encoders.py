@@ -61,7 +61,7 @@ class Layer(nn.Module):
 class RecurrentLayer(Layer):
     """One causal recurrent network: an output depends on its own frame and those before."""
 
-    cell: ClassVar[type[nn.RNNBase]]
+    cell: ClassVar[type[nn.RNN | nn.GRU | nn.LSTM]]
 
     def __init__(self, inputs: int, width: int, dropout: float):
         super().__init__()
@@ -80,7 +80,7 @@ class RnnLayer(RecurrentLayer):
 
     def __init__(self, inputs: int, width: int, dropout: float):
         super().__init__(inputs, width, dropout)
-        nn.init.orthogonal_(self.forwards.weight_hh_l0)
+        nn.init.orthogonal_(self.forwards.get_parameter("weight_hh_l0"))
 
 
 class GruLayer(RecurrentLayer):
@@ -130,8 +130,17 @@ class BiLstmLayer(Layer):
         frames = pack_padded_sequence(x, span.host_lengths, batch_first=True, enforce_sorted=False)
         start = x.new_zeros(2, len(x), self.size // 2)
         weights = [*self.forwards.parameters(), *self.backwards.parameters()]
-        options = {"has_biases": True, "num_layers": 1, "dropout": 0.0, "train": self.training, "bidirectional": True}
-        data, _, _ = torch.lstm(frames.data, frames.batch_sizes, (start, start), weights, **options)
+        data, _, _ = torch.lstm(
+            frames.data,
+            frames.batch_sizes,
+            (start, start),
+            weights,
+            has_biases=True,
+            num_layers=1,
+            dropout=0.0,
+            train=self.training,
+            bidirectional=True,
+        )
         return pad_packed_sequence(frames._replace(data=data), batch_first=True, total_length=span.frames)[0]
 
 
@@ -233,12 +242,12 @@ def rotate(x: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
-def open_forget_gate(lstm: nn.LSTM) -> None:
+def open_forget_gate(lstm: nn.RNNBase) -> None:
     """Set the forget gate's bias to 1, so that gradients reach far back from the start (Jozefowicz et al. 2015)."""
     width = lstm.hidden_size
     with torch.no_grad():
-        lstm.bias_ih_l0[width : 2 * width] = 1.0
-        lstm.bias_hh_l0[width : 2 * width] = 0.0
+        lstm.get_parameter("bias_ih_l0")[width : 2 * width] = 1.0
+        lstm.get_parameter("bias_hh_l0")[width : 2 * width] = 0.0
 
 
 def reversed_frames(lengths: Tensor, frames: int) -> Tensor:

@@ -4,7 +4,7 @@ import glob
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +126,7 @@ def utterance_emissions(
     plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)
     order = [index for indices in plan for index in indices]
     sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in order]
-    emissions: dict[int, list[np.ndarray]] = {index: [] for index in order}
+    emissions: dict[Hashable, list[np.ndarray]] = {index: [] for index in order}
     with progress_bar("network", sum(utterance.duration for utterance in utterances), audio=True) as advance:
         for segment in segments(recognizer, sources, batch_seconds, advance):
             if segment.ending and segment.ending.error:

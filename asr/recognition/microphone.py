@@ -1,9 +1,10 @@
 """`asr listen`: audio from the microphone or a pipe, words on the screen as they come, and their latency."""
 
+import io
 import queue
 import shutil
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO, TextIO
+from collections.abc import Generator, Iterable, Iterator
+from typing import TextIO
 
 import numpy as np
 import soxr
@@ -16,7 +17,7 @@ from asr.utils.extras import how_to_install
 BLOCK_SECONDS = 0.1  # of audio per read, at most
 
 
-def microphone(sample_rate: int) -> Iterator[np.ndarray]:
+def microphone(sample_rate: int) -> Generator[np.ndarray, None, None]:
     """Endless mono float32 pieces `(samples,)` from the default microphone.
 
     Raises `AudioError` when there is no microphone, or no library for it.
@@ -43,7 +44,7 @@ def microphone(sample_rate: int) -> Iterator[np.ndarray]:
         raise AudioError(f"microphone: {error}; connect one and allow its use; {pipe}") from error
 
 
-def raw_samples(stream: BinaryIO, rate: int, sample_rate: int) -> Iterator[np.ndarray]:
+def raw_samples(stream: io.BufferedReader, rate: int, sample_rate: int) -> Iterator[np.ndarray]:
     """16-bit little-endian mono samples at `rate` hertz -> float32 pieces `(samples,)` at `sample_rate`, at once."""
     resampler = None
     if rate != sample_rate:

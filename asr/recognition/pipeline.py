@@ -176,7 +176,8 @@ def _score_windows(
 
 def _pools(scorer: Scorer, sources: Iterable[Source], most_seconds: float) -> Iterator[list[Part]]:
     """Windows with their features, in lists of at most `most_seconds` each."""
-    pool, seconds = [], 0.0
+    pool: list[Part] = []
+    seconds = 0.0
     for part in _parts(scorer, sources):
         pool.append(part)
         seconds += _seconds(scorer, part)
@@ -189,21 +190,25 @@ def _pools(scorer: Scorer, sources: Iterable[Source], most_seconds: float) -> It
 def _parts(scorer: Scorer, sources: Iterable[Source]) -> Iterator[Part]:
     """Windows with their features; a recording that cannot be read ends with an empty one."""
     for key, open_recording in sources:
-        samples, last = 0, None
         try:
             with open_recording() as audio:
-                counted = []
-                pieces = (counted.append(len(piece)) or piece for piece in audio.pieces)
-                for window in cut_windows(pieces, scorer.sample_rate, scorer.frame_samples):
-                    if last is not None:
-                        yield Part(key, scorer.log_mel(last.samples), last, None)
+                lengths: list[int] = []
+                windows = cut_windows(_counted(audio.pieces, lengths), scorer.sample_rate, scorer.frame_samples)
+                last = next(windows)
+                for window in windows:
+                    yield Part(key, scorer.log_mel(last.samples), last, None)
                     last = window
-                samples, notes = sum(counted), tuple(audio.notes)
+                ending = Ending(sum(lengths), tuple(audio.notes))
         except AudioError as error:
-            nothing = Window(np.zeros(0, np.float32), 0, None, True)
-            yield Part(key, scorer.log_mel(nothing.samples), nothing, Ending(error=error))
-        else:
-            yield Part(key, scorer.log_mel(last.samples), last, Ending(samples, notes))
+            last, ending = Window(np.zeros(0, np.float32), 0, None, True), Ending(error=error)
+        yield Part(key, scorer.log_mel(last.samples), last, ending)
+
+
+def _counted(pieces: Iterable[np.ndarray], lengths: list[int]) -> Iterator[np.ndarray]:
+    """The same pieces; the length of each is appended to `lengths`."""
+    for piece in pieces:
+        lengths.append(len(piece))
+        yield piece
 
 
 def _score_batches(

@@ -5,7 +5,7 @@ import copy
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from numpy.typing import ArrayLike
 
@@ -19,7 +19,7 @@ from asr.model.model_file import ModelFile, load_model
 from asr.pretrained import ENGLISH
 from asr.punctuation.config import WritingConfig
 from asr.punctuation.writer import make_writer
-from asr.recognition.pipeline import recognize, recognize_parts
+from asr.recognition.pipeline import Source, recognize, recognize_parts
 from asr.recognition.scorer import Scorer
 from asr.text.normalizer import normalize
 from asr.transcript import Transcript
@@ -86,12 +86,13 @@ class Recognizer(Scorer):
         `asr.audio.arrays.to_mono`. Raises `asr.errors.AudioError` when they, or the file, cannot be used.
         """
         if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
-            sources = [("", lambda: read_audio(source, self.sample_rate))]
+            file = cast("str | os.PathLike | BinaryIO", source)
+            opened: Source = ("", lambda: read_audio(file, self.sample_rate))
         else:
             samples, notes = to_mono(source, self.sample_rate)
             audio = AudioPieces(len(samples) / self.sample_rate, notes, iter([samples]))
-            sources = [("", lambda: contextlib.nullcontext(audio))]
-        ((_, result),) = recognize(self, self.decoder, sources, BATCH_SECONDS)
+            opened = ("", lambda: contextlib.nullcontext(audio))
+        ((_, result),) = recognize(self, self.decoder, [opened], BATCH_SECONDS)
         if isinstance(result, AudioError):
             raise result
         return self.write(result)

@@ -1,6 +1,6 @@
 """The dev corpus, decoded greedily after each epoch: error rates, blank rate and the tokens' priors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import jiwer
@@ -81,5 +81,5 @@ class DevSet:
         return jiwer.wer(references, [found[index] for index in range(len(references))])
 
 
-def _as_words(indices: Sequence[int]) -> str:
+def _as_words(indices: Iterable[int]) -> str:
     return " ".join(map(str, indices))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import ctc_loss
@@ -125,7 +126,8 @@ class Learner(ABC):
         """The loss of a batch in nats, summed, and the number of utterances that had to be skipped."""
 
     def _unsynchronized(self) -> contextlib.AbstractContextManager:
-        return self._network.no_sync() if self.group.size > 1 else contextlib.nullcontext()
+        network = self._network
+        return network.no_sync() if isinstance(network, DistributedDataParallel) else contextlib.nullcontext()
 
 
 class CtcLearner(Learner):
@@ -143,7 +145,8 @@ class CtcLearner(Learner):
     ):
         """`phones` are those of the training transcripts, for `crf_share`; `rate_shares` as in `make_optimizer`."""
         super().__init__(model, config, group, rate_shares)
-        self._crf_share, self._phone_weight, self._trigram = config.crf_share, config.phone_weight, None
+        self._crf_share, self._phone_weight = config.crf_share, config.phone_weight
+        self._trigram: np.ndarray | None = None
         if config.crf_share and model.phone_layer and phones:
             self._trigram = train_trigram(phones, model.phone_head.out_features)
 

@@ -95,6 +95,8 @@ class Trainer:
         base: Base | None = None,
     ):
         self.recipe, self.config, self.folder, self.group = recipe, recipe.training, folder, group
+        assert self.config.epochs and self.config.patience and self.config.batch_seconds, "`with_length` chooses them"
+        self.epochs, self.patience = self.config.epochs, self.config.patience
         self.tokenizer = tokenizer
         self.train_set = TrainingSet(train_corpus, recipe, group)
         dev_features = CorpusFeatures(dev_corpus.utterances, recipe.features)
@@ -131,7 +133,7 @@ class Trainer:
 
     def run(self, interrupted: Callable[[], bool]) -> None:
         """Train until the last epoch, or until dev WER has not improved for `patience` epochs."""
-        while self.progress.epoch < self.config.epochs and self.progress.stale < self.config.patience:
+        while self.progress.epoch < self.epochs and self.progress.stale < self.patience:
             try:
                 self._train_epoch(interrupted)
             except NotFiniteError as error:
@@ -256,7 +258,7 @@ class Trainer:
         pace = self.pace.values()
         self.log.record("epoch", self.progress.step, summary.epoch_values(self.progress, dev) | pace)
         texts = self.dev_set.corpus.texts
-        for line in summary.epoch_lines(self.progress, self.config.epochs, dev, pace, texts):
+        for line in summary.epoch_lines(self.progress, self.epochs, dev, pace, texts):
             self.log.say(line)
 
     def _measure(self) -> DevResult:

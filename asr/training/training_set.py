@@ -30,20 +30,22 @@ class TrainingSet:
 
     def __init__(self, corpus: Corpus, recipe: Recipe, group: Group):
         config = recipe.training
+        assert config.epochs and config.batch_seconds, "`with_length` chooses them"
         self.corpus, self._recipe, self._config, self._group = corpus, recipe, config, group
+        self._epochs, self._batch_seconds = config.epochs, config.batch_seconds
         self.features = CorpusFeatures(corpus.utterances, recipe.features, recipe.augment, config.seed, config.epochs)
 
     @property
     def total_steps(self) -> int:
         """Batches in all epochs."""
-        return sum(len(self.plan(epoch)) for epoch in range(self._config.epochs))
+        return sum(len(self.plan(epoch)) for epoch in range(self._epochs))
 
     def plan(self, epoch: int) -> Plan:
         """The utterances of each batch of an epoch, counted from 0."""
         durations, config = self.features.durations(epoch), self._config
         short_first, shards = config.warm_start is None, self.corpus.utterances.shards
         shuffled = self._recipe.data.shuffle_shards
-        return plan_epoch(durations, config.batch_seconds, config.seed, epoch, short_first, shards, shuffled)
+        return plan_epoch(durations, self._batch_seconds, config.seed, epoch, short_first, shards, shuffled)
 
     def batches(self, epoch: int, first: int, workers: int, pin: bool) -> Iterator[PlannedBatch]:
         """The batches of an epoch from the `first` on; pinned memory (`pin`) is for a GPU."""

@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -75,7 +76,7 @@ def draw_page(inspection: Inspection) -> str:
 
 def draw_picture(inspection: Inspection, format: str) -> bytes:
     """The picture as 'png' or 'svg'."""
-    settings = {
+    settings: Any = {  # its type would be one of 300 literals
         "text.parse_math": False,  # a $ in a transcript is not a formula
         "svg.fonttype": "none",  # browsers have fonts for more scripts than Matplotlib
         "svg.hashsalt": "asr",  # reproducible output
@@ -249,12 +250,13 @@ def _image(axes: Axes, values: np.ndarray, step: float, **colours) -> None:
 def _label(axes: Axes, title: str, note: str = "", left: float = 0.1) -> None:
     """The row's title and note in the left margin, `left` inches from the axis."""
     title_lines, note_lines = title.count("\n") + 1, note.count("\n") + 1 if note else 0
-    for text, style in (
+    rows: list[tuple[str, dict[str, Any]]] = [
         (title + "\n" * note_lines, {"weight": "bold"}),
         ("\n" * title_lines + note, {"fontsize": 6.5, "color": SOFT}),
-    ):
-        place = {"xytext": (-72 * left, 0), "xycoords": "axes fraction", "textcoords": "offset points"}
-        axes.annotate(text, (0, 0.5), **place, **style, ha="right", va="center")
+    ]
+    for text, style in rows:
+        style |= {"xytext": (-72 * left, 0), "xycoords": "axes fraction", "textcoords": "offset points"}
+        axes.annotate(text, (0, 0.5), ha="right", va="center", **style)
 
 
 def _inches(inspection: Inspection) -> float:

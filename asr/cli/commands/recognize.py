@@ -1,9 +1,10 @@
 """Commands that recognise speech."""
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from tyro.conf import Positional, arg
 
@@ -57,7 +58,8 @@ def listen(
     run = options.run
     recognizer = Recognizer.load(model, run.device, options.search, run.precision, run.voice_activity)
     rate = recognizer.sample_rate
-    pieces = microphone(rate) if source == "microphone" else raw_samples(sys.stdin.buffer, options.rate, rate)
+    stdin = cast(io.BufferedReader, sys.stdin.buffer)
+    pieces = microphone(rate) if source == "microphone" else raw_samples(stdin, options.rate, rate)
     tell(show(listen(recognizer, pieces, options), sys.stdout).to_text())
     return 0
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -20,7 +20,10 @@ from asr.utils.messages import tell
 from asr.utils.storage import shown
 from asr.visual.config import AugmentPreviewConfig
 
-Layout = Literal[tuple(sorted(LAYOUTS))]
+if TYPE_CHECKING:
+    Layout = str  # type checkers accept only names that stand in the source
+else:
+    Layout = Literal[tuple(sorted(LAYOUTS))]
 
 
 def prepare(

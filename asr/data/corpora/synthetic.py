@@ -54,7 +54,7 @@ COMMANDS = (
 SOURCES = {"digits": ("digits",), "commands": ("commands",), "digits+commands": ("digits", "commands")}
 
 # As `soundfile.write` takes them, by the suffix of the file.
-ENCODINGS = {
+ENCODINGS: dict[str, dict[str, Any]] = {
     ".flac": {"format": "FLAC", "subtype": "PCM_16"},
     # Quality 0.6: 25 MB per hour, where FLAC needs 67. Opus at 13 MB changes the log-mel features more and takes ten
     # times as long to encode.

@@ -1,7 +1,7 @@
 """The synthesisers of the synthetic corpus with the same methods, and how they vary utterances."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -116,4 +116,4 @@ class KokoroEngine:
         return self._speaker.say(text, voice.blend, voice.speed)
 
 
-ENGINES: dict[str, type[Engine[Any]]] = {"espeak": EspeakEngine, "kokoro": KokoroEngine}
+ENGINES: dict[str, type[EspeakEngine] | type[KokoroEngine]] = {"espeak": EspeakEngine, "kokoro": KokoroEngine}

@@ -12,7 +12,7 @@ import csv
 import functools
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ TEXT = ("text", "sentence", "transcript")
 SPEAKER = ("speaker", "speaker_id", "client_id")
 DELIMITERS = ",;|\t"
 
+# Its number, its text, and its record, whose function raises `ValueError` for a broken one.
+Row = tuple[int, str, Callable[[], dict[str, Any]]]
+
 
 def read(source: Path) -> Iterator[Candidate]:
     """Candidates of one subset, named like the file; a broken line is a candidate with a problem.
@@ -37,34 +40,35 @@ def read(source: Path) -> Iterator[Candidate]:
     kinds = {".jsonl": _json_lines, ".json": _json_lines, ".csv": _delimited, ".tsv": _delimited}
     if source.suffix.lower() not in kinds:
         raise ManifestError(f"{source}: not a table; give a file that ends in {', '.join(kinds)}")
-    entries, parse = kinds[source.suffix.lower()](source)
-    for number, entry in entries:
+    for number, text, record in kinds[source.suffix.lower()](source):
         try:
-            candidate = to_candidate(parse(entry), source)
+            candidate = to_candidate(record(), source)
         except ValueError as error:
-            text = entry if isinstance(entry, str) else " ".join(entry)
             candidate = Candidate(f"{source.name}:{number}", source, text, subset=source.stem, problem=str(error))
         yield candidate
 
 
-def _json_lines(source: Path) -> tuple[Iterable[tuple[int, str]], Callable[[str], dict[str, Any]]]:
-    """Numbered lines, and how one becomes a record."""
-    return numbered_lines(source), decode_record
+def _json_lines(source: Path) -> Iterator[Row]:
+    for number, line in numbered_lines(source):
+        yield number, line, functools.partial(decode_record, line)
 
 
-def _delimited(source: Path) -> tuple[Iterable[tuple[int, list[str]]], Callable[[list[str]], dict[str, Any]]]:
-    """Numbered rows, and how one becomes a record."""
+def _delimited(source: Path) -> Iterator[Row]:
     text = read_text(source)
     first_line = text.partition("\n")[0]
     delimiter = "\t" if source.suffix.lower() == ".tsv" else max(DELIMITERS, key=first_line.count)
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    lines = io.StringIO(text, newline="")
+    if delimiter == "\t":
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
     rows = _numbered_rows(reader, source)
     _, header = next(rows, (0, []))
     for names in (AUDIO, TEXT):
         if not set(names) & set(header):
             raise ManifestError(f"{source}: no column {', '.join(names[:-1])} or {names[-1]} in its header row")
-    return rows, functools.partial(_row_record, header)
+    for number, row in rows:
+        yield number, " ".join(row), functools.partial(_row_record, header, row)
 
 
 def _numbered_rows(reader: Any, source: Path) -> Iterator[tuple[int, list[str]]]:
