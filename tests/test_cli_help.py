@@ -7,13 +7,11 @@ import pytest
 from command_line import COMPLETE, ERROR
 
 import asr as package
-from asr.cli.commands import evaluate, language_models, look_inside, recognize, train
+from asr.cli.main import command_line
 from asr.cli.subcommands import CommandLine
 
-GROUPS = [module.GROUP for module in (recognize, train, evaluate, language_models, look_inside)]
 
-
-def every_command(groups=GROUPS, before=()):
+def every_command(groups, before=()):
     """The words of each command, with those that only list others."""
     for group in groups:
         for name, command in group.commands.items():
@@ -22,7 +20,8 @@ def every_command(groups=GROUPS, before=()):
                 yield from every_command(command.groups, (*before, name))
 
 
-COMMANDS = dict(every_command())
+GROUPS = command_line().groups
+COMMANDS = dict(every_command(GROUPS))
 
 
 def plain(text):

@@ -11,14 +11,18 @@ from asr.utils.extras import how_to_install
 from asr.utils.messages import tell
 
 
-def run(arguments: list[str]) -> int:
-    """Run a command line and return its exit status; errors propagate to the caller."""
+def command_line() -> CommandLine:
+    """All subcommands."""
     from asr.cli.commands import evaluate, language_models, look_inside, recognize, serve, train
 
     groups = tuple(module.GROUP for module in (recognize, serve, train, evaluate, language_models, look_inside))
-    about = "Speech recognition with a small BiLSTM-CTC model."
+    return CommandLine("Speech recognition with a small BiLSTM-CTC model.", groups, __version__)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit status; errors propagate to the caller."""
     try:
-        return CommandLine(about, groups, __version__).run("asr", arguments)
+        return command_line().run("asr", arguments)
     finally:
         sys.stdout.flush()  # a full disk, or a reader that has gone, is an error like others
 

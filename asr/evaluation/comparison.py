@@ -18,6 +18,7 @@ from asr.evaluation.config import Alignment
 from asr.evaluation.terminal import STYLES, columns_text, costs_text, percent
 from asr.text.config import TextConfig
 from asr.transcript import Transcript
+from asr.utils.files import read_text
 from asr.utils.html import render
 
 ROUNDS = 10_000  # of the bootstrap
@@ -304,12 +305,11 @@ def _cells(column: Column) -> list[tuple[str, str]]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = read_text(path, ScoreError, "give the report.json of `asr evaluate` or `asr score`")
     try:
-        report = json.loads(path.read_text(encoding="utf-8-sig"))
+        report = json.loads(text)
         if not isinstance(report, dict) or not {"model", "decoder", "normalizer", "utterances"} <= report.keys():
             raise ValueError("fields are missing")
-    except OSError as error:
-        raise ScoreError(f"{path}: {error.strerror}; give the report.json of `asr evaluate` or `asr score`") from error
     except ValueError as error:
         raise ScoreError(f"{path}: not the report.json of `asr evaluate` or `asr score` ({error})") from error
     return report

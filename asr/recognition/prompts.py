@@ -13,7 +13,7 @@ import numpy as np
 from asr.audio.io import wav
 from asr.data.survey import is_clipped
 from asr.errors import AsrError, ConfigError
-from asr.utils.files import read_lines, write_together
+from asr.utils.files import read_lines, read_text, write_together
 
 RATE = 16000  # hertz
 QUIET = 0.02  # root mean square of the loudest 100 ms, as a share of full scale: -34 dB
@@ -54,10 +54,10 @@ def read_prompts(path: Path, folder: Path, speaker: str) -> list[Prompt]:
     if not prompts:
         raise ConfigError(f"{path}: no sentences in it; write one per line")
     for prompt in prompts:
-        if prompt.written.exists() and prompt.written.read_text(encoding="utf-8").strip() != prompt.text:
+        other = "choose another --output or --speaker"
+        if prompt.written.exists() and read_text(prompt.written, ConfigError, other).strip() != prompt.text:
             raise ConfigError(
-                f"{prompt.written}: is of another sentence than line {prompt.sound.stem} of {path}; choose another "
-                "--output or --speaker"
+                f"{prompt.written}: is of another sentence than line {prompt.sound.stem} of {path}; {other}"
             )
     return prompts
 
