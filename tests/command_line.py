@@ -13,7 +13,7 @@ COMPLETE, PARTLY, ERROR = 0, 1, 2
 
 @pytest.fixture(scope="session")
 def compiled_decoder():
-    """The decoder in the cache of compiled code: from here on no command says that it compiles."""
+    """The decoder in the cache of compiled code: from here on no command reports that it compiles."""
     from asr.decoding.warm_up import compiling_search
 
     with compiling_search():

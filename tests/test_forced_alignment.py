@@ -89,7 +89,7 @@ def test_accuracy_and_differences_on_synthetic_speech(asr, trained, long_recordi
     letters = "".join(each.text for each in found.transcript.characters)
     assert letters == "".join(said)
 
-    # The text goes on before, after and in the middle of what was said.
+    # The text has more words before, after and in the middle of the speech.
     longer = ["music", "time", *said[:40], "door", "three", "seven", "door", *said[40:], "gap", "no", "seven"]
     (tmp_path / "text.txt").write_text(" ".join(longer))
     found = align_recording(recognizer, sound, tmp_path / "text.txt", AlignConfig())
@@ -224,7 +224,7 @@ def test_words_keep_their_spelling(asr, model_path, noise_file, tmp_path):
     found = [word["text"] for word in record["words"]]
     assert set(found) <= {"\u201cAbe, --", "a", "fed-head!\u201d"}
     lost = sum(int(note.split()[0]) for note in record["notes"] if "not found" in note)
-    assert len(found) + lost == 3, "every word is aligned or told of"
+    assert len(found) + lost == 3, "every word is aligned or reported"
     assert {word["text"] for word in record.get("doubtful", ())} <= set(found)
 
 

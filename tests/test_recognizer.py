@@ -79,7 +79,7 @@ def test_any_sound_gives_words_in_order_within_it_and_the_same_in_a_batch(recogn
     assert times == sorted(times)
     assert all(0 <= time <= transcript.duration + 0.0005 for time in times)  # times are rounded to milliseconds
     assert all(0 <= word.confidence <= 1 for word in transcript.words)
-    # As the pipeline does, which hears each window without its constant offset.
+    # As the pipeline does, which gets each window without its constant offset.
     centred = samples - samples.mean(dtype=np.float64).astype(np.float32) if len(samples) else samples
     together = recognizer.recognize([sound(1.3), centred, sound(0.2, 1)])[1]
     assert [(w.text, w.start, w.end) for w in together.words] == [(w.text, w.start, w.end) for w in transcript.words]

@@ -1,4 +1,4 @@
-"""Word times against the synthesiser's, which knows when it begins each word; and for any input whatever."""
+"""Word times against the synthesiser's, which knows when it begins each word; and for any input."""
 
 import itertools
 from pathlib import Path

@@ -129,7 +129,7 @@ class BiLstmLayer(Layer):
         """Both directions in one call without padding, which is what cuDNN is fastest at."""
         frames = pack_padded_sequence(x, span.host_lengths, batch_first=True, enforce_sorted=False)
         start = x.new_zeros(2, len(x), self.size // 2)
-        weights = [*self.forwards.parameters(), *self.backwards.parameters()]
+        weights: list[Tensor] = [*self.forwards.parameters(), *self.backwards.parameters()]
         data, _, _ = torch.lstm(
             frames.data,
             frames.batch_sizes,

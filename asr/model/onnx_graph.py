@@ -128,8 +128,8 @@ class GraphBuilder:
         """The finished graph. Raises `ModelFileError` for a weight that was not used."""
         if self._unused:
             raise ModelFileError(f"{min(self._unused)}: a weight that the settings do not use")
-        values = [[helper.make_tensor_value_info(*each) for each in ends] for ends in (inputs, outputs)]
-        graph = helper.make_graph(self._nodes, name, *values, list(self._initializers.values()))
+        taken, given = ([helper.make_tensor_value_info(*each) for each in ends] for ends in (inputs, outputs))
+        graph = helper.make_graph(self._nodes, name, taken, given, list(self._initializers.values()))
         return helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)],

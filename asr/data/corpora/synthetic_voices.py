@@ -74,7 +74,7 @@ class EspeakEngine:
     """Formant synthesis, about 100 times real time. espeak-ng keeps state between sentences that nothing resets: only
     with a new process per block do recordings not depend on earlier ones."""
 
-    BLOCK = 500
+    BLOCK: ClassVar[int] = 500
 
     def __init__(self, config: SyntheticConfig):
         from asr.audio.espeak import Espeak
@@ -96,7 +96,7 @@ class EspeakEngine:
 class KokoroEngine:
     """Neural synthesis, about 1.7 times real time on one core."""
 
-    BLOCK = 50
+    BLOCK: ClassVar[int] = 50
 
     def __init__(self, config: SyntheticConfig):
         from asr.audio.kokoro import Kokoro
