@@ -35,7 +35,7 @@ evaluate: setup
 test: setup
 	@$(VENV)/bin/python -m pytest
 
-# The tests that start no processes and train nothing: under a minute.
+# The tests that start no processes and train nothing: under a minute, once the search has been compiled.
 test-quick: setup
 	@$(VENV)/bin/python -m pytest -m "not slow"
 

@@ -112,6 +112,7 @@ def test_a_recogniser_accepts_every_shape(model_path):
         recognizer.transcribe(None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("used_before", [False, True])
 def test_a_recogniser_works_in_forked_processes(model_path, used_before):
     recognizer = Recognizer.load(model_path, "cpu")

@@ -68,6 +68,7 @@ def test_all_find_the_same_words_where_it_is_easy(kind, arpa):
     assert system.decode(speak("that's the cat")) == "that's the cat"
 
 
+@pytest.mark.slow
 def test_the_whole_of_it_on_noise(arpa, tmp_path):
     emissions = [noise(12 + index, index) for index in range(6)]
     tuning, measuring = split(["anna", "anna", "anna", "anna", "bert", "bert"])

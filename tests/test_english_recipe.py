@@ -71,6 +71,7 @@ def test_a_folder_without_recordings_is_an_error(tmp_path):
     assert result.returncode == 1 and str(tmp_path) in result.stderr and "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_make_trains_on_the_train_sets_of_a_folder_and_measures_on_its_dev_sets(tmp_path):
     for name in ("barista-train", "commonvoice-train", "commonvoice-dev", "librispeech-dev", "aishell-sample"):
         (tmp_path / f"{name}.jsonl").touch()

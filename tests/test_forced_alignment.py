@@ -192,6 +192,7 @@ def align_words(english, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_words_start_after_pauses_and_breaths(align_words, breathing):
     errors, doubtful, count = [], 0, 0
     for samples, rate, words, starts in breathing:
@@ -203,6 +204,7 @@ def test_words_start_after_pauses_and_breaths(align_words, breathing):
     assert doubtful <= 0.03 * count, "the text is right"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [slice(0, -6), slice(6, None), slice(20, 26)])
 def test_speech_that_the_text_lacks_does_not_move_the_words_beside_it(align_words, breathing, kept):
     samples, rate, words, _ = breathing[0]

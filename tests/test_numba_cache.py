@@ -79,6 +79,7 @@ def test_a_temporary_folder_that_others_can_write_to_is_not_used(package, tmp_pa
     assert "XDG_CACHE_HOME" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_user_without_a_home_gets_no_folder_named_tilde(tmp_path):
     code = (
         "from asr.utils import cache_folder; cache_folder._temporary = lambda: None; print(cache_folder.user_cache())"

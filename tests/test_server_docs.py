@@ -34,6 +34,7 @@ def talk(noise_file, monkeypatch):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 @pytest.mark.parametrize("line", sorted(set(LINES)))
 def test_the_curl_lines(line, address, talk):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SLOW = {"torch", "torchaudio", "numpy", "numba", "matplotlib", "jiwer", "tensorboard", "rich", "soundfile", "typeguard"}
 UNUSED_BY_GREEDY = {
     *("torch", "torchaudio", "numba", "matplotlib", "jiwer", "sympy", "tensorboard", "jinja2", "tokenizers")

@@ -85,12 +85,14 @@ def recognizer() -> Recognizer:
     return Recognizer.load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WITHOUT_SPEECH)
 def test_sounds_without_speech_have_no_words(recognizer, kind):
     samples = WITHOUT_SPEECH[kind].astype(np.float32)
     assert recognizer.transcribe(samples).text == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zeros", "one-bit noise", "pink noise", "keyboard"])
 def test_a_stream_without_speech_has_no_words(recognizer, kind):
     samples = WITHOUT_SPEECH[kind].astype(np.float32)[: 6 * RATE]
@@ -135,6 +137,7 @@ def test_a_faint_chance_is_no_speech_unless_certain_nearby():
     assert not speech_at(np.zeros(0, np.float32), times).any()
 
 
+@pytest.mark.slow
 def test_words_around_silence_stay_where_they_were(recognizer):
     """A minute of zeros in front: no words in it, and the same words after it."""
     alone = recognizer.transcribe(SPEECH)
@@ -143,5 +146,6 @@ def test_words_around_silence_stay_where_they_were(recognizer):
     assert found.text == alone.text
 
 
+@pytest.mark.slow
 def test_the_option_turns_it_off():
     assert Recognizer.load(voice_activity=False).transcribe(WITHOUT_SPEECH["keyboard"].astype(np.float32)).text

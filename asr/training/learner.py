@@ -213,8 +213,9 @@ def make_optimizer(
     `rate_shares` are the shares of the learning rate by depth, from the output layer down; without them all are 1.
     """
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    layers = len(rate_shares) - 2  # besides them there are the output layer and the subsampling
     for name, parameter in model.named_parameters():
-        share = rate_shares[_depth(name, len(model.layers))] if rate_shares else 1.0
+        share = rate_shares[_depth(name, layers)] if rate_shares else 1.0
         matrix = parameter.dim() > 1
         options = {"params": [], "weight_decay": config.weight_decay if matrix else 0.0, "share": share}
         groups.setdefault((-share, not matrix), options)["params"].append(parameter)
