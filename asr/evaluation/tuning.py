@@ -146,7 +146,7 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     beams = [best if width == best.beam else bench.measure(dataclasses.replace(best, beam=width)) for width in widths]
     least = min(trial.wer for trial in beams)
     chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
-    rescorings = bench.rescore(chosen) if config.search.rescore else ()
+    rescorings = bench.rescore(chosen)
     rescoring = min(rescorings, key=lambda each: each.rank, default=None)
     path = decoder_file(model)
     tuning = Tuning(
@@ -188,10 +188,12 @@ class Bench:
         return dataclasses.replace(trial, wer=self._wer(trial))
 
     def rescore(self, trial: Trial) -> tuple[Rescoring, ...]:
-        """The WER by the recurrent model's weights, with a trial's other weights."""
+        """The WER by the recurrent model's weights, with a trial's other weights; nothing without such a model."""
+        if self._rescorer is None:
+            return ()
         config = dataclasses.replace(self._beam.config, hypotheses=self._beam.config.rescored, **trial.weights)
         found = self._beam.with_config(config).decode_batch(self._searched)
-        scores = [self._rescorer.word_scores(hypotheses) for hypotheses in found]
+        scores = list(map(self._rescorer.word_scores, found))
 
         def measure(share: float, factor: float) -> Rescoring:
             weighed = dataclasses.replace(config, rescore_share=share, rescore_weight=factor)
