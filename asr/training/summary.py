@@ -48,7 +48,7 @@ def epoch_values(progress: Progress, dev: DevResult) -> dict[str, Any]:
     }
 
 
-def epoch_lines(progress: Progress, epochs: int, dev: DevResult, pace: dict[str, float], references: list[str]):
+def epoch_lines(progress: Progress, epochs: int, dev: DevResult, pace: dict[str, float], references: Sequence[str]):
     """An epoch as printed: figures, warnings and two dev utterances."""
     best = "  (best)" if progress.best[0][1] == progress.epoch else ""
     phones = "" if dev.per is None else f"PER {dev.per:6.2%}  "

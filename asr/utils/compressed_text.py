@@ -66,7 +66,7 @@ def read_blocks(
 class _Zstandard:
     """The content of a Zstandard file. Unlike the package's own stream, it notices a file that is cut short."""
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: io.BufferedIOBase):
         import zstandard
 
         self._file, self._package = file, zstandard
