@@ -1,5 +1,6 @@
 """What is printed of a run, and what its model file records of it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
