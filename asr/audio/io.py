@@ -169,7 +169,7 @@ class Track(Protocol):
 
 
 @contextlib.contextmanager
-def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[io.RawIOBase | BinaryIO, str]]:
     """A file and its name. A stream is copied to disk first, as a pipe can be read only once."""
     if isinstance(source, (str, os.PathLike)):
         with _open(source) as stream:
@@ -181,7 +181,7 @@ def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[BinaryIO, st
         yield copy, str(getattr(source, "name", None) or "<stdin>")
 
 
-def _open(path: str | os.PathLike) -> BinaryIO:
+def _open(path: str | os.PathLike) -> io.RawIOBase:
     try:
         return storage.open_binary(path)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
@@ -189,7 +189,7 @@ def _open(path: str | os.PathLike) -> BinaryIO:
         raise AudioError(f"{storage.shown(path)}: {reason}; give the path of a sound file") from error
 
 
-def _tracks(stream: BinaryIO, name: str) -> list[Track]:
+def _tracks(stream: io.RawIOBase | BinaryIO, name: str) -> list[Track]:
     """The recordings of a file, one unless several were joined."""
     file = File.of(stream)
     if file.size == 0:
