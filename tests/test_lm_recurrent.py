@@ -102,6 +102,9 @@ def test_resuming_ends_with_identical_weights(text, tmp_path, monkeypatch):
     assert kinds.count("epoch") == 2
     assert list((tmp_path / "parts-run/tensorboard").iterdir())
 
+    (tmp_path / "parts.safetensors").unlink()
+    with pytest.raises(TrainingError, match=r"parts\.safetensors: missing, but its run is finished"):
+        train_recurrent([text], config, tmp_path / "parts.safetensors")
     other = dataclasses.replace(config, recurrent=dataclasses.replace(config.recurrent, units=16))
     with pytest.raises(TrainingError, match="units = 8, now it is 16"):
         train_recurrent([text], other, tmp_path / "parts.safetensors")

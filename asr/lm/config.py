@@ -60,7 +60,7 @@ class RecurrentConfig:
     layers: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
     #: Share of word vectors' and outputs' values that are set to zero in training.
     dropout: Share = 0.1
-    #: Updates of the weights.
+    #: Updates of the weights. A run that is resumed may have another number.
     updates: Positive = 20_000
     #: Places in the text that are read side by side, each with a state of its own.
     lanes: Positive = 64

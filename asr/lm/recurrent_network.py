@@ -11,6 +11,7 @@ from asr.lm.config import Kind, RecurrentConfig
 from asr.model.dropout import Dropout
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+FORGET = 1  # place of the forget gate among PyTorch's i, f, g, o
 START = 0.1  # word vectors begin within plus and minus this
 
 
@@ -32,10 +33,13 @@ class RecurrentNetwork(nn.Module):
         self.bias = nn.Parameter(torch.zeros(words))
         self.dropout = Dropout(config.dropout)
         nn.init.uniform_(self.embedding.weight, -START, START)
-        for name, matrix in self.recurrent.named_parameters():
+        for name, parameter in self.recurrent.named_parameters():
             if name.startswith("weight_hh"):
-                for block in matrix.data.split(config.units):
+                for block in parameter.data.split(config.units):
                     nn.init.orthogonal_(block)
+            if name.startswith("bias_ih") and kind == "lstm":
+                # Forget gates start open (Jozefowicz et al. 2015).
+                parameter.data.split(config.units)[FORGET].fill_(1.0)
         parts = 2 if kind == "lstm" else 1
         self.register_buffer("state", torch.zeros(parts, config.layers, config.lanes, config.units))
 

@@ -255,6 +255,8 @@ class LmTrainer:
             )
         load_state(self.checkpoint, self.model, self.learner.optimizer, {})
         done = self.progress.step >= self.options.updates
+        if done and not self.output.exists():
+            raise TrainingError(f"{self.output}: missing, but its run is finished; delete {self.folder} to train again")
         return ["this run is finished"] if done else [f"resuming at update {self.progress.step:,}"]
 
 
