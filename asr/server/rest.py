@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -103,8 +104,9 @@ async def _events(
             yield responses.event("error", error.body())
             return
         except Exception:
+            logging.getLogger("uvicorn.error").exception("a streamed transcription failed")
             yield responses.event("error", internal_error().body())
-            raise
+            return
     yield responses.done_event(text, found, seconds, all_logprobs if logprobs else None)
 
 
