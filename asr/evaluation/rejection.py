@@ -4,6 +4,7 @@ No recordings of other words are needed. Each word is removed from the lexicon i
 without it, and whatever is recognised in its place is a word from outside that was taken for one of the vocabulary.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -72,7 +73,8 @@ def rejection(inside: Sequence[float], outside: Sequence[float]) -> Rejection:
     """Thresholds from the confidences of correct words and of those recognised in the place of a word outside, 0 where
     none was."""
     ordered, others = np.sort(inside), np.asarray(outside)
-    least = [0.0, *sorted({float(ordered[int(share * len(ordered))]) for share in FALSE_REJECTS})]
+    found = {math.floor(100 * ordered[int(share * len(ordered))]) / 100 for share in FALSE_REJECTS}
+    least = [0.0, *sorted(found - {0.0})]
     return Rejection(
         tuple(Threshold(each, float((ordered < each).mean()), float((others > each).mean())) for each in least),
         len(ordered),
