@@ -1,5 +1,6 @@
 """Learning curves and rivals: what is trained on what, which model is kept, and the prediction of twice the data."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from asr.errors import ConfigError
 from asr.evaluation.alignment import ErrorCounts
 from asr.evaluation.learning_curve import Point, predict
 from asr.evaluation.rival import train_best, with_rival
+from asr.training.dev_set import DevResult
 
 
 def points(rates, words=10_000) -> list[Point]:
@@ -80,3 +82,8 @@ def test_each_share_of_the_training_data_has_a_model(recipe, trained, asr, tmp_p
     assert list(map(len, used)) == [2, 4, 8] and used[0] < used[1] < used[2]
     assert "predicted WER" in result.stdout
     assert len(json.loads((output / "learning_curve.json").read_text())["points"]) == 3
+
+
+def test_models_are_chosen_by_characters_in_a_script_without_spaces():
+    spaced = DevResult(wer=0.5, cer=0.1, per=None, blank_rate=0.9, hypotheses=[], priors=())
+    assert spaced.error == 0.5 and dataclasses.replace(spaced, unspaced=True).error == 0.1

@@ -111,6 +111,13 @@ def test_speech_is_found_at_any_level(decibels):
     assert not found[(times < 3) | (times > 5.5 + len(SPEECH) / RATE)].any()
 
 
+@pytest.mark.parametrize("start, end", [(0.4, 0.6), (0.9, 1.2), (0.4, 0.75)])  # 'that', 'word', 'that is'
+def test_a_recording_of_one_word_without_any_silence_is_speech(start, end):
+    word = SPEECH[round(start * RATE) : round(end * RATE)]
+    for samples in (word, word * 0.01, np.concatenate([word, np.zeros(2 * RATE, np.float32)])[: 2 * RATE - 1]):
+        assert find_speech(samples, RATE, np.zeros(1)).all()
+
+
 @pytest.mark.parametrize("rate", [8000, 22050, 44100])
 def test_any_sample_rate_will_do(rate):
     samples = np.concatenate([np.zeros(2 * rate, np.float32), load_audio(RECORDING, rate).samples])

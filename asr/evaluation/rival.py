@@ -10,6 +10,7 @@ from asr.errors import ConfigError
 from asr.evaluation.task_decoder import make_task_decoder
 from asr.evaluation.terminal import percent
 from asr.model.model_file import load_model
+from asr.text.normalizer import is_unspaced
 from asr.training.trainer import train
 from asr.utils.distributed import own_group
 from asr.utils.messages import tell
@@ -26,7 +27,7 @@ def with_rival(recipe: Recipe) -> list[Recipe]:
 
 
 def train_best(recipes: Sequence[Recipe]) -> Path:
-    """Train by each recipe, make the decoders, and return the model of the lowest dev WER, the first of equal ones.
+    """Train by each recipe, make the decoders, and return the model with the fewest errors on dev, the first of equals.
 
     Errors are those of `train` and `make_task_decoder`. The leading process alone makes decoders.
     """
@@ -37,16 +38,17 @@ def train_best(recipes: Sequence[Recipe]) -> Path:
             tell(note)
     if len(models) == 1 or not leads:
         return models[0]
-    rates = [dev_wer(model) for model in models]
+    rates = [dev_error(model) for model in models]
     best = models[rates.index(min(rates))]
     compared = ", ".join(f"{percent(rate)} ({model})" for rate, model in zip(rates, models, strict=True))
-    tell(f"dev WER: {compared}; chosen: {best}")
+    tell(f"errors on dev: {compared}; chosen: {best}")
     return best
 
 
-def dev_wer(model: Path) -> float:
-    """The dev WER of a model with its decoder, if one was tuned, or else that of greedy decoding."""
+def dev_error(model: Path) -> float:
+    """The dev WER of a model with its decoder, if one was tuned, or else greedy (CER in a script without spaces)."""
     tuned = decoder_file(model).with_suffix(".json")
     if tuned.exists():
         return min(trial["wer"] for trial in json.loads(tuned.read_bytes())["trials"])
-    return float(load_model(model).training["dev_wer"])
+    file = load_model(model)
+    return float(file.training["dev_cer" if is_unspaced(file.tokenizer.pieces) else "dev_wer"])

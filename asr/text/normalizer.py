@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from asr.text.config import TextConfig
 
@@ -22,6 +22,19 @@ ASCII = bytes(code if chr(code).isalnum() else ord("'") if chr(code) in "'`" els
 LONE_APOSTROPHE = re.compile("(?<![a-z0-9])'|'(?![a-z0-9])")
 # `<s>`, `</s>`, `<unk>`, `[noise]`: a tag in brackets, with a letter in it.
 TAG = re.compile(r"<[^<>\s]*[^\W\d_][^<>\s]*>|\[[^\[\]\s]*[^\W\d_][^\[\]\s]*\]")
+
+# Beginnings of the names of letters in scripts without spaces between words.
+UNSPACED = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
+
+
+def is_unspaced(texts: Iterable[str]) -> bool:
+    """Whether most letters are of a script that does not separate words.
+
+    >>> is_unspaced(["设定二十九度", "wifi"]), is_unspaced(["turn on", "七"])
+    (True, False)
+    """
+    letters = [letter for text in texts for letter in text if letter.isalpha()]
+    return 2 * sum(unicodedata.name(letter, "").startswith(UNSPACED) for letter in letters) > len(letters)
 
 
 def nfc(text: str) -> str:

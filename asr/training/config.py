@@ -42,7 +42,8 @@ class TrainingConfig:
     ema: Share = 0.0
     #: Epochs without a better dev WER after which training stops. None: a third of all, at least 10.
     patience: Annotated[Positive | None, CHOSEN_AT_START] = None
-    #: Epochs with the lowest dev WER whose weights are averaged for the final model, unless the best alone is better.
+    #: Epochs with the lowest dev WER (CER in a script without spaces) whose weights are averaged for the final model,
+    #: unless the best alone is better.
     average: Positive = 3
     #: Decoder that is tuned on dev at the end and kept beside the model as its default. 'words': only words of the
     #: transcripts. 'sentences': also an n-gram of them, for sentences that recur. 'base': that of the base.

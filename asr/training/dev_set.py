@@ -13,6 +13,7 @@ from asr.data.feature_cache import CorpusFeatures
 from asr.decoding.greedy import blank_rate, greedy
 from asr.model.acoustic_model import AcousticModel
 from asr.model.padding import plan_in_order
+from asr.text.normalizer import is_unspaced
 from asr.text.tokenizer import Tokenizer
 from asr.utils.distributed import Group
 
@@ -29,6 +30,12 @@ class DevResult:
     blank_rate: float  # share of output frames whose most probable token is the blank
     hypotheses: list[str]
     priors: tuple[float, ...]  # mean posterior of each token, then each phone, over all output frames
+    unspaced: bool = False  # whether the references are in a script without spaces
+
+    @property
+    def error(self) -> float:
+        """The rate by which models are chosen: WER, or CER where a sentence counts as one word."""
+        return self.cer if self.unspaced else self.wer
 
 
 class DevSet:
@@ -72,6 +79,7 @@ class DevSet:
             blanks / frames,
             ordered,
             tuple(max(LEAST_PRIOR, posterior / frames) for posterior in posteriors),
+            is_unspaced(self.corpus.texts),
         )
 
     def _phone_error_rate(self, found: dict[int, str]) -> float | None:

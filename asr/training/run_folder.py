@@ -36,7 +36,7 @@ class Progress:
     loss_sum: float = 0.0  # of this epoch, in nats
     token_count: int = 0  # of this epoch
     too_short: int = 0  # utterances of this epoch with too few frames for their tokens
-    best: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), best first
+    best: list[tuple[float, int]] = field(default_factory=list)  # (dev WER or CER, epoch), best first
     stale: int = 0  # epochs since dev WER last improved
     left_out: tuple[int, int] | None = None  # (epoch, batch) whose loss was NaN
     data_digest: str = ""  # of the training and the dev corpus, one after the other

@@ -148,7 +148,7 @@ class Trainer:
         for epochs in (best, best[:1]) if len(best) > 1 else (best,):
             self._load_average(epochs)
             results.append((self._measure(), epochs))
-        result, epochs = min(results, key=lambda item: item[0].wer)
+        result, epochs = min(results, key=lambda item: item[0].error)
         self._load_average(epochs)
         self.log.record("final", self.progress.step, {"dev_wer": result.wer, "dev_cer": result.cer, "epochs": epochs})
         self.log.say(summary.final_line(result, epochs, self.progress.seconds))
@@ -241,9 +241,9 @@ class Trainer:
             dev = self._measure()
             if self.group.leads:
                 save_weights(self.folder.weights(progress.epoch), self.model)
-        improved = not progress.best or dev.wer < progress.best[0][0]
-        progress.best = sorted([*progress.best, (dev.wer, progress.epoch)])[: self.config.average]
-        # Before the network outputs its first words, dev WER is 100% for many epochs.
+        improved = not progress.best or dev.error < progress.best[0][0]
+        progress.best = sorted([*progress.best, (dev.error, progress.epoch)])[: self.config.average]
+        # Before the network outputs its first words, the rate is 100% for many epochs.
         progress.stale = 0 if improved or progress.best[0][0] >= 1 else progress.stale + 1
         self._report_epoch(dev)
         progress.seconds += time.monotonic() - started
