@@ -1,5 +1,4 @@
-"""A process of `torchrun` that runs `asr`; with DIES_AT set, its node dies in the middle of that step: first the agent
-that started it, then itself."""
+"""A process of `torchrun` that runs `asr`; with DIES_AT set, all processes of its node are killed before that step."""
 
 import os
 import signal
@@ -13,7 +12,7 @@ step = Trainer._step
 
 def dying_step(self, *arguments):
     if self.progress.step == int(os.environ.get("DIES_AT", -1)):
-        os.kill(os.getppid(), signal.SIGKILL)
+        os.killpg(os.getsid(0), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, *arguments)
 
