@@ -12,7 +12,7 @@ step = Trainer._step
 
 def dying_step(self, *arguments):
     if self.progress.step == int(os.environ.get("DIES_AT", -1)):
-        os.killpg(os.getsid(0), signal.SIGKILL)
+        os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)  # the agent and its loop, which have another session
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, *arguments)
 

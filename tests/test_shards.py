@@ -14,11 +14,14 @@ from tones import write_corpus
 from asr.config import load_recipe
 from asr.data.batching import plan_epoch
 from asr.data.config import PrepareConfig
+from asr.data.dataset import load_corpora
 from asr.data.manifest import Utterance, load_utterance, read_manifest, read_manifests, write_manifest
 from asr.data.prepare import prepare
 from asr.data.shards import expand
 from asr.errors import AudioError, Interrupted, ManifestError
 from asr.training.trainer import Trainer, train
+from asr.training.training_set import TrainingSet
+from asr.utils.distributed import Group
 
 RECIPE = """
 output = "{output}"
@@ -157,6 +160,21 @@ def test_batches_are_shuffled_within_some_shards_at_a_time(epoch):
         "batches of three shards, then of three others"
     )
     assert list(plan) != list(plan_epoch(durations, 60, 1, epoch, shards=shards, shuffled_shards=3))
+
+
+def test_processes_have_equal_shares_of_the_shards(corpus):
+    path = corpus / "shared.toml"
+    path.write_text(RECIPE.format(output="shared"))
+    recipe = load_recipe(path)
+    train_corpus = load_corpora(recipe)[0]
+    sets = [TrainingSet(train_corpus, recipe, Group(rank, 2)) for rank in range(2)]
+    used = []
+    for batches in zip(*(each.batches(1, 0, workers=0, pin=False) for each in sets), strict=True):
+        shares = [list(part.batch.utterances) for batch in batches for part in batch.parts if part.counts]
+        assert sorted(index for share in shares for index in share) == sorted(batches[0].utterances)
+        assert len(shares) == 1 or abs(len(shares[0]) - len(shares[1])) <= 1, "one utterance more at most"
+        used += batches[0].utterances
+    assert sorted(used) == list(range(22))
 
 
 @pytest.mark.slow

@@ -56,18 +56,13 @@ class Changes:
         return ", ".join(part for part in parts if isinstance(part, str)) or "unchanged"
 
 
-def draw_speed(config: AugmentConfig, random: np.random.Generator) -> int:
-    """The speed of one copy of an utterance, as an index of `config.speeds`: what `draw_changes` draws first."""
-    return int(random.integers(len(config.speeds)))
-
-
 def draw_changes(config: AugmentConfig, random: np.random.Generator) -> Changes:
     """The changes to one copy of an utterance.
 
     All numbers are drawn whether used or not, so that changing the probability of one change leaves the others as they
     were.
     """
-    speed = config.speeds[draw_speed(config, random)]
+    speed = config.speeds[random.integers(len(config.speeds))]  # first: `CorpusFeatures.durations` draws it alone
     room, noise, narrow, telephone = random.random(4) < (
         config.reverberation_share,
         config.noise_share,

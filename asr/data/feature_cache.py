@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asr.audio.augment import WaveformAugmenter, draw_changes, draw_speed
+from asr.audio.augment import WaveformAugmenter, draw_changes
 from asr.audio.config import ON_FEATURES, AugmentConfig, FeatureConfig
 from asr.audio.features import VERSION
 from asr.audio.torch_features import TorchLogMel
@@ -22,6 +22,7 @@ from asr.data.manifest import load_utterance
 from asr.data.utterances import Utterance, durations_of
 from asr.utils.config_io import marked, to_values
 from asr.utils.files import replacing
+from asr.utils.first_draws import first_integers
 from asr.utils.prefetch import prefetch_map
 from asr.utils.progress import progress_bar
 from asr.utils.storage import identity
@@ -61,8 +62,8 @@ class CorpusFeatures:
             return durations
         version = epoch % self.versions
         if version not in self._speeds:
-            drawn = (draw_speed(self._augment, self._random(version, index)) for index in range(len(durations)))
-            self._speeds[version] = np.fromiter(drawn, np.uint8, len(durations))
+            drawn = first_integers((self._seed, version), len(durations), len(self._augment.speeds))
+            self._speeds[version] = drawn.astype(np.uint16)
         return durations / np.array(self._augment.speeds)[self._speeds[version]]
 
     def __call__(self, epoch: int, index: int) -> np.ndarray:
