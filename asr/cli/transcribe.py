@@ -1,21 +1,23 @@
 """One run of `asr transcribe`: which inputs are left to do, where their transcripts go, and a summary."""
 
+import contextlib
+import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from asr.errors import AsrError, ConfigError, one_line
 from asr.output.formats import Outputs
-from asr.output.segments import without_doubtful_segments
 from asr.punctuation.labeller import punctuation_file
-from asr.recognition.batch import Failure, expand_inputs, transcribe_files
+from asr.recognition.batch import Failure, confident, expand_inputs, transcribe_files
 from asr.recognition.config import TranscribeConfig
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript
 from asr.utils.config_io import to_values
-from asr.utils.distributed import Group, joined, own_group
+from asr.utils.distributed import own_group
 from asr.utils.files import make_folder
 from asr.utils.messages import tell, time_text
 from asr.utils.prefetch import prefetch_map
@@ -55,6 +57,8 @@ def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: 
     """
     if not inputs:
         raise AsrError("no INPUT: name sound files, folders, globs, or - for standard input")
+    if own_group().size > 1:
+        raise ConfigError("asr transcribe runs in one process; --engine ray shares the work among several")
     if config.resume and output is None:
         raise ConfigError("--resume needs an output folder: add -o DIR")
     names, failures = expand_inputs(inputs)
@@ -68,16 +72,18 @@ def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: 
     tally = Tally(len(names) + len(failures), len(names) - len(missing), failures=failures)
     try:
         if missing:
-            run = config.run
-            with joined(run.device) as group:
+            if config.engine == "ray":
+                _run_on_ray(missing, outputs, model, config, tally)
+            else:
+                run = config.run
                 recognizer = Recognizer.load(
                     model, run.device, config.search, run.precision, run.voice_activity, config.writing
                 )
-                _run(missing, outputs, recognizer, config, group, tally)
+                _run(missing, outputs, recognizer, config, tally)
     finally:
-        for failure in failures if own_group().leads else ():
+        for failure in failures:
             tell(failure.reason)
-    if tally.inputs > 1 and own_group().leads:
+    if tally.inputs > 1:
         tell(tally.to_text())
     return tally
 
@@ -87,7 +93,6 @@ def _run(
     outputs: Outputs,
     recognizer: Recognizer,
     config: TranscribeConfig,
-    group: Group,
     tally: Tally,
 ) -> None:
     if outputs.folder:
@@ -101,7 +106,7 @@ def _run(
         return item
 
     started = time.perf_counter()
-    results = _confident(transcribe_files(recognizer, names, config.run.batch_seconds, group), config)
+    results = confident(transcribe_files(recognizer, names, config.run.batch_seconds), config)
     with ThreadPoolExecutor(WRITERS) as pool:
         for name, result in prefetch_map(deliver, results, pool, MOST_WAITING) if outputs.folder else results:
             if isinstance(result, Failure):
@@ -110,7 +115,7 @@ def _run(
             for note in result.notes:
                 tell(f"{name}: {note}")
             if outputs.folder:
-                print("".join(f"{one_line(shown(path))}\n" for path in outputs.paths(name)), end="", flush=True)
+                _print_paths(outputs, name, sys.stdout)
             else:
                 label = f"{one_line(name)}: " if labelled else ""
                 print(label + outputs.text(name, result), end="", flush=True)
@@ -119,11 +124,22 @@ def _run(
             tally.seconds = time.perf_counter() - started
 
 
-def _confident(
-    results: Iterable[tuple[str, Transcript | Failure]], config: TranscribeConfig
-) -> Iterator[tuple[str, Transcript | Failure]]:
-    """The results without the segments that --min_confidence leaves out."""
-    for name, result in results:
-        if isinstance(result, Transcript) and config.min_confidence:
-            result = without_doubtful_segments(result, config.min_confidence, config.search.segment_slope)
-        yield name, result
+def _run_on_ray(names: Sequence[str], outputs: Outputs, model: Path, config: TranscribeConfig, tally: Tally) -> None:
+    from asr.recognition.ray_engine import transcribe_on_ray
+
+    started, out = time.perf_counter(), sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # where Ray's own reports of dead workers belong
+        for result in transcribe_on_ray(names, outputs, model, config):
+            if isinstance(result, Failure):
+                tally.failures.append(result)
+                continue
+            for note in result.notes:
+                tell(f"{result.name}: {note}")
+            _print_paths(outputs, result.name, out)
+            tally.done += 1
+            tally.audio += result.seconds
+            tally.seconds = time.perf_counter() - started
+
+
+def _print_paths(outputs: Outputs, name: str, out: TextIO) -> None:
+    print("".join(f"{one_line(shown(path))}\n" for path in outputs.paths(name)), end="", file=out, flush=True)

@@ -173,6 +173,10 @@ class Outputs:
         """Whether the folder has all files of an input, written from its present content with the present settings."""
         return all(self._written.has(path, source) for path in self.paths(source))
 
+    def read_ledger(self) -> None:
+        """Learn what other processes have written meanwhile."""
+        self._ledger.read()
+
     def write(self, source: str, transcript: Transcript) -> list[Path]:
         """Write the files of an input, all or none."""
         document, paths = self._document(source, transcript), self.paths(source)

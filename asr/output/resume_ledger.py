@@ -38,6 +38,10 @@ class Ledger:
         made_by = json.dumps([[_identity(path) for path in made_with], settings], sort_keys=True)
         self._made_by = hashlib.sha256(made_by.encode()).hexdigest()[:16]
         self._store = _Objects(folder / FOLDER) if storage.is_url(folder) else _LinesOfFile(folder / NAME)
+        self.read()
+
+    def read(self) -> None:
+        """Read the ledger, to which other processes may write."""
         self._lines = {line["file"]: line for line in self._store.read()}
 
     def has(self, path: Path, recording: str) -> bool:

@@ -4,7 +4,7 @@ import glob
 import os
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,8 @@ from asr.data.manifest import Utterance, read_utterance
 from asr.errors import AudioError
 from asr.model.padding import plan_in_order
 from asr.output.formats import STDIN
+from asr.output.segments import without_doubtful_segments
+from asr.recognition.config import TranscribeConfig
 from asr.recognition.pipeline import Source, recognize, segments
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript
@@ -73,25 +75,23 @@ def _expand_url(name: str) -> tuple[list[str], Failure | None]:
 
 
 def transcribe_files(
-    recognizer: Recognizer, names: Sequence[str], batch_seconds: float, group: Group = ALONE
+    recognizer: Recognizer, names: Sequence[str], batch_seconds: float
 ) -> Iterator[tuple[str, Transcript | Failure]]:
-    """The transcript of each sound file, or why there is none, in the order of `names` and as soon as known.
+    """The transcript of each sound file, or why there is none, in the order of `names` and as soon as known."""
+    sources = [(name, lambda name=name: _read(name, recognizer.sample_rate)) for name in names]
+    with progress_bar("transcribing", sum(map(_seconds, names)), audio=True) as advance:
+        for name, result in _results(recognizer, sources, batch_seconds, advance):
+            yield name, recognizer.write(result) if isinstance(result, Transcript) else result
 
-    Several processes share the files; the leading one yields all results, at the end, the others none.
-    """
-    own = names[group.rank :: group.size]
-    sources = [(name, lambda name=name: _read(name, recognizer.sample_rate)) for name in own]
-    with progress_bar("transcribing", sum(map(_seconds, own)), audio=True) as advance:
-        results = (
-            (name, recognizer.write(result) if isinstance(result, Transcript) else result)
-            for name, result in _results(recognizer, sources, batch_seconds, advance)
-        )
-        if group.size == 1:
-            yield from results
-            return
-        merged = group.merge(dict(results))
-    if group.leads:
-        yield from ((name, merged[name]) for name in names)
+
+def confident(
+    results: Iterable[tuple[str, Transcript | Failure]], config: TranscribeConfig
+) -> Iterator[tuple[str, Transcript | Failure]]:
+    """The results without the segments that --min_confidence leaves out."""
+    for name, result in results:
+        if isinstance(result, Transcript) and config.min_confidence:
+            result = without_doubtful_segments(result, config.min_confidence, config.search.segment_slope)
+        yield name, result
 
 
 @dataclass(frozen=True)

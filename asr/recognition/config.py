@@ -36,6 +36,10 @@ class TranscribeConfig:
     format: tuple[Format, ...] = ("txt",)
     #: Skip inputs whose files in the output folder were written from the same recording, model and options. Needs -o.
     resume: bool = False
+    #: 'local': this process. 'ray': the nodes of a Ray cluster, which write the outputs themselves. Needs -o.
+    engine: Literal["local", "ray"] = "local"
+    #: Address of the Ray cluster: 'auto' (of this machine, or RAY_ADDRESS), 'local' (one for this run), or HOST:PORT.
+    ray_address: str = "auto"
     writing: Annotated[WritingConfig, FLAT] = field(default_factory=WritingConfig)
     #: Leave out segments whose confidence, the probability that all of their words are right, is below this.
     min_confidence: Share = 0.0

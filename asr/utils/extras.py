@@ -18,6 +18,7 @@ EXTRAS = {
     "text_to_num": "numbers",
     "lhotse": "corpora",
     "datasets": "corpora",
+    "ray": "ray",
     "fsspec": "remote",
     "s3fs": "remote",
     "huggingface_hub": "remote",
