@@ -175,7 +175,8 @@ class Outputs:
 
     def read_ledger(self) -> None:
         """Learn what other processes have written meanwhile."""
-        self._ledger.read()
+        if self._ledger:
+            self._ledger.read()
 
     def write(self, source: str, transcript: Transcript) -> list[Path]:
         """Write the files of an input, all or none."""
