@@ -199,3 +199,38 @@ def test_training_from_shards_resumes_with_the_same_weights(corpus, monkeypatch)
             run("parts")
     parts = safetensors.numpy.load_file(run("parts"))
     assert not stops and all(np.array_equal(whole[name], parts[name]) for name in whole)
+
+
+def test_shards_of_other_programs_are_prepared_where_they_are(corpus, tmp_path):
+    (tmp_path / "more").mkdir()
+    for path in expand(corpus / "data" / "train-{0000..0003}.tar"):
+        (tmp_path / "more" / path.name).write_bytes(path.read_bytes())
+    with tarfile.open(tmp_path / "more" / "train-0004.tar", "w") as shard:
+        shard.addfile(tarfile.TarInfo("empty.txt"))
+    summary = prepare("shards", str(tmp_path / "more"), tmp_path / "data", PrepareConfig())
+    assert summary.rejects_by_kind == {"no sound beside the transcript": 1} and list(summary.subsets) == ["train"]
+    found = read_manifest(tmp_path / "data" / "train.jsonl", check_audio=True)
+    assert without_place(found) == without_place(read_manifest(corpus / "train.jsonl"))
+    assert sounds(found).keys() == {utterance.id for utterance in found}
+
+
+def test_lhotse_shar(corpus, tmp_path):
+    lhotse = pytest.importorskip("lhotse")
+    cuts = []
+    for utterance in read_manifest(corpus / "train.jsonl")[:5]:
+        recording = lhotse.Recording.from_file(utterance.audio_filepath, recording_id=utterance.id)
+        cut = recording.to_cut()
+        length = cut.duration if len(cuts) else 0.2
+        said = lhotse.SupervisionSegment(
+            f"{utterance.id}-a", cut.recording_id, 0, length, text=utterance.text, speaker="ann"
+        )
+        cuts.append(lhotse.fastcopy(cut, id=utterance.id, supervisions=[said]))
+    (tmp_path / "shar").mkdir()
+    lhotse.CutSet.from_cuts(cuts).to_shar(tmp_path / "shar", fields={"recording": "flac"}, shard_size=3)
+    summary = prepare("shards", str(tmp_path / "shar"), tmp_path / "data", PrepareConfig())
+    assert not summary.rejects
+    found, before = read_manifest(tmp_path / "data" / "all.jsonl"), read_manifest(corpus / "train.jsonl")[:5]
+    assert [(u.id, u.text, u.speaker) for u in found] == [(f"{u.id}-a", u.text, "ann") for u in before]
+    assert [u.duration for u in found] == [0.2, *(u.duration for u in before[1:])]
+    for ours, theirs in zip(found[1:], before[1:], strict=True):
+        assert np.allclose(load_utterance(ours, 16000).samples, load_utterance(theirs, 16000).samples, atol=1e-4)

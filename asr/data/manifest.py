@@ -12,12 +12,12 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
 from asr.audio.io import Audio, AudioPieces, load_audio, read_audio
-from asr.data.shards import expand, read_shard, read_sound
+from asr.data.shards import expand, read_shard, sound_of
 from asr.data.utterances import ByteRange, Utterance, Utterances, durations_of, repeated, shard_of
 from asr.errors import AudioError, ManifestError
 from asr.utils import storage
@@ -312,12 +312,6 @@ def total_hours(utterances: Sequence[Utterance]) -> float:
 def is_duration_right(claimed: float, actual: float) -> bool:
     """Whether a duration in a manifest is that of its recording, both in seconds, but for rounding."""
     return abs(claimed - actual) <= max(DURATION_TOLERANCE, DURATION_TOLERANCE_SHARE * actual)
-
-
-def sound_of(utterance: Utterance) -> Path | BinaryIO:
-    """The recording: a file, or its bytes in a shard."""
-    path, byte_range = utterance.audio_filepath, utterance.byte_range
-    return read_sound(path, byte_range) if byte_range else path
 
 
 def load_utterance(utterance: Utterance, sample_rate: int) -> Audio:

@@ -27,7 +27,7 @@ from asr.data.manifest import (
     split_by_speaker,
     total_hours,
 )
-from asr.data.shards import shard_subsets
+from asr.data.shards import read_sound, shard_subsets
 from asr.errors import AudioError, ConfigError, ManifestError, TextError, one_line
 from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
@@ -247,7 +247,7 @@ class Intake:
         """The utterance with its place in the recording, which must lie within the header's duration."""
         try:
             str(candidate.audio).encode()
-            recorded = self._probe(candidate.audio).duration
+            recorded = self._recorded(candidate)
         except UnicodeEncodeError as error:
             raise Rejected("file name not UTF-8", "file name not UTF-8: rename it") from error
         except AudioError as error:
@@ -269,7 +269,14 @@ class Intake:
             speaker=candidate.speaker,
             offset=start if is_part else None,
             extra=candidate.extra,
+            byte_range=candidate.byte_range,
         )
+
+    def _recorded(self, candidate: Candidate) -> float:
+        """Seconds of the recording."""
+        if candidate.byte_range:
+            return probe(read_sound(candidate.audio, candidate.byte_range)).duration
+        return self._probe(candidate.audio).duration
 
     def _check_frames(self, text: str, seconds: float) -> None:
         # Byte-pair units are longer than characters, and unknown before training, which checks them.

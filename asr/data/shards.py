@@ -126,6 +126,12 @@ def read_sound(path: Path, byte_range: ByteRange) -> BinaryIO:
     return _NamedBytes(content[BLOCK:], str(path))
 
 
+def sound_of(utterance: Utterance) -> Path | BinaryIO:
+    """The recording: a file, or its bytes in a shard."""
+    path, byte_range = utterance.audio_filepath, utterance.byte_range
+    return read_sound(path, byte_range) if byte_range else path
+
+
 class _NamedBytes(io.BytesIO):
     def __init__(self, content: bytes, name: str):
         super().__init__(content)
@@ -205,8 +211,8 @@ def _content(utterance: Utterance) -> bytes:
 
 
 def _cut(utterance: Utterance) -> bytes:
-    rate = probe(utterance.audio_filepath).sample_rate
-    audio = load_audio(utterance.audio_filepath, rate, utterance.offset or 0.0, utterance.duration)
+    rate = probe(sound_of(utterance)).sample_rate
+    audio = load_audio(sound_of(utterance), rate, utterance.offset or 0.0, utterance.duration)
     content = io.BytesIO()
     soundfile.write(content, limit_peak(audio.samples), rate, format="FLAC", subtype="PCM_16")
     return content.getvalue()

@@ -26,6 +26,7 @@ READ = (
     "lhotse",
     "nemo",
     "huggingface",
+    "shards",
 )
 # Those that may write recordings, and have options of their own: `read(source, folder, options)`.
 WRITE_RECORDINGS = ("kaldi", "nemo", "huggingface")

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from asr.data.utterances import ByteRange
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -18,4 +20,5 @@ class Candidate:
     duration: float | None = None  # seconds; None: to the end of the recording
     claimed_duration: float | None = None  # seconds of the whole recording, as the corpus states; None: not stated
     extra: dict[str, Any] = field(default_factory=dict)  # further keys for the manifest line
+    byte_range: ByteRange | None = None  # of a recording in a tar shard, `audio` being SHARD.tar/NAME
     problem: str = ""  # a reason for rejection that the reader found, such as "no transcript"
