@@ -135,6 +135,22 @@ def test_a_prefix_into_another_prefix(asr, s3, server, model_path, noise_file, t
     assert not [path for method, path in server.requests if method == "PUT" and "/out/0" in path]
 
 
+def test_several_objects_are_opened_at_a_time(asr, s3, server, model_path, noise_file):
+    copy_to(f"{s3}/in", *(noise_file(f"{seed}.wav", 0.4, seed=seed) for seed in range(6)))
+    waiting = threading.Barrier(3)
+
+    def before(method: str, path: str) -> None:
+        if method == "GET" and path.endswith(".wav"):
+            waiting.wait(60)  # breaks unless three requests are there at once
+
+    server.before = before
+    done = asr("transcribe", f"{s3}/in", "-m", model_path, "--format", "jsonl")
+    assert done.returncode == COMPLETE, done.stderr
+    assert [json.loads(line)["audio_filepath"] for line in done.stdout.splitlines()] == [
+        f"{s3}/in/{seed}.wav" for seed in range(6)
+    ]
+
+
 def test_patterns_and_single_objects(asr, s3, model_path, noise_file):
     copy_to(f"{s3}/in/a", noise_file("1.wav", 0.5), noise_file("2.flac", 0.5))
     for name, count in ((f"{s3}/in/**/*.wav", 1), (f"{s3}/in/a/2.flac", 1), (f"{s3}/in", 2)):

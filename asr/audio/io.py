@@ -23,6 +23,7 @@ from asr.audio.containers import find_recordings
 from asr.audio.recording_file import File, Recording, RecordingStream
 from asr.errors import AudioError
 from asr.utils import storage
+from asr.utils.object_store import ObjectReader
 
 SUFFIXES = (
     *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
@@ -90,7 +91,7 @@ def probe(source: str | os.PathLike | BinaryIO) -> AudioInfo:
 
 
 def load_audio(
-    source: str | os.PathLike | BinaryIO,
+    source: str | os.PathLike | BinaryIO | io.RawIOBase,
     sample_rate: int = 16000,
     offset: float = 0.0,
     duration: float | None = None,
@@ -131,7 +132,7 @@ class AudioPieces:
 
 @contextlib.contextmanager
 def read_audio(
-    source: str | os.PathLike | BinaryIO,
+    source: str | os.PathLike | BinaryIO | io.RawIOBase,
     sample_rate: int = 16000,
     offset: float = 0.0,
     duration: float | None = None,
@@ -169,10 +170,14 @@ class Track(Protocol):
 
 
 @contextlib.contextmanager
-def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[io.RawIOBase | BinaryIO, str]]:
+def _opened(source: str | os.PathLike | BinaryIO | io.RawIOBase) -> Iterator[tuple[io.RawIOBase | BinaryIO, str]]:
     """A file and its name. A stream is copied to disk first, as a pipe can be read only once."""
+    if isinstance(source, ObjectReader):
+        with source:
+            yield source, source.url
+        return
     if isinstance(source, (str, os.PathLike)):
-        with _open(source) as stream:
+        with open_recording(source) as stream:
             yield stream, storage.shown(source)
         return
     with tempfile.TemporaryFile() as copy:
@@ -181,7 +186,8 @@ def _opened(source: str | os.PathLike | BinaryIO) -> Iterator[tuple[io.RawIOBase
         yield copy, str(getattr(source, "name", None) or "<stdin>")
 
 
-def _open(path: str | os.PathLike) -> io.RawIOBase:
+def open_recording(path: str | os.PathLike) -> io.RawIOBase:
+    """A file as `read_audio` opens it. Raises `AudioError` naming one that cannot be opened."""
     try:
         return storage.open_binary(path)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path

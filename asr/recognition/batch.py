@@ -1,17 +1,19 @@
 """Many recordings at once: finding them, recognising them in batches, and separating failures from results."""
 
 import glob
+import io
 import os
 import sys
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from asr.audio.io import AudioPieces, find_audio, probe, read_audio
+from asr.audio.io import AudioPieces, find_audio, open_recording, probe, read_audio
 from asr.data.manifest import Utterance, read_utterance
 from asr.errors import AudioError
 from asr.model.padding import plan_in_order
@@ -23,7 +25,10 @@ from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript
 from asr.utils import storage
 from asr.utils.distributed import ALONE, Group
+from asr.utils.prefetch import prefetch_map
 from asr.utils.progress import progress_bar
+
+OPEN_AHEAD = 8  # objects, of each of which up to 4 MiB are read
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,13 @@ def transcribe_files(
     recognizer: Recognizer, names: Sequence[str], batch_seconds: float
 ) -> Iterator[tuple[str, Transcript | Failure]]:
     """The transcript of each sound file, or why there is none, in the order of `names` and as soon as known."""
-    sources = [(name, lambda name=name: _read(name, recognizer.sample_rate)) for name in names]
-    with progress_bar("transcribing", sum(map(_seconds, names)), audio=True) as advance:
+    with (
+        ThreadPoolExecutor(OPEN_AHEAD) as pool,
+        progress_bar("transcribing", sum(map(_seconds, names)), audio=True) as advance,
+    ):
+        # A request takes longer than recognising a short recording: several objects are opened at a time.
+        objects = prefetch_map(_open_object, filter(_is_opened_ahead, names), pool, OPEN_AHEAD)
+        sources = [(name, lambda name=name: _read(name, recognizer.sample_rate, objects)) for name in names]
         for name, result in _results(recognizer, sources, batch_seconds, advance):
             yield name, recognizer.write(result) if isinstance(result, Transcript) else result
 
@@ -142,7 +152,33 @@ def _results(
         yield key, Failure(str(key), str(result)) if isinstance(result, AudioError) else result
 
 
-def _read(name: str, sample_rate: int) -> AbstractContextManager[AudioPieces]:
+def _is_opened_ahead(name: str) -> bool:
+    """Whether an input is an object. A web server may send no parts: its files are opened when their turn comes."""
+    return storage.is_url(name) and not name.startswith("http")
+
+
+def _open_object(url: str) -> io.RawIOBase | AudioError:
+    """An object whose first bytes have been read, or why they cannot be."""
+    try:
+        stream = open_recording(url)
+        stream.read(1)
+        stream.seek(0)
+    except AudioError as error:
+        return error
+    except OSError as error:
+        return AudioError(f"{url}: {error.strerror}")
+    return stream
+
+
+def _read(
+    name: str, sample_rate: int, objects: Iterator[io.RawIOBase | AudioError]
+) -> AbstractContextManager[AudioPieces]:
+    """The audio of an input; `objects` are those of the inputs that are opened ahead, in their order."""
+    if _is_opened_ahead(name):
+        opened = next(objects)
+        if isinstance(opened, AudioError):
+            raise opened
+        return read_audio(opened, sample_rate)
     if name != STDIN:
         return read_audio(name, sample_rate)
     if sys.stdin is None:
