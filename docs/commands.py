@@ -30,8 +30,8 @@ def page() -> str:
     for name in subcommands(overview):
         text = help_of(name)
         parts.append(f"## asr {name}\n\n```text\n{text}```\n")
-        if name == "lm":
-            parts += [f"### asr lm {below}\n\n```text\n{help_of(name, below)}```\n" for below in subcommands(text)]
+        if name in ("lm", "punctuate"):
+            parts += [f"### asr {name} {below}\n\n```text\n{help_of(name, below)}```\n" for below in subcommands(text)]
     return "\n".join(parts)
 
 

@@ -28,9 +28,11 @@ def test_the_manifest_describes_the_recording():
 def test_transcribe(asr):
     result = asr("transcribe", SOUND, "--format", "json")
     assert result.returncode == 0, result.stderr
-    words = json.loads(result.stdout)["words"]
+    record = json.loads(result.stdout)
+    words = record["words"]
     assert len(words) == pytest.approx(len(TEXT.read_text().split()), abs=3)
-    assert {"vulgar", "attempt", "obtain", "money"} <= {word["text"] for word in words}
+    assert {"vulgar", "attempt", "obtain", "money"} <= set(record["pred_text"].split())
+    assert record["text"][0].isupper() and record["text"].endswith(".")
     assert not [word for word in words if PAUSE[0] < (word["start"] + word["end"]) / 2 < PAUSE[1]]
 
 

@@ -17,6 +17,7 @@ from asr.lm.config import LmConfig
 from asr.lm.pronunciation import IPA
 from asr.lm.training import train_model
 from asr.pretrained import ENGLISH
+from asr.punctuation.config import PLAIN
 from asr.recognition.recognizer import Recognizer
 from asr.text.config import TextConfig
 from asr.text.tokenizer import CharacterTokenizer
@@ -139,7 +140,8 @@ def test_new_names_in_recordings_are_recognised_and_other_words_stay(tmp_path):
     vocabulary.write_text("\n".join(names) + "\n")
     defaults = load_decoder(ENGLISH)
     without, with_names = (
-        Recognizer.load(decoder=config) for config in (defaults, dataclasses.replace(defaults, vocabulary=vocabulary))
+        Recognizer.load(decoder=config, writing=PLAIN)
+        for config in (defaults, dataclasses.replace(defaults, vocabulary=vocabulary))
     )
     speaker = Espeak()
     for name in names:

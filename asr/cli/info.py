@@ -10,6 +10,7 @@ from asr.data.manifest import manifest_stem, read_manifest
 from asr.errors import AsrError, ModelFileError, one_line
 from asr.lm import ARPA_NAMES
 from asr.lm.recurrent_file import is_recurrent_file, read_recurrent
+from asr.punctuation.model_file import is_punctuation_file, load_punctuation
 
 
 def describe(path: Path) -> str:
@@ -22,7 +23,7 @@ def describe(path: Path) -> str:
         raise AsrError(f"{path}: a folder; give a model file, a manifest or a sound file")
     if path.suffix == ".safetensors":
         try:
-            return _table(_recurrent_lm(path) if is_recurrent_file(path) else _model(path))
+            return _table(_network(path))
         except KeyError as error:
             raise ModelFileError(f"{path}: its training summary lacks {error}; was it made by this program?") from error
         except (TypeError, ValueError, AttributeError) as error:
@@ -34,6 +35,27 @@ def describe(path: Path) -> str:
     if path.name.endswith(ARPA_NAMES):
         return _table(_arpa(path))
     return _table(_sound(path))
+
+
+def _network(path: Path) -> Iterable[tuple[str, str]]:
+    """The rows of a file of weights, by what it says it is."""
+    if is_recurrent_file(path):
+        return _recurrent_lm(path)
+    return _punctuation(path) if is_punctuation_file(path) else _model(path)
+
+
+def _punctuation(path: Path) -> Iterable[tuple[str, str]]:
+    file = load_punctuation(path)
+    yield "punctuation", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
+    yield "parameters", f"{sum(array.size for array in file.weights.values()):,}"
+    if training := file.training:
+        yield "trained on", f"{training['words']:,} words ({', '.join(training['train'])}), {training['date']}"
+        shown = {name: training["dev"][name] for name in ("comma", "full_stop", "question_mark")}
+        scores = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in shown.items())
+        yield (
+            "dev",
+            f"{training['dev_words']:,} words: F1 {scores}; case accuracy {training['dev']['case_accuracy']:.2%}",
+        )
 
 
 def _compiled_lm(path: Path) -> Iterable[tuple[str, str]]:

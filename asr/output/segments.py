@@ -42,5 +42,10 @@ def without_doubtful_segments(transcript: Transcript, least: float, slope: float
     if len(kept) == len(segments):
         return transcript
     words = tuple(word for segment in kept for word in segment.words)
+    spans = [(segment.words[0].start, segment.words[-1].end) for segment in kept]
+    spoken = tuple(
+        word for word in transcript.spoken if any(start <= word.start and word.end <= end for start, end in spans)
+    )
     note = f"{len(segments) - len(kept)} of {len(segments)} segments left out, their confidence is below {least:g}"
-    return replace(transcript, text=transcript.join(words), words=words, notes=(*transcript.notes, note))
+    notes = (*transcript.notes, note)
+    return replace(transcript, text=transcript.join(words), words=words, spoken=spoken, notes=notes)

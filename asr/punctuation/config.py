@@ -37,7 +37,7 @@ class PunctuationConfig:
     buckets: Size = 16384
     #: Share of values that dropout sets to zero in training.
     dropout: Share = 0.1
-    #: Words of a training example at most; it ends where a sentence ends.
+    #: Words of a training example at most.
     window: Positive = 64
     #: Words per update of the weights.
     batch_words: Positive = 1024

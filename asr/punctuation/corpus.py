@@ -1,4 +1,4 @@
-"""Punctuated text -> word ids with labels, in examples that end where a sentence ends."""
+"""Punctuated text -> word ids with labels, in examples of a bounded length."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from asr.punctuation.features import word_features
 from asr.punctuation.labels import COMMA, ENDS, FULL_STOP, LOWER, NONE, LabelledWord, read_piece
 from asr.utils.compressed_text import read_blocks
 
-SHORTEST = 8  # words of an example at least, where sentences allow
+WHOLE = 1 / 8  # of the examples end where a sentence ends
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,15 @@ class LabelledText:
     def windows(self, longest: int, seed: Sequence[int]) -> np.ndarray:
         """`(windows, 2)`: first word and number of words of examples that cover the text in order.
 
-        Each is as many whole sentences as fit into a random number of words, at most `longest`, or a longer one; a
-        sentence longer than `longest` is cut there.
+        They are cut anywhere, as a recording in parts would be, so that the network must find the ends of sentences by
+        their words; one in eight is cut at the last one, where a whole recording ends.
         """
         random, ends, found, start = np.random.default_rng(seed), self.sentence_ends, [], 0
         while start < len(self):
-            limit = start + int(random.integers(min(SHORTEST, longest), longest + 1))
-            index = int(np.searchsorted(ends, limit, side="right")) - 1
-            if index < 0 or ends[index] <= start:  # a sentence longer than the limit
-                index = int(np.searchsorted(ends, start, side="right"))
-            end = min(int(ends[index]) if index < len(ends) else len(self), start + longest)
+            end = min(start + longest, len(self))
+            index = int(np.searchsorted(ends, end, side="right")) - 1
+            if random.random() < WHOLE and index >= 0 and ends[index] > start:
+                end = int(ends[index])
             found.append((start, end - start))
             start = end
         return np.array(found, np.int64).reshape(-1, 2)

@@ -10,6 +10,7 @@ from asr.errors import ModelFileError
 from asr.punctuation.features import word_features
 from asr.punctuation.graph import build_graph
 from asr.punctuation.model_file import load_punctuation
+from asr.punctuation.pauses import with_pauses
 from asr.utils.local_copy import local_copy
 from asr.utils.onnx_session import one_thread_session
 from asr.utils.storage import MODEL_NAME, in_folder, is_file
@@ -30,15 +31,22 @@ class Labeller:
             raise ModelFileError(f"{path}: damaged: {error}") from error
         self._buckets = file.buckets
 
-    def label(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The case and the mark of each word, `(words,)` each; see `asr.punctuation.labels`."""
+    def label(self, words: Sequence[str], pauses: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The case and the mark of each word, `(words,)` each; see `asr.punctuation.labels`.
+
+        `pauses` `(words,)` are the seconds behind each word, where they are known.
+        """
         cases, marks = np.zeros(len(words), np.int64), np.zeros(len(words), np.int64)
         features = word_features([word.lower() for word in words], self._buckets)
         for start in range(0, len(words), LONGEST):
             first, stop = max(0, start - CONTEXT), start + LONGEST
-            found = self._session.run(["cases", "marks"], {"features": features[None, first : stop + CONTEXT]})
-            for labels, scores in zip((cases, marks), found, strict=True):
-                labels[start:stop] = scores[0].argmax(-1)[start - first : stop - first]
+            part = slice(first, stop + CONTEXT)
+            case_scores, mark_scores = self._session.run(["cases", "marks"], {"features": features[None, part]})
+            scores = case_scores[0], mark_scores[0]
+            if pauses is not None:
+                scores = with_pauses(*scores, pauses[part])
+            for labels, found in zip((cases, marks), scores, strict=True):
+                labels[start:stop] = found.argmax(-1)[start - first : stop - first]
         return cases, marks
 
 

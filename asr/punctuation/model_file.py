@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from asr.errors import ModelFileError
-from asr.model.model_file import FORMAT_VERSION, read_arrays, write_arrays
+from asr.model.model_file import FORMAT_VERSION, open_arrays, read_arrays, write_arrays
 
 KIND = "punctuation model"
 
@@ -27,6 +27,11 @@ def save_punctuation(path: str | os.PathLike, contents: PunctuationFile) -> None
     weights = {name: array.astype(np.float16) for name, array in contents.weights.items()}
     metadata = {"format_version": FORMAT_VERSION, "kind": KIND, "buckets": contents.buckets}
     write_arrays(path, weights, metadata | {"training": contents.training})
+
+
+def is_punctuation_file(path: str | os.PathLike) -> bool:
+    """Whether a model file holds a punctuation model. Raises `ModelFileError` for one that cannot be used."""
+    return open_arrays(path, "model file")[1].get("kind") == KIND
 
 
 def load_punctuation(path: str | os.PathLike) -> PunctuationFile:

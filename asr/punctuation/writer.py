@@ -9,6 +9,7 @@ from asr.punctuation.config import WritingConfig
 from asr.punctuation.labeller import Labeller, punctuation_file
 from asr.punctuation.labels import write
 from asr.punctuation.numbers import find_numbers
+from asr.punctuation.pauses import pauses_between
 from asr.transcript import Transcript
 from asr.utils.extras import require
 
@@ -42,7 +43,11 @@ def written(transcript: Transcript, labeller: Labeller | None, digits: bool) -> 
     """
     words = transcript.words
     texts = [word.text for word in words]
-    pairs = list(write(texts, *labeller.label(texts))) if labeller else [(text, "") for text in texts]
+    pairs = (
+        list(write(texts, *labeller.label(texts, pauses_between(words))))
+        if labeller
+        else [(text, "") for text in texts]
+    )
     found, at = [], 0
     for number in [*find_numbers(words)] if digits else []:
         found += [replace(words[i], text="".join(pairs[i])) for i in range(at, number.start)]

@@ -19,6 +19,7 @@ from asr.punctuation.labels import CASES
 from asr.punctuation.model_file import PunctuationFile, save_punctuation
 from asr.punctuation.network import PunctuationNetwork
 from asr.punctuation.scores import PunctuationScores
+from asr.punctuation.thresholds import f1_offsets
 from asr.training.checkpoint import load_state, save_state
 from asr.training.learner import Learner, NotFiniteError, Part, denormals_flushed, learning_rate
 from asr.training.run_folder import Progress
@@ -39,6 +40,22 @@ class LabelBatch:
     features: Tensor  # (batch, words, FEATURES) int64
     cases: Tensor  # (batch, words) int64
     marks: Tensor  # (batch, words) int64
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The network's output for the words of a text, and their labels."""
+
+    case_scores: np.ndarray  # (words, cases)
+    mark_scores: np.ndarray  # (words, marks)
+    cases: np.ndarray  # (words,) the true ones
+    marks: np.ndarray  # (words,)
+    loss: float  # nats per word
+
+    def scores(self, offsets: np.ndarray | float = 0.0) -> PunctuationScores:
+        """How well the highest scores predict, with offsets for those of the marks."""
+        predicted = self.case_scores.argmax(-1), (self.mark_scores + offsets).argmax(-1)
+        return PunctuationScores.of((self.cases, self.marks), predicted)
 
 
 class LabelLearner(Learner):
@@ -80,7 +97,8 @@ def train_punctuation(texts: Sequence[Path], output: Path, config: PunctuationCo
         )
     with denormals_flushed(), interruptible() as interrupted:
         run = PunctuationTraining(train, dev, folder, config)
-        scores = run.run(interrupted)
+        run.run(interrupted)
+        weights, scores = run.finish()
     record = {
         "train": [path.name for path in texts],
         "words": len(train),
@@ -91,7 +109,7 @@ def train_punctuation(texts: Sequence[Path], output: Path, config: PunctuationCo
         "date": datetime.now(UTC).date().isoformat(),
         "environment": environment(),
     }
-    save_punctuation(output, PunctuationFile(run.weights(), config.buckets, record))
+    save_punctuation(output, PunctuationFile(weights, config.buckets, record))
     return output
 
 
@@ -147,18 +165,21 @@ class PunctuationTraining:
             self.log.say(line)
         self._saved = time.monotonic()
 
-    def run(self, interrupted: Callable[[], bool]) -> PunctuationScores:
-        """Train until the last epoch; returns the scores on dev."""
+    def run(self, interrupted: Callable[[], bool]) -> None:
+        """Train until the last epoch."""
         with self.log:
             while self.progress.epoch < self.config.epochs:
                 self._train_epoch(interrupted)
                 self._end_epoch()
-            return self._measure()[0]
 
-    def weights(self) -> dict[str, np.ndarray]:
-        """The weights that were measured."""
+    def finish(self) -> tuple[dict[str, np.ndarray], PunctuationScores]:
+        """The weights, with the output layer's bias set for F1 on dev, and the scores there."""
+        predicted = self._predict()
+        offsets = f1_offsets(predicted.mark_scores, predicted.marks)
         with self.learner.measured():
-            return {name: tensor.cpu().numpy().copy() for name, tensor in self.learner.model.state_dict().items()}
+            weights = {name: tensor.cpu().numpy().copy() for name, tensor in self.learner.model.state_dict().items()}
+        weights["head.bias"][len(CASES) :] += offsets
+        return weights, predicted.scores(offsets)
 
     def _introduction(self) -> str:
         size = sum(parameter.numel() for parameter in self.learner.model.parameters())
@@ -214,20 +235,24 @@ class PunctuationTraining:
         progress.begin_epoch(progress.epoch + 1)
         self._save()
 
-    @torch.inference_mode()
     def _measure(self) -> tuple[PunctuationScores, float]:
         """Scores on dev, and the loss in nats per word."""
-        model, loss = self.learner.model.eval(), 0.0
-        rows: list[np.ndarray] = []  # (words, 4): true and predicted case, true and predicted mark
+        predicted = self._predict()
+        return predicted.scores(), predicted.loss
+
+    @torch.inference_mode()
+    def _predict(self) -> "Predictions":
+        model, loss, parts = self.learner.model.eval(), 0.0, []
         with self.learner.measured():
             for positions in self.dev.plan(0):
                 batch = self.dev.batch(positions)
                 loss += self.learner.loss(batch)[0].item()
-                cases, marks = (scores.argmax(-1).cpu() for scores in self.learner.scores(batch.features))
-                rows.append(torch.stack([batch.cases, cases, batch.marks, marks], dim=-1).flatten(0, 1).numpy())
+                cases, marks = self.learner.scores(batch.features)
+                parts.append([each.float().flatten(0, 1).cpu() for each in (cases, marks)])
+                parts[-1] += [batch.cases.flatten(), batch.marks.flatten()]
         model.train()
-        true_cases, cases, true_marks, marks = np.concatenate(rows).T
-        return PunctuationScores.of((true_cases, true_marks), (cases, marks)), loss / len(self.dev.text)
+        case_scores, mark_scores, cases, marks = (torch.cat(each).numpy() for each in zip(*parts, strict=True))
+        return Predictions(case_scores, mark_scores, cases, marks, loss / len(self.dev.text))
 
     def _save(self) -> None:
         learner = self.learner
