@@ -267,7 +267,9 @@ def test_manifests_and_corpora_in_a_bucket(asr, s3, model_path, noise_file, tmp_
     assert done.returncode == COMPLETE, done.stderr
     (utterance,) = read_manifest(f"{s3}/prepared/all.jsonl")
     assert storage.url(utterance.audio_filepath) == f"{s3}/audio/x.wav" and utterance.duration == 1.0
-    assert asr("evaluate", f"{s3}/prepared/all.jsonl", "-m", model_path).returncode == COMPLETE
+    report = asr("evaluate", f"{s3}/prepared/all.jsonl", "-m", model_path, "-o", f"{s3}/report")
+    assert report.returncode == COMPLETE and f"{s3}/report/report.html" in report.stdout
+    assert json.loads(storage.read_bytes(f"{s3}/report/report.json"))
 
     write_atomically(f"{s3}/tree/anna/x.wav", sound.read_bytes())
     write_atomically(f"{s3}/tree/anna/x.txt", "a b\n")

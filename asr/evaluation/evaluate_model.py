@@ -20,6 +20,7 @@ from asr.evaluation.terminal import summary_text
 from asr.recognition.batch import recognize_utterances
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript
+from asr.utils import storage
 from asr.utils.distributed import joined
 from asr.utils.extras import require
 from asr.utils.files import make_folder
@@ -172,5 +173,7 @@ def _quoted(text: str) -> str:
 
 def _shown(path: Path) -> str:
     """A path relative to the working folder if it is below it."""
+    if storage.is_url(path):
+        return storage.shown(path)
     relative = os.path.relpath(path)
     return os.path.normpath(path) if relative.startswith("..") else relative

@@ -14,6 +14,7 @@ from asr.evaluation.config import CompareConfig, EvaluateConfig, ScoreConfig
 from asr.pretrained import ENGLISH
 from asr.utils.config_io import validate
 from asr.utils.messages import tell
+from asr.utils.storage import shown
 
 
 def evaluate(
@@ -84,7 +85,7 @@ def score(
     evaluation = score_files(reference, hypothesis, validate(options, "options"))
     print(summary_text(evaluation))
     if output:
-        print(f"report       {one_line(str(write_report(output, evaluation)[-1]))}")
+        print(f"report       {one_line(shown(write_report(output, evaluation)[-1]))}")
     return 0 if evaluation.complete else 1
 
 
@@ -111,7 +112,7 @@ def compare(
     console = Console(highlight=False, soft_wrap=True)
     console.print(comparison_text(comparison, validate(options, "options").examples), end="")
     if output:
-        print(f"\npage         {one_line(str(write_atomically(output, comparison_page(comparison))))}")
+        print(f"\npage         {one_line(shown(write_atomically(output, comparison_page(comparison))))}")
     return 1 if comparison.left_out else 0
 
 
