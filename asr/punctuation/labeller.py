@@ -44,7 +44,7 @@ class Labeller:
             case_scores, mark_scores = self._session.run(["cases", "marks"], {"features": features[None, part]})
             scores = case_scores[0], mark_scores[0]
             if pauses is not None:
-                scores = with_pauses(*scores, pauses[part])
+                scores = with_pauses(scores[0], scores[1], pauses[part])
             for labels, found in zip((cases, marks), scores, strict=True):
                 labels[start:stop] = found.argmax(-1)[start - first : stop - first]
         return cases, marks
