@@ -8,7 +8,7 @@ from candidates import facts, read, sound, text
 from asr.data.corpora import LAYOUTS, librispeech
 from asr.errors import ConfigError, ManifestError
 
-OF_FILES = ("table", "nemo", "huggingface", "synthetic")  # layouts that are no folder, or of many kinds
+OF_FILES = ("table", "shards", "nemo", "huggingface", "synthetic")  # layouts that are no folder, or of many kinds
 
 
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in OF_FILES])
