@@ -177,6 +177,7 @@ def test_finished_jobs_are_not_repeated(tmp_path):
     assert (tmp_path / "count.log").read_text() == "counting\n"
 
 
+@pytest.mark.slow
 def test_measurements_of_an_untrained_model(model_path, noise_file, recipes, tmp_path):
     sounds = [(name, noise_file(f"{name}.wav", seconds), seconds) for name, seconds in (("a", 2.0), ("b", 3.0))]
     test = write_manifest(tmp_path / "test.jsonl", [Utterance(*sound, "a b") for sound in sounds])
@@ -192,6 +193,7 @@ def test_measurements_of_an_untrained_model(model_path, noise_file, recipes, tmp
     assert min(*speed.forward, *speed.step, speed.batch_gain, speed.training_rate, speed.recognition_rate) > 0
 
 
+@pytest.mark.slow
 def test_gradients_explode_unless_they_are_clipped(recipes):
     recipe = recipes.recipe(Run("rnn", 0.5))
     clipped = learn_too_fast(recipe, 1.0, 12, clipped=True)
