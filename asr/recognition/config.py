@@ -69,7 +69,7 @@ class ListenConfig:
     #: accurate and later.
     look_ahead: NotNegativeReal = 1.0
     #: Seconds of past audio that the network computes again in each step.
-    history: PositiveReal = 8.0
+    history: PositiveReal = 1.5
     #: Seconds between steps. Each computes history and look_ahead.
     step: PositiveReal = 0.32
     #: Sample rate in hertz of raw samples on standard input (16-bit little-endian, one channel).

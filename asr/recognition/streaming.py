@@ -1,9 +1,9 @@
 """Streaming recognition with a bidirectional network.
 
 In every step the network computes the last second or two again. Its output is final for frames that have had their
-look-ahead; the search takes each of these once. Later output is shown, but may change. A word is committed, and never
-changed, when two consecutive steps agree on it (local agreement, Liu et al. 2020) and another word or a pause has
-followed. Where there is no speech, neither network nor search has work to do.
+look-ahead; the search takes each of these once, and a copy of it goes on to the last frame. A word is committed, and
+never changed, when its frames are final, two consecutive steps agree on it (local agreement, Liu et al. 2020), and
+another word or a gap follows. Where there is no speech, neither network nor search has work to do.
 """
 
 import time
@@ -19,6 +19,7 @@ from asr.recognition.recognizer import Recognizer
 from asr.transcript import Word
 
 LEVEL_SECONDS = 8.0  # of past audio over which features are normalized
+GAP_SECONDS = 0.3  # without a word, after which the word before is complete
 PAUSE_SECONDS = 0.6  # without a word, which complete the phrase before
 LONGEST_SEGMENT = 20.0  # seconds that are decoded together when there is no pause
 
@@ -49,7 +50,7 @@ class LiveRecognizer:
         self._segment: list[np.ndarray] = []  # log-probabilities of final frames since the last pause
         self._decoding = recognizer.decoder.stream()  # of the segment
         self._segment_start = 0  # its first output frame
-        self._agreed: list[str] = []  # the segment's words in the last step
+        self._agreed: list[str] = []  # the segment's words in the last step, to the last frame
         self._committed = 0  # how many of them have been committed
         self._detector = SpeechDetector(recognizer.sample_rate) if recognizer.voice_activity else None
         self._probabilities = np.zeros(0, np.float32)  # of speech, by block
@@ -84,11 +85,14 @@ class LiveRecognizer:
         self._decoding.push(self._segment[-1])
         self._final = final
         words = list(self._decoding.words())
-        committed, pause = self._commit(words, ended)
-        partial = "" if pause else self._partial(emission[final - first :])
+        whole = words if ended else self._whole_words(emission[final - first :])
+        settled = self._settled(whole, first + len(emission) - self._segment_start)
+        committed, pause = self._commit(words, settled, ended)
+        partial = "" if pause else " ".join(word.text for word in whole[self._committed :])
         timed = tuple(self._timed(word) for word in committed)
         received = self._sound_seconds()
-        self._cut(words, pause)
+        self._agreed = [word.text for word in whole]
+        self._cut(words or settled, whole, pause)
         self._forget()
         return Update(timed, partial, pause, received, time.perf_counter() - started)
 
@@ -107,26 +111,37 @@ class LiveRecognizer:
         emission = recognizer.log_probabilities([recognizer.log_mel(self._sound)[skipped * hops :]])[0]
         return recognizer.with_blanks(emission, speech)
 
-    def _partial(self, emission: np.ndarray) -> str:
-        """The words after the committed ones, with those of the last frames, which are not final."""
+    def _whole_words(self, emission: np.ndarray) -> list[DecodedWord]:
+        """The words of the segment with those of the last frames, which are not final."""
         decoding = self._decoding.fork()
         decoding.push(emission)
-        return " ".join(word.text for word in decoding.words()[self._committed :])
+        return list(decoding.words())
 
-    def _commit(self, words: list[DecodedWord], ended: bool) -> tuple[list[DecodedWord], bool]:
+    def _settled(self, whole: list[DecodedWord], end: int) -> list[DecodedWord]:
+        """Those words whose frames are final and after which there is another word or a gap."""
+        followed = len(whole)
+        if whole and (end - whole[-1].end) * self._recognizer.file.frame_seconds < GAP_SECONDS:
+            followed -= 1
+        return [word for word in whole[:followed] if word.end <= self._final - self._segment_start]
+
+    def _commit(
+        self, words: list[DecodedWord], settled: list[DecodedWord], ended: bool
+    ) -> tuple[list[DecodedWord], bool]:
         """The words of the segment that are committed now, and whether the segment is complete."""
         length, frame = self._final - self._segment_start, self._recognizer.file.frame_seconds
         too_long = length * frame > LONGEST_SEGMENT
         # A single word of this length is a language written without spaces.
         pause = ended or (too_long and len(words) == 1)
         pause = pause or (bool(words) and (length - words[-1].end) * frame >= PAUSE_SECONDS)
-        texts = [word.text for word in words]
-        agreed = len(words) if pause else len(words) - 1 if too_long else _common(texts[:-1], self._agreed)
-        committed = words[self._committed : agreed]
-        self._agreed, self._committed = texts, max(self._committed, agreed)
+        if pause or too_long:
+            chosen, agreed = words, len(words) - (not pause)
+        else:
+            chosen, agreed = settled, _common([word.text for word in settled], self._agreed)
+        committed = chosen[self._committed : agreed]
+        self._committed = max(self._committed, agreed)
         return committed, pause
 
-    def _cut(self, words: list[DecodedWord], pause: bool) -> None:
+    def _cut(self, words: list[DecodedWord], whole: list[DecodedWord], pause: bool) -> None:
         """Begin a new segment after a pause or, when there has been none for long, with the last word."""
         length, frame = self._final - self._segment_start, self._recognizer.file.frame_seconds
         if pause or (not words and length * frame >= PAUSE_SECONDS):
@@ -135,7 +150,8 @@ class LiveRecognizer:
             start = words[-1].start
         else:
             return
-        self._segment, self._agreed, self._committed = [np.concatenate(self._segment)[start:]], [], 0
+        self._segment, self._committed = [np.concatenate(self._segment)[start:]], 0
+        self._agreed = [word.text for word in whole if word.start >= start]
         self._segment_start += start
         self._decoding = self._recognizer.decoder.stream()
         self._decoding.push(self._segment[0])
