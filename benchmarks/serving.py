@@ -69,11 +69,13 @@ def main(options: Options) -> None:
             with ThreadPoolExecutor(clients) as pool:
                 latencies = list(pool.map(lambda each: send(running.url, options.model, each), utterances))
             passed = time.perf_counter() - started
-            rows.append(row(f"{clients} clients", utterances, latencies, passed, running.seconds() - before))
+            rows.append(
+                row(f"`asr serve`, {clients} at a time", utterances, latencies, passed, running.seconds() - before)
+            )
     if options.command_line:
         rows.append(command_line(utterances[: options.command_line]))
     print(f"{processor()}; {len(utterances)} recordings, {audio_seconds(utterances) / 3600:.2f} h\n")
-    heads = ("", "requests/s", "latency (median)", "95% within", "audio hours per hour", "per core-hour")
+    heads = ("", "requests/s", "latency (median)", "95% within", "audio hours per hour", "audio hours per core-hour")
     print(table(heads, rows))
 
 
