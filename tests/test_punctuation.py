@@ -396,11 +396,11 @@ def test_pauses_make_and_take_back_full_stops():
     marks[:, NONE], marks[0, FULL_STOP], marks[1, FULL_STOP] = 0.0, 1.0, -1.0
     cases = np.zeros((3, len(CASES)))
     cases[1:, CAPITALISED] = 1.0
-    new_cases, new_marks = with_pauses(cases, marks, np.array([0.0, 0.8, np.nan]))
+    new_cases, new_marks = with_pauses(cases, marks, np.array([0.0, 0.8, 0.1]))
     assert marks.argmax(-1).tolist() == [FULL_STOP, NONE, NONE]
     assert new_marks.argmax(-1).tolist() == [NONE, FULL_STOP, NONE]
     assert new_cases.argmax(-1).tolist() == [LOWER, LOWER, CAPITALISED]
-    assert np.isnan(pauses_between(timed("one two").words)[-1]) and len(pauses_between(())) == 0
+    assert np.isinf(pauses_between(timed("one two").words)[-1]) and len(pauses_between(())) == 0
 
 
 def test_the_english_model_is_small_and_knows_names_and_questions():

@@ -75,7 +75,13 @@ def _spoken_numbers(words: Sequence[Word]) -> list[Number]:
         else:
             single = whole and len(each.text) == 1
             numbers.append(Number(each.start, each.end, each.text, single, whole))
-    numbers += [Number(at, at + 1, OH, True) for at, word in enumerate(words) if word.text.lower() in LETTER_O]
+    numbers = [number for number in numbers if words[number.start].text.lower() not in LETTER_O]
+    covered = {at for number in numbers for at in range(number.start, number.end)}
+    numbers += [
+        Number(at, at + 1, OH, True)
+        for at, word in enumerate(words)
+        if word.text.lower() in LETTER_O and at not in covered
+    ]
     return sorted(numbers, key=lambda number: number.start)
 
 
@@ -98,7 +104,12 @@ def _join_run(run: Sequence[Number]) -> Iterator[Number]:
     at = 0
     while at < len(run):
         first, rest = run[at], run[at + 1 : at + 3]
-        if len(rest) == 2 and rest[0].text == OH and rest[1].single and (text := _pair(first, "0" + rest[1].text)):
+        if (
+            len(rest) == 2
+            and rest[0].text == OH
+            and rest[1].single
+            and (text := _pair(first, "0" + rest[1].text.replace(OH, "0")))
+        ):
             yield first.joined(rest[1], text)
             at += 3
         elif rest and rest[0].whole and len(rest[0].text) == 2 and (text := _pair(first, rest[0].text)):
@@ -127,6 +138,8 @@ def _with_article(number: Number, words: Sequence[Word]) -> Number:
 def _with_unit(number: Number, words: Sequence[Word]) -> Number:
     """A number with its percent or currency sign, and in groups of thousands."""
     text = number.text
+    if text == OH:
+        return number
     if text.isdigit() and len(text) > 4 and number.whole and not text.startswith("0"):
         text = f"{int(text):,}"
     following = [word.text.lower() for word in words[number.end : number.end + 2]]

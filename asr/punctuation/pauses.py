@@ -19,19 +19,16 @@ TAKEN_BACK = 2.0  # nats less for a capital letter where a pause too short has t
 
 
 def pauses_between(words: Sequence[Word]) -> np.ndarray:
-    """Seconds from the end of each word to the start of the next, `(words,)`; NaN behind the last one."""
+    """Seconds from the end of each word to the start of the next, `(words,)`; infinite behind the last one."""
     gaps = [after.start - before.end for before, after in pairwise(words)]
-    return np.array([*gaps, np.nan][: len(words)])
+    return np.array([*gaps, np.inf][: len(words)])
 
 
 def mark_offsets(pauses: np.ndarray) -> np.ndarray:
-    """What to add to the scores of the marks: `(words,)` seconds -> `(words, marks)` nats, 0 where a pause is NaN."""
-    offsets = np.zeros((len(pauses), len(MARKS)), np.float32)
-    known = ~np.isnan(pauses)
-    place = np.digitize(pauses[known], LIMITS)
-    offsets[known] = np.take(ENDS, place)[:, None]
-    offsets[known, COMMA] = np.take(COMMAS, place)
-    offsets[:, NONE] = 0
+    """What to add to the scores of the marks: `(words,)` seconds -> `(words, marks)` nats."""
+    place = np.digitize(pauses, LIMITS)
+    offsets = np.repeat(np.take(ENDS, place)[:, None], len(MARKS), axis=1)
+    offsets[:, COMMA], offsets[:, NONE] = np.take(COMMAS, place), 0
     return offsets
 
 
