@@ -92,6 +92,7 @@ def test_ratios_are_the_median_of_rounds_and_features_are_shared_out():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [LoopLayer, OneDnnLayer, BiLstmLayer])
 def test_other_lstms_have_the_gradients_of_ours(kind):
     ours, other = Layers(), Layers(kind)
