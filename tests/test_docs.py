@@ -120,6 +120,8 @@ def test_the_commands_that_are_not_run_parse(page, parse, monkeypatch, tmp_path)
     for block in docs.blocks(page, "sh"):
         for words in commands(block):
             parse(words)
+            if words[:2] == ["asr", "init"]:
+                Path(words[words.index("-o") + 1]).touch()  # a later line trains with this recipe
 
 
 @pytest.mark.parametrize("page", ALL, ids=name_of)

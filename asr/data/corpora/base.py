@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from asr.data.utterances import ByteRange
+if TYPE_CHECKING:  # NumPy would be imported for every list of commands
+    from asr.data.utterances import ByteRange
 
 
 @dataclass(frozen=True)
@@ -20,5 +21,5 @@ class Candidate:
     duration: float | None = None  # seconds; None: to the end of the recording
     claimed_duration: float | None = None  # seconds of the whole recording, as the corpus states; None: not stated
     extra: dict[str, Any] = field(default_factory=dict)  # further keys for the manifest line
-    byte_range: ByteRange | None = None  # of a recording in a tar shard, `audio` being SHARD.tar/NAME
+    byte_range: "ByteRange | None" = None  # of a recording in a tar shard, `audio` being SHARD.tar/NAME
     problem: str = ""  # a reason for rejection that the reader found, such as "no transcript"
