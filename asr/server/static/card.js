@@ -18,7 +18,7 @@ export class Card {
     this.abort = new AbortController();
     this.transcript = new Transcript(find(".text"), {
       onPlay: (seconds) => this.play(seconds),
-      onPause: () => (this.audio.paused ? this.audio.play() : this.audio.pause()),
+      onPause: () => (this.audio.paused ? this.resume() : this.audio.pause()),
       announce: (text) => { find("[aria-live]").textContent = text; },
     });
     find("h2").textContent = name;
@@ -64,7 +64,13 @@ export class Card {
 
   play(seconds) {
     this.audio.currentTime = seconds;
-    this.audio.play();
+    this.resume();
+  }
+
+  resume() {
+    this.audio.play().catch((error) => {
+      if (error.name !== "AbortError") throw error; // paused again before the sound began
+    });
   }
 
   // Shows the time of the sound for as long as it plays.
