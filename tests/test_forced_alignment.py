@@ -205,7 +205,7 @@ def test_words_start_after_pauses_and_breaths(align_words, breathing):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kept", [slice(0, -6), slice(6, None), slice(20, 26)])
+@pytest.mark.parametrize("kept", [slice(0, -6), slice(6, None), slice(20, 24)])  # whose last words come once
 def test_speech_that_the_text_lacks_does_not_move_the_words_beside_it(align_words, breathing, kept):
     samples, rate, words, _ = breathing[0]
     whole = align_words(samples, rate, words).transcript.words[kept]

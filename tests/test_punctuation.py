@@ -1,6 +1,7 @@
 """Punctuation, capital letters and numbers: labels, the network with and without PyTorch, and what users get."""
 
 import json
+import pickle
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +28,7 @@ from asr.punctuation.pauses import pauses_between, with_pauses
 from asr.punctuation.scores import confusions
 from asr.punctuation.thresholds import f1_offsets
 from asr.punctuation.writer import make_writer, written
+from asr.recognition.recognizer import Recognizer
 from asr.transcript import ABBREVIATIONS, Transcript, Word, ends_sentence
 
 STORY = "Mr. Smith owed him twenty pounds; what was he to do? He didn't know.\n"
@@ -423,3 +425,12 @@ def test_the_recipe_shows_its_figures():
         for figure in expected[part]["f1"].values():
             assert f"{figure:.3f}" in shown
         assert f"{expected[part]['case_accuracy']:.2%}" in shown
+
+
+@pytest.mark.slow
+def test_a_recogniser_that_has_written_can_be_sent_to_another_process():
+    recording = Path(__file__).parent / "data" / "1088-134315-0013.opus"
+    recognizer = Recognizer.load()
+    found = recognizer.transcribe(recording)
+    assert found.text != found.text.lower()
+    assert pickle.loads(pickle.dumps(recognizer)).transcribe(recording) == found

@@ -3,6 +3,7 @@
 import functools
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from asr.punctuation.config import WritingConfig
@@ -29,10 +30,27 @@ def make_writer(model: str | os.PathLike, config: WritingConfig) -> Writer:
     digits = config.numbers == "digits"
     if digits:
         require("text_to_num")
-    if not (file or digits):
-        return lambda transcript: transcript
-    labeller = functools.cache(lambda: Labeller(file) if file else None)
-    return lambda transcript: written(transcript, labeller(), digits)
+    return _Writer(file, digits) if file or digits else unchanged
+
+
+def unchanged(transcript: Transcript) -> Transcript:
+    """The words as they were recognised."""
+    return transcript
+
+
+class _Writer:
+    def __init__(self, file: Path | None, digits: bool):
+        self._file, self._digits = file, digits
+
+    def __reduce__(self):  # another process reads the model anew
+        return _Writer, (self._file, self._digits)
+
+    def __call__(self, transcript: Transcript) -> Transcript:
+        return written(transcript, self._labeller, self._digits)
+
+    @functools.cached_property
+    def _labeller(self) -> Labeller | None:
+        return Labeller(self._file) if self._file else None
 
 
 def written(transcript: Transcript, labeller: Labeller | None, digits: bool) -> Transcript:
