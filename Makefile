@@ -33,11 +33,11 @@ evaluate: setup
 	@$(ASR) evaluate $(MANIFEST) --model $(MODEL) -o $(REPORT)
 
 test: setup
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # The tests that start no processes and train nothing: under a minute, once the search has been compiled.
 test-quick: setup
-	@$(VENV)/bin/python -m pytest -m "not slow"
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: setup
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
