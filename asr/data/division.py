@@ -1,7 +1,7 @@
 """Recordings without a division -> train, dev and test manifests."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,3 +116,14 @@ def _marked(utterances: Sequence[Utterance]) -> list[Utterance]:
 
 def _speakers(utterances: Sequence[Utterance]) -> set[str]:
     return {utterance.speaker for utterance in utterances if utterance.speaker}
+
+
+def first_minutes(utterances: Iterable[Utterance], minutes: float) -> list[Utterance]:
+    """The utterances from the first on that last so many minutes together, or all if they last less."""
+    taken, seconds = [], 0.0
+    for utterance in utterances:
+        if seconds >= 60 * minutes:
+            break
+        taken.append(utterance)
+        seconds += utterance.duration
+    return taken

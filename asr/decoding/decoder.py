@@ -124,7 +124,7 @@ class WordDecoder:
         self.beam, self._columns, self._reject = beam, columns, reject
 
     def with_beam(self, beam: "BeamDecoder") -> "WordDecoder":
-        """The same decoder with another search."""
+        """A decoder of the same columns with another search, which leaves out no words."""
         return WordDecoder(beam, self._columns)
 
     @property
@@ -259,7 +259,9 @@ def _make_word_decoder(
         lexicon = add_words(lexicon, new, pieces)
     rescorer = _load_rescorer(config.rescore, lm) if config.rescore else None
     beam = BeamDecoder(pieces, config.beam, lm, lexicon, (), config.lm, priors[columns], rescorer)
-    return WordDecoder(beam.with_hotwords(_read_phrases(config, text)), columns, config.reject)
+    if phrases := _read_phrases(config, text):
+        beam = beam.with_hotwords(phrases)
+    return WordDecoder(beam, columns, config.reject)
 
 
 def _load_rescorer(path: Path, lm: "NgramModel | None") -> "Rescorer":

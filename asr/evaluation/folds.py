@@ -1,6 +1,5 @@
 """Cross-validation: a model per fold, trained on the others, and one evaluation of all utterances."""
 
-import dataclasses
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from asr.evaluation.config import EvaluateConfig
 from asr.evaluation.evaluate_model import correct_durations
 from asr.evaluation.metrics import Evaluation, evaluate
 from asr.evaluation.report import write_report
-from asr.evaluation.rival import train_best, with_rival
+from asr.evaluation.rival import train_best_on, with_rival
 from asr.evaluation.terminal import percent, summary_text
 from asr.recognition.batch import recognize_utterances
 from asr.recognition.recognizer import Recognizer
@@ -120,9 +119,5 @@ def _train(
     tested = {utterance.id for utterance in test}
     rest = [utterance for utterance in utterances if utterance.id not in tested]
     parts = (split_by_utterance if by_utterance else split_by_speaker)(rest, {"dev": DEV_SHARE})
-    manifests = [write_manifest(folder / f"{name}.jsonl", parts[name]) for name in ("train", "dev")]
-    contest = []
-    for name, recipe in zip(("model", "rival"), recipes, strict=False):
-        data = dataclasses.replace(recipe.data, train=tuple(manifests[:1]), dev=tuple(manifests[1:]))
-        contest.append(dataclasses.replace(recipe, data=data, output=folder / name))
-    return train_best(contest)
+    train, dev = (write_manifest(folder / f"{name}.jsonl", parts[name]) for name in ("train", "dev"))
+    return train_best_on(recipes, folder, train, dev)

@@ -5,10 +5,10 @@ from pathlib import Path
 from asr.decoding.config import decoder_file, load_decoder
 from asr.errors import AsrError, ConfigError
 from asr.model.model_file import ModelFile, load_model
+from asr.punctuation.labeller import punctuation_file
 from asr.utils.files import read_text
 from asr.utils.storage import MODEL_NAME
 
-PUNCTUATION = "punctuation.safetensors"  # beside a model, if it has a punctuation model
 CARD = """---
 pipeline_tag: automatic-speech-recognition
 tags: [automatic-speech-recognition, ctc, lstm]
@@ -54,7 +54,7 @@ def push(model: Path, repository: str, report: Path | None, private: bool = Fals
 def _beside(model: Path) -> dict[str, Path]:
     """The files that belong to a model, by their names in its folder."""
     decoder = decoder_file(model)
-    paths = [path for path in (decoder, model.with_name(PUNCTUATION)) if path.is_file()]
+    paths = [path for path in (decoder, punctuation_file(model)) if path and path.is_file()]
     paths += load_decoder(model).files
     folder = model.parent.resolve()
     for path in paths:

@@ -16,7 +16,7 @@ from asr.errors import ConfigError
 from asr.evaluation.alignment import ErrorCounts
 from asr.evaluation.config import EvaluateConfig
 from asr.evaluation.metrics import evaluate
-from asr.evaluation.rival import train_best, with_rival
+from asr.evaluation.rival import train_best_on, with_rival
 from asr.evaluation.terminal import percent
 from asr.recognition.batch import recognize_utterances
 from asr.recognition.recognizer import Recognizer
@@ -72,12 +72,7 @@ def learning_curve(manifest: Path, output: Path, config: EvaluateConfig) -> Lear
         folder = output / f"share-{share:g}"
         train = write_manifest(folder / "train.jsonl", part)
         tell(f"{len(part)} of {len(utterances)} training utterances")
-        model = train_best(
-            [
-                dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, train=(train,)), output=folder / name)
-                for name, recipe in zip(("model", "rival"), recipes, strict=False)
-            ]
-        )
+        model = train_best_on(recipes, folder, train)
         run, search = config.run, load_decoder(model)
         recognizer = Recognizer.load(model, run.device, search, run.precision, run.voice_activity)
         found = recognize_utterances(recognizer, tested, run.batch_seconds)

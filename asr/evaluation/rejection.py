@@ -17,7 +17,7 @@ from asr.data.manifest import Utterance
 from asr.decoding.config import DecoderConfig
 from asr.decoding.decoder import make_decoder
 from asr.evaluation.alignment import Scored, score
-from asr.recognition.batch import utterance_emissions
+from asr.recognition.batch import transcribed, utterance_emissions
 from asr.recognition.recognizer import Recognizer
 from asr.text.lexicon_file import read_rows
 from asr.utils.files import write_atomically
@@ -89,12 +89,7 @@ def _accepted(
     file = recognizer.file
     decoder = make_decoder(search, file.tokenizer, file.text, file.phones, file.priors)
     emissions = utterance_emissions(recognizer, utterances, batch_seconds)
-    decodings = decoder.decode_batch(emissions)
-    transcripts = [
-        recognizer.to_transcript(found, round(utterance.duration * recognizer.sample_rate))
-        for found, utterance in zip(decodings, utterances, strict=True)
-    ]
-    for item in score(list(zip(utterances, transcripts, strict=True)), file.text):
+    for item in score(transcribed(recognizer, utterances, decoder.decode_batch(emissions)), file.text):
         confidences = iter(word.confidence for word in item.transcript.words)
         for aligned in item.alignment:
             confidence = next(confidences, 0.0) if aligned.hypothesis else 0.0

@@ -1,5 +1,6 @@
 """A recipe and its rival: both are trained, and the model with fewer errors on dev, decoder included, is the result."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,15 @@ def train_best(recipes: Sequence[Recipe]) -> Path:
     compared = ", ".join(f"{percent(rate)} ({model})" for rate, model in zip(rates, models, strict=True))
     tell(f"errors on dev: {compared}; chosen: {best}")
     return best
+
+
+def train_best_on(recipes: Sequence[Recipe], folder: Path, train: Path, dev: Path | None = None) -> Path:
+    """`train_best` with another training manifest and, if given, another for dev, in folders below `folder`."""
+    contest = []
+    for name, recipe in zip(("model", "rival"), recipes, strict=False):
+        data = dataclasses.replace(recipe.data, train=(train,), dev=(dev,) if dev else recipe.data.dev)
+        contest.append(dataclasses.replace(recipe, data=data, output=folder / name))
+    return train_best(contest)
 
 
 def dev_error(model: Path) -> float:

@@ -22,7 +22,7 @@ from asr.evaluation.alignment import score
 from asr.evaluation.calibration import fit_slope
 from asr.evaluation.config import TuneConfig
 from asr.evaluation.terminal import percent
-from asr.recognition.batch import utterance_emissions
+from asr.recognition.batch import transcribed, utterance_emissions
 from asr.recognition.recognizer import Recognizer
 from asr.text.normalizer import normalize
 from asr.utils.files import write_atomically
@@ -204,14 +204,10 @@ class Bench:
 
     def fit_slope(self, weights: dict[str, Any]) -> float:
         """The slope of segments' confidence under some weights."""
-        recognizer, beam = self._recognizer, self._decoder.beam
+        beam = self._decoder.beam
         decoder = self._decoder.with_beam(beam.with_config(dataclasses.replace(beam.config, **weights)))
         found = decoder.decode_batch(self._emissions)
-        rate = recognizer.sample_rate
-        pairs = [
-            (utterance, recognizer.to_transcript(decoding, round(utterance.duration * rate)))
-            for utterance, decoding in zip(self._utterances, found, strict=True)
-        ]
+        pairs = transcribed(self._recognizer, self._utterances, found)
         return fit_slope(score(pairs, self._file.text), self._file.text)
 
     def greedy_wer(self) -> float:

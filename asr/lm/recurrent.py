@@ -10,7 +10,7 @@ import numpy as np
 from asr.errors import LanguageModelError
 from asr.lm.recurrent_file import RecurrentFile, read_recurrent
 from asr.model.graph_cache import cached_graph
-from asr.utils.onnx_session import one_thread_session
+from asr.utils.onnx_session import PortableSession
 
 UNKNOWN_WORD, SENTENCE_END = 0, 1  # ids in every recurrent model
 _BUILDER = Path(__file__).with_name("recurrent_graph.py")
@@ -24,8 +24,7 @@ class RecurrentModel:
         """Raises `LanguageModelError` naming a file whose weights do not fit together."""
         self.file = file
         try:
-            self._graphs = tuple(_graph(file, part) for part in ("states", "outputs"))
-            self._open()
+            self._states, self._outputs = (PortableSession(_graph(file, part)) for part in ("states", "outputs"))
         except Exception as error:  # ONNX Runtime has a dozen kinds without a common base
             raise LanguageModelError(f"{file.path}: damaged ({str(error).splitlines()[0]}); copy it again") from error
 
@@ -33,17 +32,6 @@ class RecurrentModel:
     def load(cls, path: str | os.PathLike) -> "RecurrentModel":
         """Read a file; raises `LanguageModelError` naming one that cannot be used."""
         return cls(read_recurrent(path))
-
-    def _open(self) -> None:
-        self._states, self._outputs = map(one_thread_session, self._graphs)
-
-    def __getstate__(self) -> dict:
-        # A session cannot be sent to another process, its graph can.
-        return {name: value for name, value in self.__dict__.items() if name not in ("_states", "_outputs")}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__ |= state
-        self._open()
 
     @cached_property
     def index(self) -> dict[str, int]:

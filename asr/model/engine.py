@@ -10,7 +10,7 @@ import numpy as np
 from asr.errors import ConfigError
 from asr.model.model_file import ModelFile, damaged
 from asr.utils.cores import core_count
-from asr.utils.onnx_session import one_thread_session
+from asr.utils.onnx_session import PortableSession
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "int8", "bfloat16"]
@@ -57,19 +57,12 @@ class OnnxEngine:
     def __init__(self, file: ModelFile, precision: Precision):
         if precision == "bfloat16":
             raise ConfigError("--precision bfloat16: needs a GPU; on the CPU there are int8 and float32")
-        self._graph = file.graph(precision)
+        graph = file.graph(precision)
         try:
-            self._session = one_thread_session(self._graph)
+            self._session = PortableSession(graph)
         except Exception as error:  # ONNX Runtime has a dozen kinds without a common base
             raise damaged(file.path, error) from error
         self.parallel_calls = core_count()
-
-    def __getstate__(self) -> dict:
-        # A session cannot be sent to another process, its graph can.
-        return self.__dict__ | {"_session": None}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__ |= state | {"_session": one_thread_session(state["_graph"])}
 
     def __call__(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [self._run(utterance) for utterance in features]

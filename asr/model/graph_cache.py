@@ -16,12 +16,15 @@ KEPT = 8  # graphs: each epoch of a training run may have been tried
 _BUILDER = Path(__file__).with_name("onnx_graph.py")
 
 
-def cached_graph(path: str, precision: str, build: Callable[[], bytes], code: Path = _BUILDER) -> bytes:
-    """The graph of a model file, from the cache if it was built from the same content and by the same `code`."""
+def cached_graph(path: str, precision: str, build: Callable[[], bytes], code: Path | None = None) -> bytes:
+    """The graph of a model file, from the cache if it was built from the same content and by the same code.
+
+    `code` is what builds it besides `asr.model.onnx_graph`.
+    """
     folder = user_cache()
     if folder is None:
         return build()
-    digest = hashlib.sha256(code.read_bytes())
+    digest = hashlib.sha256(_BUILDER.read_bytes() + (code.read_bytes() if code else b""))
     with Path(path).open("rb") as stream:
         digest.update(hashlib.file_digest(stream, "sha256").digest())
     cached = folder / "graph" / f"{digest.hexdigest()[:32]}-{precision}{SUFFIX}"

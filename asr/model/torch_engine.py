@@ -9,7 +9,7 @@ from asr.errors import ConfigError
 from asr.model.acoustic_model import load_network
 from asr.model.model_file import ModelFile
 from asr.model.padding import pad
-from asr.utils.device import choose_device, choose_precision
+from asr.utils.device import choose_device, choose_precision, mixed_precision
 
 
 class TorchEngine:
@@ -29,7 +29,7 @@ class TorchEngine:
     @torch.inference_mode()
     def __call__(self, features: Sequence[np.ndarray]) -> list[np.ndarray]:
         padded, lengths = map(torch.from_numpy, pad(features, self._hop_seconds))
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with mixed_precision(self._device, self._dtype):
             log_probabilities, lengths = self._network(padded.to(self._device), lengths.to(self._device))
         rows = zip(log_probabilities.cpu().numpy(), lengths.tolist(), strict=True)
         return [row[:length] for row, length in rows]

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from asr.errors import ModelFileError
+from asr.model.graph_cache import cached_graph
 from asr.punctuation.features import word_features
-from asr.punctuation.graph import build_graph
-from asr.punctuation.model_file import load_punctuation
+from asr.punctuation.model_file import PunctuationFile, load_punctuation
 from asr.punctuation.pauses import with_pauses
 from asr.utils.local_copy import local_copy
 from asr.utils.onnx_session import one_thread_session
 from asr.utils.storage import MODEL_NAME, in_folder, is_file
 
+_BUILDER = Path(__file__).with_name("graph.py")
 LONGEST = 4096  # words that are labelled at once, for bounded memory
 CONTEXT = 64  # words on either side that are labelled with them, and again with their own
 
@@ -26,7 +27,7 @@ class Labeller:
         """Raises `ModelFileError` naming the file when it cannot be used."""
         file = load_punctuation(path)
         try:
-            self._session = one_thread_session(build_graph(file.weights))
+            self._session = one_thread_session(_graph(file))
         except ModelFileError as error:
             raise ModelFileError(f"{path}: damaged: {error}") from error
         self._buckets = file.buckets
@@ -48,6 +49,17 @@ class Labeller:
             for labels, found in zip((cases, marks), scores, strict=True):
                 labels[start:stop] = found.argmax(-1)[start - first : stop - first]
         return cases, marks
+
+
+def _graph(file: PunctuationFile) -> bytes:
+    """The network's graph, from the cache if the file has been used before."""
+
+    def build() -> bytes:
+        from asr.punctuation.graph import build_graph  # imports onnx, which takes longer than labelling
+
+        return build_graph(file.weights)
+
+    return cached_graph(file.path, "punctuation", build, _BUILDER)
 
 
 def punctuation_file(model: str | os.PathLike) -> Path | None:

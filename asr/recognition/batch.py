@@ -15,6 +15,8 @@ import numpy as np
 
 from asr.audio.io import AudioPieces, find_audio, open_recording, probe, read_audio
 from asr.data.manifest import Utterance, read_utterance
+from asr.data.utterances import durations_of
+from asr.decoding.decoder import Decoding
 from asr.errors import AudioError
 from asr.model.padding import plan_in_order
 from asr.output.formats import STDIN
@@ -119,7 +121,7 @@ def recognize_utterances(
     """Recognise all utterances, those of similar length together; results are in the order of `utterances`, and their
     words as recognised, without punctuation. Several processes share the batches, and all of them get all results."""
     started = time.perf_counter()
-    plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)[group.rank :: group.size]
+    plan = plan_in_order(durations_of(utterances), batch_seconds)[group.rank :: group.size]
     own = [index for indices in plan for index in indices]
     sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in own]
     with progress_bar("recognising", sum(utterances[index].duration for index in own), audio=True) as advance:
@@ -133,7 +135,7 @@ def utterance_emissions(
     recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float
 ) -> list[np.ndarray]:
     """Log-probabilities `(output frames, tokens)` of each utterance; an unreadable one is an `AudioError`."""
-    plan = plan_in_order([utterance.duration for utterance in utterances], batch_seconds)
+    plan = plan_in_order(durations_of(utterances), batch_seconds)
     order = [index for indices in plan for index in indices]
     sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in order]
     emissions: dict[Hashable, list[np.ndarray]] = {index: [] for index in order}
@@ -143,6 +145,15 @@ def utterance_emissions(
                 raise segment.ending.error
             emissions[segment.key].append(segment.emission)
     return [np.concatenate(emissions[index]) for index in range(len(utterances))]
+
+
+def transcribed(
+    recognizer: Recognizer, utterances: Sequence[Utterance], decodings: Sequence[Decoding]
+) -> list[tuple[Utterance, Transcript]]:
+    """Each utterance with the transcript of its decoding."""
+    lengths = [round(utterance.duration * recognizer.sample_rate) for utterance in utterances]
+    transcripts = map(recognizer.to_transcript, decodings, lengths)
+    return list(zip(utterances, transcripts, strict=True))
 
 
 def _results(

@@ -24,12 +24,12 @@ from asr.lm.recurrent_network import RecurrentNetwork
 from asr.lm.word_stream import WordStream, hold_out, read_stream
 from asr.training.checkpoint import load_state, read_progress, save_state
 from asr.training.config import TrainingConfig
-from asr.training.learner import Learner, NotFiniteError, Part, denormals_flushed, learning_rate
-from asr.training.run_folder import Progress
+from asr.training.learner import Learner, NotFiniteError, Part, denormals_flushed, learning_rate, seed_step
+from asr.training.run_folder import OTHERWISE, Progress, changes
 from asr.training.run_log import Pace, RunLog, clock, environment
 from asr.training.trainer import interruptible
 from asr.utils.config_io import to_values
-from asr.utils.device import keep_memory, peak_gigabytes
+from asr.utils.device import keep_memory, mixed_precision, peak_gigabytes
 from asr.utils.distributed import ALONE, own_group
 from asr.utils.files import make_folder
 
@@ -59,7 +59,7 @@ class LmLearner(Learner):
     def loss(self, batch: Passage) -> tuple[Tensor, int]:
         """The loss of a passage, and no utterances skipped."""
         self.model.forget(batch.forget)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with mixed_precision(self.device, self.dtype):
             outputs = self.model(batch.words.to(self.device))
             return self.model.loss(outputs, batch.targets.to(self.device), self._samples), 0
 
@@ -73,7 +73,7 @@ class LmLearner(Learner):
         total = 0.0
         for first in range(0, rows.shape[1] - 1, span):
             part = torch.from_numpy(rows[:, first : first + span + 1].T.astype(np.int64)).to(self.device)
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            with mixed_precision(self.device, self.dtype):
                 total += self.model.loss(self.model(part[:-1]), part[1:], 0).item()
         self.model.train()
         self.model.state = kept
@@ -147,8 +147,7 @@ class LmTrainer:
 
     def _update(self, log: RunLog) -> None:
         progress, options = self.progress, self.options
-        # Samples, dropout and forgetting are seeded by the step, so that a resumed run draws the same.
-        torch.manual_seed(int(np.random.SeedSequence((options.seed, progress.step)).generate_state(1)[0]))
+        seed_step(options.seed, progress.step)
         self.pace.wait()
         passage = self._passage(progress.step)
         self.pace.work()
@@ -241,18 +240,13 @@ class LmTrainer:
             return []
         digest = self.progress.data_digest
         state = read_progress(self.checkpoint)
-        before, now = state["options"], _plain(self.config)
-        changes = [
-            f"{name} = {before.get(name)}, now it is {now[name]}" for name in now if before.get(name) != now[name]
-        ]
+        now = _plain(self.config)
+        changed = changes(state["options"], now, now)
         self.progress = Progress.from_dict(state["progress"])
         if self.progress.data_digest != digest:
-            changes.append("another text")
-        if changes:
-            raise TrainingError(
-                f"{self.folder}: this run was begun with {changes[0]}; "
-                "train into another --output or delete this folder"
-            )
+            changed.append("another text")
+        if changed:
+            raise TrainingError(f"{self.folder}: this run was begun with {changed[0]}; {OTHERWISE}")
         load_state(self.checkpoint, self.model, self.learner.optimizer, {})
         done = self.progress.step >= self.options.updates
         if done and not self.output.exists():

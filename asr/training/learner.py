@@ -22,7 +22,7 @@ from asr.model.acoustic_model import AcousticModel
 from asr.model.ctc_crf import competition, train_trigram
 from asr.model.ctc_loss import CtcLoss
 from asr.training.config import TrainingConfig
-from asr.utils.device import choose_device, choose_precision
+from asr.utils.device import choose_device, choose_precision, mixed_precision
 from asr.utils.distributed import Group
 
 
@@ -67,6 +67,11 @@ class OptimizerOptions(Protocol):
     def precision(self) -> str: ...
     @property
     def device(self) -> str: ...
+
+
+def seed_step(*entropy: int) -> None:
+    """Seed what a step draws, such as dropout, so that a resumed run draws what an uninterrupted one would have."""
+    torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
 
 class Learner(ABC):
@@ -153,7 +158,7 @@ class CtcLearner(Learner):
     def loss(self, batch: Batch) -> tuple[Tensor, int]:
         """CTC loss (Graves et al. 2006) in nats, summed over the batch, and the number of utterances skipped for having
         fewer output frames than their tokens or phones need."""
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with mixed_precision(self.device, self.dtype):
             features = batch.features.to(self.device, non_blocking=True)
             output, _ = self._network(features, batch.lengths.to(self.device, non_blocking=True))
         if self.device.type == "mps":

@@ -21,13 +21,13 @@ from asr.punctuation.network import PunctuationNetwork
 from asr.punctuation.scores import PunctuationScores
 from asr.punctuation.thresholds import f1_offsets
 from asr.training.checkpoint import load_state, save_state
-from asr.training.learner import Learner, NotFiniteError, Part, denormals_flushed, learning_rate
-from asr.training.run_folder import Progress
+from asr.training.learner import Learner, NotFiniteError, Part, denormals_flushed, learning_rate, seed_step
+from asr.training.run_folder import OTHERWISE, Progress, changes
 from asr.training.run_log import RunLog, clock, environment
 from asr.training.trainer import LOG_STEPS, interruptible
 from asr.utils.config_io import MAY_CHANGE, marked, to_values
-from asr.utils.device import keep_memory
-from asr.utils.distributed import Group
+from asr.utils.device import keep_memory, mixed_precision
+from asr.utils.distributed import ALONE
 from asr.utils.files import make_folder, write_atomically
 
 DEV_SHARE = 0.02  # of the training text, kept for dev without a text for it
@@ -73,7 +73,7 @@ class LabelLearner(Learner):
 
     def scores(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """`(batch, words, FEATURES)` -> scores of the cases and of the marks, `(batch, words, labels)` each."""
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with mixed_precision(self.device, self.dtype):
             output = self._network(features.to(self.device))
         return output[..., : len(CASES)], output[..., len(CASES) :]
 
@@ -118,12 +118,8 @@ def _check_options(path: Path, config: PunctuationConfig) -> None:
     values = json.loads(json.dumps(to_values(config)))
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        for name in sorted(values.keys() - marked(PunctuationConfig, MAY_CHANGE)):
-            if before.get(name) != values[name]:
-                raise TrainingError(
-                    f"{path.parent}: this run was begun with {name} = {before.get(name)}, now it is {values[name]}; "
-                    "train into another --output or delete this folder"
-                )
+        if changed := changes(before, values, sorted(values.keys() - marked(PunctuationConfig, MAY_CHANGE))):
+            raise TrainingError(f"{path.parent}: this run was begun with {changed[0]}; {OTHERWISE}")
     write_atomically(path, json.dumps(values, indent=2))
 
 
@@ -153,7 +149,7 @@ class PunctuationTraining:
         self.config = config
         self.train, self.dev = Examples(train, config), Examples(dev, config)
         torch.manual_seed(config.seed)
-        self.learner = LabelLearner(PunctuationNetwork(config), config, Group())
+        self.learner = LabelLearner(PunctuationNetwork(config), config, ALONE)
         self.progress = Progress(data_digest=train.digest() + dev.digest())
         self._checkpoint = folder / "checkpoint.safetensors"
         note = self._resume() if self._checkpoint.exists() else []
@@ -208,8 +204,7 @@ class PunctuationTraining:
 
     def _step(self, positions: np.ndarray) -> None:
         progress = self.progress
-        # Dropout is seeded by the step, so that a resumed run draws what an uninterrupted one would have drawn.
-        torch.manual_seed(int(np.random.SeedSequence((self.config.seed, progress.step)).generate_state(1)[0]))
+        seed_step(self.config.seed, progress.step)
         rate = learning_rate(self.config, progress.step, self.total_steps)
         try:
             result = self.learner.step([Part(self.train.batch(positions))], positions.size, progress.step, rate)
@@ -224,24 +219,20 @@ class PunctuationTraining:
     def _end_epoch(self) -> None:
         """Measure on dev, report and save."""
         progress = self.progress
-        scores, dev_loss = self._measure()
+        predicted = self._predict()
+        scores = predicted.scores()
         loss = progress.loss_sum / max(1, progress.token_count)
-        values = {"epoch": progress.epoch + 1, "loss": loss, "dev_loss": dev_loss, "seconds": progress.seconds}
+        values = {"epoch": progress.epoch + 1, "loss": loss, "dev_loss": predicted.loss, "seconds": progress.seconds}
         self.log.record("epoch", progress.step, values | scores.values())
         self.log.say(
-            f"epoch {progress.epoch + 1}/{self.config.epochs}  loss {loss:.4f}  dev {dev_loss:.4f} nats per word  "
-            f"{scores.to_line()}  {clock(progress.seconds)}"
+            f"epoch {progress.epoch + 1}/{self.config.epochs}  loss {loss:.4f}  "
+            f"dev {predicted.loss:.4f} nats per word  {scores.to_line()}  {clock(progress.seconds)}"
         )
         progress.begin_epoch(progress.epoch + 1)
         self._save()
 
-    def _measure(self) -> tuple[PunctuationScores, float]:
-        """Scores on dev, and the loss in nats per word."""
-        predicted = self._predict()
-        return predicted.scores(), predicted.loss
-
     @torch.inference_mode()
-    def _predict(self) -> "Predictions":
+    def _predict(self) -> Predictions:
         model, loss, parts = self.learner.model.eval(), 0.0, []
         with self.learner.measured():
             for positions in self.dev.plan(0):
@@ -265,8 +256,5 @@ class PunctuationTraining:
         progress = load_state(self._checkpoint, learner.model, learner.optimizer, learner.averaged_weights)
         self.progress = Progress.from_dict(progress)
         if self.progress.data_digest != digest:
-            raise TrainingError(
-                f"{self._checkpoint}: the text has changed since this run began; "
-                "train into another --output or delete this folder"
-            )
+            raise TrainingError(f"{self._checkpoint}: the text has changed since this run began; {OTHERWISE}")
         return [f"resuming at step {self.progress.step}, epoch {self.progress.epoch + 1}"]

@@ -13,7 +13,7 @@ bad-batch.safetensors    features and tokens of a batch whose loss was NaN
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from asr.errors import TrainingError
 from asr.training.config import TrainingConfig
 from asr.utils.config_io import CHOSEN_AT_START, MAY_CHANGE, from_values, marked, to_values
 from asr.utils.files import write_atomically
+
+OTHERWISE = "train into another --output or delete this folder"  # when a run cannot be resumed
 
 
 @dataclass
@@ -104,10 +106,7 @@ class RunFolder:
         changed = self.recipe_changes()
         if changed:
             more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-            raise TrainingError(
-                f"{self.path}: this run was begun with {changed[0]}{more}; "
-                "train into another --output or delete this folder"
-            )
+            raise TrainingError(f"{self.path}: this run was begun with {changed[0]}{more}; {OTHERWISE}")
 
     def recipe_changes(self) -> list[str]:
         """The options that differ from those of the run in this folder, as `KEY = OLD, now it is NEW`."""
@@ -120,11 +119,13 @@ class RunFolder:
         )
         before = defaults | before
         free, chosen = marked(Recipe, MAY_CHANGE), marked(Recipe, CHOSEN_AT_START)
-        return [
-            f"{key} = {before[key]}, now it is {now[key]}"
-            for key in now
-            if key not in free and before[key] != now[key] and (key not in chosen or now[key])
-        ]
+        compared = (key for key in now if key not in free and (key not in chosen or now[key]))
+        return changes(before, now, compared)
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """The options of these names that differ, as `NAME = OLD, now it is NEW`."""
+    return [f"{name} = {before.get(name)}, now it is {now[name]}" for name in names if before.get(name) != now[name]]
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from asr.config import Recipe
@@ -24,9 +23,9 @@ from asr.training.config import TrainingConfig
 from asr.training.curves import write_curves
 from asr.training.dev_set import DevResult, DevSet
 from asr.training.finished_run import check_finished
-from asr.training.learner import CtcLearner, NotFiniteError, StepResult, denormals_flushed, learning_rate
+from asr.training.learner import CtcLearner, NotFiniteError, StepResult, denormals_flushed, learning_rate, seed_step
 from asr.training.length import learning_rate_shares, with_length
-from asr.training.run_folder import Progress, RunFolder
+from asr.training.run_folder import OTHERWISE, Progress, RunFolder
 from asr.training.run_log import NoLog, Pace, RunLog, environment
 from asr.training.training_set import PlannedBatch, TrainingSet
 from asr.utils.device import keep_memory, peak_gigabytes
@@ -191,9 +190,7 @@ class Trainer:
 
     def _step(self, batch: PlannedBatch, stop: bool) -> StepResult:
         progress = self.progress
-        # Dropout is seeded by the step, so that a resumed run draws what an uninterrupted one would have drawn.
-        entropy = (self.config.seed, progress.step, self.group.rank)
-        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+        seed_step(self.config.seed, progress.step, self.group.rank)
         rate = learning_rate(self.config, progress.step, self.total_steps)
         try:
             result = self.learner.step(batch.parts, batch.tokens, progress.step, rate, stop)
@@ -285,8 +282,7 @@ class Trainer:
             self._restore()
             if self.progress.data_digest != digest:
                 raise TrainingError(
-                    f"{self.folder.checkpoint}: the manifests have changed since this run began; "
-                    "train into another --output or delete this folder"
+                    f"{self.folder.checkpoint}: the manifests have changed since this run began; {OTHERWISE}"
                 )
             return [f"resuming at step {self.progress.step}, epoch {self.progress.epoch + 1}"]
         start = self.config.warm_start or (self.base and self.base.path)

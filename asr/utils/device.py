@@ -36,6 +36,11 @@ def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype, str]
     return torch.float32, f"bfloat16 on {device.type} has not been shown to help"
 
 
+def mixed_precision(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """A context in which networks compute in this number format."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
 def keep_memory() -> None:
     """Let this process keep freed memory for reuse.
 

@@ -209,15 +209,18 @@ def _checksum(info: dict[str, Any]) -> str:
 
 def upload(source: str | os.PathLike, url: str) -> None:
     """Make an object of a local file; it appears complete or not at all. Raises `OSError`."""
-    check_writable(url)
-    _listed.pop(url, None)
-    _repeat(url, lambda: _filesystem(url).put_file(os.fspath(source), url))
+    _write(url, lambda: _filesystem(url).put_file(os.fspath(source), url))
 
 
 def put(url: str, data: bytes) -> None:
     """Make an object of a few bytes."""
+    _write(url, lambda: _filesystem(url).pipe_file(url, data))
+
+
+def _write(url: str, call: Callable[[], object]) -> None:
     check_writable(url)
-    _repeat(url, lambda: _filesystem(url).pipe_file(url, data))
+    _listed.pop(url, None)
+    _repeat(url, call)
 
 
 def remove(url: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.config import Recipe
+from asr.data.division import first_minutes
 from asr.data.manifest import Utterance, read_manifests, total_hours, write_manifest
 from asr.errors import ConfigError
 from asr.model.config import ModelConfig
@@ -135,13 +136,7 @@ def choose(utterances: list[Utterance], minutes: float) -> list[Utterance]:
     """Random utterances, always the same, of `minutes` in total, or all if there are fewer."""
     shuffled = sorted(utterances, key=lambda utterance: utterance.id)
     random.Random(0).shuffle(shuffled)
-    chosen, seconds = [], 0.0
-    for utterance in shuffled:
-        if seconds >= 60 * minutes:
-            break
-        chosen.append(utterance)
-        seconds += utterance.duration
-    return chosen
+    return first_minutes(shuffled, minutes)
 
 
 def match_width(config: ModelConfig, mels: int, tokens: int, parameters: int) -> ModelConfig:

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from asr.data.division import first_minutes
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 
 
@@ -19,17 +20,6 @@ def divide(utterances: Sequence[Utterance], every: int, by: str) -> tuple[list[U
     tested = set(list(dict.fromkeys(keys))[::every])
     train, test = ([u for u, key in zip(utterances, keys, strict=True) if (key in tested) == part] for part in (0, 1))
     return train, [u.marked_by_utterance() if u.speaker else u for u in test]
-
-
-def first_minutes(utterances: Sequence[Utterance], minutes: float) -> list[Utterance]:
-    """The utterances from the first on that last so many minutes together."""
-    taken, seconds = [], 0.0
-    for utterance in utterances:
-        if seconds >= 60 * minutes:
-            break
-        taken.append(utterance)
-        seconds += utterance.duration
-    return taken
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
