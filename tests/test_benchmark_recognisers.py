@@ -110,7 +110,7 @@ def test_pocketsphinx_is_given_the_samples_of_the_recording(tmp_path):
     decoder.start_utt()
     decoder.process_raw(soundfile.read(path, dtype="int16")[0].tobytes(), full_utt=True)
     decoder.end_utt()
-    run = Pocketsphinx().recognize([Utterance("1", path, 1.0, "")])
+    run = Pocketsphinx().recognize([Utterance("1", path, len(speech) / 16000, "")])
     assert run == [decoder.hyp().hypstr] and len(run[0].split()) > 1
 
 
