@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from command_line import asr, compiled_decoder, manifest  # noqa: F401 (fixtures)
 from hypothesis import HealthCheck, settings
+from small_corpus import corpus, output  # noqa: F401 (fixtures)
 
 # Time is no criterion: the machine may be busy.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

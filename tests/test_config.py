@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asr.audio.config import FeatureConfig
@@ -163,3 +164,31 @@ def test_values_hold_every_option_including_defaults():
     recipe = from_values(Recipe, {"model": {"width": 7}}, "recipe")
     assert to_values(recipe) == to_values(dataclasses.replace(Recipe(), model=ModelConfig(width=7)))
     assert to_values(recipe)["model"]["layers"] == 3
+
+
+@pytest.mark.parametrize(
+    "seconds, recipe, frames",
+    [
+        (1.0, Recipe(), 26),  # 101 feature frames
+        (0.99, Recipe(), 25),
+        (0.0001, Recipe(), 1),
+        (1.0, Recipe(features=FeatureConfig(sample_rate=8000, hop_seconds=0.0125)), 21),
+        (1.0, Recipe(model=ModelConfig(subsampling=1)), 101),
+    ],
+)
+def test_output_frames(seconds, recipe, frames):
+    assert recipe.output_frames(seconds) == frames
+
+
+def test_output_frames_are_those_of_the_model():
+    import torch
+
+    from asr.audio.features import LogMel
+    from asr.model.acoustic_model import AcousticModel
+
+    recipe = Recipe()
+    samples = 12345
+    frames = LogMel(recipe.features)(np.zeros(samples)).shape[0]
+    model = AcousticModel(recipe.model, recipe.features.mels, tokens=2)
+    expected = model.output_lengths(torch.tensor(frames)).item()
+    assert recipe.output_frames(samples / recipe.features.sample_rate) == expected

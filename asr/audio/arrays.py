@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from asr.audio.io import AudioInfo, mix
+from asr.audio.io import mix
+from asr.audio.tracks import AudioInfo
 from asr.errors import AudioError
 
 MOST_CHANNELS = 64

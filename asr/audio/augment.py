@@ -11,7 +11,8 @@ import numpy as np
 
 from asr.audio import effects
 from asr.audio.config import AugmentConfig
-from asr.audio.io import AudioInfo, find_audio, limit_peak, load_audio, probe, resample
+from asr.audio.io import find_audio, limit_peak, load_audio, probe, resample
+from asr.audio.tracks import AudioInfo
 from asr.errors import ConfigError
 
 COLOURS = ("white", "pink", "brown")

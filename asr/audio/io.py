@@ -1,8 +1,4 @@
-"""Any recording -> mono float32 samples at a given sample rate; durations without decoding.
-
-soundfile (libsndfile) decodes wav, flac, ogg (Vorbis and Opus), mp3, aiff and more; `asr.audio.media` adds what video
-files and telephones contain. What headers say about lengths is checked by `asr.audio.containers` before that.
-"""
+"""Any recording -> mono float32 samples at a given sample rate; durations without decoding."""
 
 import contextlib
 import io
@@ -12,15 +8,14 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
 from asr.audio import media
-from asr.audio.containers import find_recordings
-from asr.audio.recording_file import File, Recording, RecordingStream
+from asr.audio.tracks import AudioInfo, MediaTrack, Track, open_tracks, read_part
 from asr.errors import AudioError
 from asr.utils import storage
 from asr.utils.object_store import ObjectReader
@@ -30,41 +25,11 @@ SUFFIXES = (
     *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc"),
 )
 
-# Full scale is 1. Float files scaled to 32768 are sound; anything beyond this only overflows in later sums.
-LARGEST = 1e12
-
-# Hertz. No recorder uses others, and from 1 Hz to 16000 Hz a small file would become days of sound.
-LOWEST_RATE, HIGHEST_RATE = 2000, 1_000_000
-
-# FLAC packs silence in its longest usual blocks, of 16384 samples, into 14 bytes, Opus in frames of 60 ms at 48000 Hz
-# into 2; a file that claims or unpacks to more than either is damaged or malicious.
-MOST_SAMPLES_PER_BYTE = 1600
-
-GRACE = 4096  # samples that a header may promise and a file lack: a decoder's delay
 OVERSHOOT = 0.1  # seconds by which a part may exceed its recording: times in corpora are rounded, or in frames
 QUALITY = "HQ"  # of resampling
-PIECE_SECONDS = 10.0
-PIECE_VALUES = 1 << 22  # samples of all channels: limits pieces of many channels or a high rate
 
 # Power of the channels' sum over the sum of their powers: 1 for unrelated channels, 2 for two equal ones.
 CANCELLED = 0.2
-
-
-@dataclass(frozen=True)
-class AudioInfo:
-    """Properties of a sound file."""
-
-    path: str
-    sample_rate: int  # hertz
-    channels: int
-    frames: int
-    format: str
-    encoding: str
-
-    @property
-    def duration(self) -> float:
-        """Seconds."""
-        return self.frames / self.sample_rate
 
 
 @dataclass(frozen=True)
@@ -87,7 +52,7 @@ def probe(source: str | os.PathLike | BinaryIO) -> AudioInfo:
     Raises `AudioError` when it is missing, not a sound file, empty, or shorter than its header says.
     """
     with _opened(source) as (stream, name):
-        return _total([track.info for track in _tracks(stream, name)])
+        return _total([track.info for track in open_tracks(stream, name)])
 
 
 def load_audio(
@@ -103,7 +68,7 @@ def load_audio(
     is missing, unreadable, cut short, empty, or contains NaN.
     """
     with _opened(source) as (stream, name):
-        tracks = _tracks(stream, name)
+        tracks = open_tracks(stream, name)
         notes: list[str] = _notes(tracks, sample_rate)
         try:
             parts = [_convert(track, pieces, sample_rate) for track, pieces in _parts(tracks, offset, duration, notes)]
@@ -113,7 +78,7 @@ def load_audio(
             raise AudioError(f"{name}: {hours:.1f} hours, more than fit into memory; cut it into parts") from error
 
 
-def _convert(track: "Track", pieces: Iterable[np.ndarray], sample_rate: int) -> np.ndarray:
+def _convert(track: Track, pieces: Iterable[np.ndarray], sample_rate: int) -> np.ndarray:
     mono = np.concatenate(list(pieces))
     mono -= mono.mean(dtype=np.float64).astype(np.float32)
     if track.info.sample_rate != sample_rate:
@@ -142,7 +107,7 @@ def read_audio(
     Raises `AudioError` as `load_audio` does, some of them only when a piece is read.
     """
     with _opened(source) as (stream, name):
-        tracks = _tracks(stream, name)
+        tracks = open_tracks(stream, name)
         notes = _notes(tracks, sample_rate)
         seconds = _total([track.info for track in tracks]).duration - offset
         pieces = (
@@ -158,15 +123,6 @@ def find_audio(folder: str | os.PathLike) -> list[Path]:
     suffixes = SUFFIXES + media.SUFFIXES
     found = map(Path, storage.list_files(folder))
     return sorted(path for path in found if path.suffix.lower() in suffixes and not path.name.startswith("."))
-
-
-class Track(Protocol):
-    """One recording of a file."""
-
-    info: AudioInfo
-
-    def read(self, start: int) -> Iterator[np.ndarray]:
-        """`(samples, channels)` float32 from a sample to the end, in pieces."""
 
 
 @contextlib.contextmanager
@@ -195,119 +151,6 @@ def open_recording(path: str | os.PathLike) -> io.RawIOBase:
         raise AudioError(f"{storage.shown(path)}: {reason}; give the path of a sound file") from error
 
 
-def _tracks(stream: io.RawIOBase | BinaryIO, name: str) -> list[Track]:
-    """The recordings of a file, one unless several were joined."""
-    file = File.of(stream)
-    if file.size == 0:
-        raise AudioError(f"{name}: the file is empty (0 bytes); record or copy it again")
-    try:
-        return [_track(file, recording, name) for recording in find_recordings(file, name)]
-    except (OSError, AudioError) as error:
-        _check_read(file, name)
-        if isinstance(error, AudioError):
-            raise
-        raise AudioError(f"{name}: {error.strerror}") from error
-
-
-def _check_read(file: File, name: str) -> None:
-    """Raise `AudioError` if the file is an object that could not be read: what a decoder reports then is misleading."""
-    if file.failure:
-        raise AudioError(f"{name}: {file.failure.strerror}") from file.failure
-
-
-def _track(file: File, recording: Recording, name: str) -> Track:
-    head = file.read(recording.start, media.HEAD)
-    if media.is_foreign(head):
-        return _MediaTrack(file, recording, name)
-    try:
-        return _SoundfileTrack(file, recording, name)
-    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        if media.identify(head):
-            return _MediaTrack(file, recording, name)
-        raise AudioError(f"{name}: not a sound file that can be read (wav, flac, ogg, opus, mp3, aiff)") from error
-
-
-class _SoundfileTrack:
-    """A recording that libsndfile decodes."""
-
-    def __init__(self, file: File, recording: Recording, name: str):
-        self._file, self._recording = file, recording
-        with self._decoder() as sound:
-            self.info = AudioInfo(name, sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
-        _check_info(self.info, file.size)
-
-    def read(self, start: int) -> Iterator[np.ndarray]:
-        """See `Track`."""
-        info = self.info
-        size = min(round(PIECE_SECONDS * info.sample_rate), PIECE_VALUES // info.channels)
-        try:
-            with self._decoder() as sound:
-                if start:  # some codecs cannot seek
-                    # An MP3 frame needs the bits of frames before it.
-                    lead = min(start, info.sample_rate // 2 if info.format == "MP3" else 0)
-                    sound.seek(start - lead)
-                    sound.read(lead, "float32")
-                while len(samples := sound.read(size, "float32", always_2d=True)):
-                    yield samples
-            _check_read(self._file, info.path)
-        except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-            _check_read(self._file, info.path)
-            raise AudioError(f"{info.path}: damaged or cut short ({error}); copy it again") from error
-
-    def _decoder(self) -> soundfile.SoundFile:
-        if self._file.descriptor is None or not self._recording.is_whole(self._file):
-            return _SequentialFile(RecordingStream(self._file, self._recording))
-        # By descriptor where possible, which is faster.
-        os.lseek(self._file.descriptor, 0, os.SEEK_SET)
-        return _SequentialFile(self._file.descriptor, closefd=False)
-
-
-class _SequentialFile(soundfile.SoundFile):
-    """A file that does not seek to where it is after each read, which is what soundfile does: MP3 frames that follow a
-    seek are decoded without the bits of those before them."""
-
-    def seekable(self) -> bool:
-        """Never, to soundfile's `read`; `seek` works all the same."""
-        return False
-
-
-class _MediaTrack:
-    """A recording that FFmpeg decodes."""
-
-    def __init__(self, file: File, recording: Recording, name: str):
-        head = file.read(recording.start, media.HEAD)
-        self._file = file
-        self._decoder = media.MediaDecoder(lambda: RecordingStream(file, recording), name, head)
-        found = self._decoder
-        self.info = AudioInfo(name, found.sample_rate, found.channels, found.frames, found.format, found.encoding)
-        _check_info(self.info, file.size)
-
-    def read(self, start: int) -> Iterator[np.ndarray]:
-        """See `Track`."""
-        try:
-            for piece in self._decoder.pieces():
-                if len(piece) > start:
-                    yield piece[start:]
-                start = max(0, start - len(piece))
-        except AudioError:
-            _check_read(self._file, self.info.path)
-            raise
-
-
-def _check_info(info: AudioInfo, size: int) -> None:
-    if info.frames <= 0:
-        raise AudioError(f"{info.path}: holds no samples, or is cut short; record or copy it again")
-    if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
-        raise AudioError(
-            f"{info.path}: states a sample rate of {info.sample_rate} Hz, but only {LOWEST_RATE} to {HIGHEST_RATE} Hz "
-            "can be read; copy it again"
-        )
-    if info.frames > MOST_SAMPLES_PER_BYTE * size:
-        raise AudioError(
-            f"{info.path}: claims {info.duration:.0f} s, but {size} bytes cannot hold as much; copy it again"
-        )
-
-
 def _total(infos: list[AudioInfo]) -> AudioInfo:
     """Joined recordings as one, at the first one's rate."""
     first = infos[0]
@@ -332,30 +175,8 @@ def _parts(
         start = max(0, round((offset - begin) * info.sample_rate))
         stop = info.frames if duration is None else min(info.frames, round((end - begin) * info.sample_rate))
         if start < stop:
-            yield track, mix(_checked(track, start, stop), info, notes)
+            yield track, mix(read_part(track, start, stop), info, notes)
         begin += info.duration
-
-
-def _checked(track: Track, start: int, stop: int) -> Iterator[np.ndarray]:
-    """`(samples, channels)` of a track; raises `AudioError` when they are not all there, or NaN.
-
-    A track to its end is all that its decoder returns, even if that is more than expected.
-    """
-    name, done, wanted = track.info.path, 0, stop - start
-    for samples in track.read(start):
-        if stop < track.info.frames:
-            samples = samples[: wanted - done]
-        # Least and largest are NaN, which no comparison holds for, if any sample is.
-        if not -LARGEST < samples.min() <= samples.max() < LARGEST:
-            faulty = np.count_nonzero(~(np.abs(samples) < LARGEST))
-            raise AudioError(f"{name}: {faulty} samples are NaN, infinite or absurdly large; export it again")
-        done += len(samples)
-        yield samples
-        if stop < track.info.frames and done >= wanted:
-            return
-    # MP3 headers may count a decoder's delay; truncation loses far more than this.
-    if done < wanted - GRACE or done == 0:
-        raise AudioError(f"{name}: cut short, {done} of {wanted} samples could be read; copy it again")
 
 
 def mix(pieces: Iterable[np.ndarray], info: AudioInfo, notes: list[str]) -> Iterator[np.ndarray]:
@@ -390,7 +211,7 @@ def _notes(tracks: list[Track], sample_rate: int) -> list[str]:
     notes = [f"{len(tracks)} joined recordings read one after the other"] if len(tracks) > 1 else []
     for track in tracks:
         info = track.info
-        if isinstance(track, _MediaTrack):
+        if isinstance(track, MediaTrack):
             notes.append(f"decoded by FFmpeg ({info.encoding})")
         if info.channels > 1:
             notes.append(_mixed(info))

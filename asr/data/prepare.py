@@ -1,39 +1,36 @@
-"""A corpus -> manifests: each candidate is checked, and accepted or rejected with a reason."""
+"""A corpus -> manifests, rejects and a summary."""
 
 import contextlib
 import dataclasses
 import difflib
-import functools
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from asr.audio.io import OVERSHOOT, probe
 from asr.config import Recipe, load_recipe
 from asr.data.config import PrepareConfig, SplitConfig
 from asr.data.corpora import LAYOUTS, WRITE_RECORDINGS, librispeech
 from asr.data.corpora.base import Candidate
+from asr.data.intake import Intake, Reject
 from asr.data.manifest import (
     Utterance,
     encode_manifest,
-    is_duration_right,
     relative_path,
     single_speaker,
     split_by_speaker,
     total_hours,
 )
-from asr.data.shards import read_sound, shard_subsets
-from asr.errors import AudioError, ConfigError, ManifestError, TextError, one_line
+from asr.data.shards import shard_subsets
+from asr.errors import ConfigError, ManifestError, one_line
 from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
-from asr.text.normalizer import find_tags, normalize
+from asr.text.normalizer import normalize
 from asr.text.numbers import number_speller
-from asr.text.tokenizer import count_unknown, frames_needed, name_characters
+from asr.text.tokenizer import name_characters
 from asr.utils.files import is_among, make_folder, write_together
 from asr.utils.progress import track
 from asr.utils.storage import shown
@@ -156,139 +153,6 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
         contents += [b"".join(msgspec.json.encode(each) + b"\n" for each in intake.spelled)] if intake.spelled else []
         write_together(dict(zip(summary.written, contents, strict=True)))
     return summary
-
-
-class Rejected(Exception):  # noqa: N818 (the outcome of a check, not an error)
-    """What is wrong with a candidate: the kind, by which rejects are counted, and the reason."""
-
-    def __init__(self, kind: str, reason: str):
-        super().__init__(reason)
-        self.kind = kind
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A rejected candidate."""
-
-    candidate: Candidate
-    kind: str
-    reason: str
-
-
-class Intake:
-    """Sorts candidates into accepted utterances, by subset, and rejects."""
-
-    def __init__(self, recipe: Recipe, max_seconds: float, spell: Callable[[str], str]):
-        """`spell` writes out the numbers in a text."""
-        self.accepted: dict[str, list[Utterance]] = defaultdict(list)
-        self.rejects: list[Reject] = []
-        self.corrected_durations = 0
-        self.unknown_characters: Counter = Counter()
-        self.spelled: list[dict[str, str]] = []  # accepted utterances whose numbers were written out
-        self._recipe, self._max_seconds, self._spell = recipe, max_seconds, spell
-        self._audio_of_id: dict[str, Path] = {}
-        # Segments of one long recording follow one another: its header is read once.
-        self._probe = functools.lru_cache(maxsize=1000)(probe)
-
-    def add(self, candidate: Candidate) -> None:
-        """Check one candidate, and accept or reject it."""
-        try:
-            written = self._written_out(candidate)
-            utterance = self._check(written)
-        except Rejected as rejected:
-            self.rejects.append(Reject(candidate, rejected.kind, str(rejected)))
-        else:
-            self._audio_of_id[utterance.id] = utterance.audio_filepath
-            self.accepted[candidate.subset].append(utterance)
-            if written is not candidate:
-                self.spelled.append({"id": utterance.id, "before": candidate.text, "text": utterance.text})
-            claimed = candidate.claimed_duration
-            self.corrected_durations += claimed is not None and not is_duration_right(claimed, utterance.duration)
-
-    def _written_out(self, candidate: Candidate) -> Candidate:
-        """The candidate with its numbers in words."""
-        try:
-            text = self._spell(candidate.text)
-        except TextError as error:
-            raise Rejected("number that cannot be written out", str(error)) from error
-        if text == candidate.text:
-            return candidate
-        return dataclasses.replace(candidate, text=re.sub(r" (?=[.,;:!?])", "", " ".join(text.split())))
-
-    def _check(self, candidate: Candidate) -> Utterance:
-        if candidate.problem:
-            raise Rejected(re.split("[:;]", candidate.problem)[0], candidate.problem)
-        if tags := find_tags(candidate.text, self._recipe.text):
-            raise Rejected("tags in the text", f"tags in the text: {', '.join(tags)}; remove what is not a word")
-        text = normalize(candidate.text, self._recipe.text)
-        unknown = self._unknown(text)
-        self.unknown_characters.update(unknown)
-        utterance = self._locate(candidate)
-        if not text:
-            raise Rejected("empty text", f"empty text: nothing is left of '{candidate.text}' after normalisation")
-        if unknown:
-            raise Rejected(
-                "characters outside the alphabet",
-                f"characters outside the alphabet: {name_characters(unknown)}; "
-                "add them to text.alphabet or map them with text.replace",
-            )
-        if utterance.duration > self._max_seconds:
-            raise Rejected("too long", f"too long: {utterance.duration:.2f} s, more than {self._max_seconds:g} s")
-        self._check_frames(text, utterance.duration)
-        if utterance.id in self._audio_of_id:
-            raise Rejected("duplicate id", f"duplicate id: {self._audio_of_id[utterance.id]} has it too")
-        return utterance
-
-    def _unknown(self, text: str) -> Counter:
-        alphabet = self._recipe.text.alphabet
-        return count_unknown([text], alphabet) if alphabet else Counter()
-
-    def _locate(self, candidate: Candidate) -> Utterance:
-        """The utterance with its place in the recording, which must lie within the header's duration."""
-        try:
-            str(candidate.audio).encode()
-            recorded = self._recorded(candidate)
-        except UnicodeEncodeError as error:
-            raise Rejected("file name not UTF-8", "file name not UTF-8: rename it") from error
-        except AudioError as error:
-            raise Rejected("missing or unreadable audio", str(error)) from error
-        start, length = candidate.offset, candidate.duration
-        end = recorded if length is None else start + length
-        # In this order NaN fails too.
-        if not 0 <= start < end <= recorded + OVERSHOOT:
-            raise Rejected(
-                "outside the recording",
-                f"outside the recording: {start:.2f} s to {end:.2f} s in {candidate.audio}, which has {recorded:.2f} s",
-            )
-        is_part = start > 0 or length is not None
-        return Utterance(
-            candidate.id,
-            candidate.audio,
-            duration=min(end, recorded) - start,
-            text=candidate.text,
-            speaker=candidate.speaker,
-            offset=start if is_part else None,
-            extra=candidate.extra,
-            byte_range=candidate.byte_range,
-        )
-
-    def _recorded(self, candidate: Candidate) -> float:
-        """Seconds of the recording."""
-        if candidate.byte_range:
-            return probe(read_sound(candidate.audio, candidate.byte_range)).duration
-        return self._probe(candidate.audio).duration
-
-    def _check_frames(self, text: str, seconds: float) -> None:
-        # Byte-pair units are longer than characters, and unknown before training, which checks them.
-        if self._recipe.text.units != "characters":
-            return
-        frames, needed = self._recipe.output_frames(seconds), frames_needed([ord(character) for character in text])
-        if frames < needed:
-            raise Rejected(
-                "too short for its text",
-                f"too short for its text: {seconds:.2f} s are {frames} frames of {self._recipe.frame_seconds:g} s, "
-                f"but CTC needs {needed} for these characters; is it the right recording?",
-            )
 
 
 def _check_options(layout: str, config: PrepareConfig) -> None:

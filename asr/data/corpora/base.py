@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # NumPy would be imported for every list of commands
 
 @dataclass(frozen=True)
 class Candidate:
-    """An utterance as listed by a corpus; `asr.data.prepare` checks its audio and text and reads its duration."""
+    """An utterance as listed by a corpus; `asr.data.intake` checks its audio and text and reads its duration."""
 
     id: str
     audio: Path
