@@ -32,9 +32,9 @@ class Recipe:
     #: Model to fine-tune: 'english' or a model file. It determines [features], [model] and, if it can spell the
     #: transcripts, [text]. Empty: train from scratch.
     base: Annotated[str, SHOWN] = ""
-    #: Recipe that is trained too, such as one from scratch; the model with the lower dev WER, decoder included, is the
+    #: Another recipe to train, such as one from scratch; the model with the lower dev WER, decoder included, is the
     #: result.
-    rival: Annotated[Path | None, MAY_CHANGE] = None
+    rival: Annotated[Path | None, SHOWN, MAY_CHANGE] = None
 
     @property
     def frame_seconds(self) -> float:

@@ -39,6 +39,16 @@ def test_help_of_a_command(asr, command):
     assert not re.search(r"\(default: /", text), "a default that is a path is relative, or a file of this package"
 
 
+def test_help_texts_have_no_line_breaks_in_the_middle():
+    """tyro keeps a break of the source where the next line begins with anything but a letter."""
+    for path in Path(package.__file__).parent.rglob("config.py"):
+        fields = re.findall(r"(?:^    #: .*\n)+", path.read_text(), re.MULTILINE)
+        sections = re.findall(r'^    """(?:[^"\n]+\n)+', path.read_text(), re.MULTILINE)
+        for text in fields + sections:
+            first, *further = (line.removeprefix("    #: ").strip() for line in text.splitlines())
+            assert all(line[:1].isalpha() for line in further), f"{path}: {first}"
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_summaries_are_short_sentences(command):
     summary = COMMANDS[command].summary

@@ -20,7 +20,7 @@ def words(text):
     ("command", "parts"),
     [
         ((), ["train Train a language model on text", " compile ", " perplexity "]),
-        (("train",), ["-o LM, --output LM", "--order INT Words of the longest n-grams.", "(default: 3)"]),
+        (("train",), ["-o LM, --output LM", "--order INT Length of the longest n-grams.", "(default: 3)"]),
         (("train",), ["--prune", "--vocab INT", "--entropy FLOAT", "--normalizer {basic,nfc,none}"]),
         (("compile",), ["LM.arpa ARPA file", "-o LM.asrlm, --output LM.asrlm"]),
         (("perplexity",), ["LM Language model: ARPA, compiled or recurrent.", "TEXT Text files", "manifests (.jsonl)"]),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from asr.utils.config_io import NotNegative, NotNegativeReal, Positive, PositiveReal, Share, Size
+from asr.utils.config_io import SHOWN, NotNegative, NotNegativeReal, Positive, PositiveReal, Share, Size
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 FrameSeconds = Annotated[float, msgspec.Meta(ge=0.001, le=0.2)]  # two samples or more at the lowest sample rate
@@ -30,7 +30,7 @@ class FeatureConfig:
     hop_seconds: FrameSeconds = 0.010
     #: Lower edge of the lowest band in hertz; excludes hum and DC.
     lowest_hertz: NotNegativeReal = 20.0
-    #: Scope of the mean and variance normalisation of each band: the whole utterance, or the past only (for live
+    #: Scope of the mean and variance normalisation of each band: the whole utterance, or only the past (for live
     #: input).
     normalization: Literal["utterance", "running", "none"] = "utterance"
 
@@ -41,9 +41,9 @@ class FeatureConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Augmentation of training data. Sound: speed, rooms, noise, microphones, codecs, gaps. Features: masks
-    (SpecAugment, Park et al. 2019) and vocal tract length perturbation (Jaitly & Hinton 2013). `asr augment` previews
-    it."""
+    """Augmentation of training data. Of the sound: speed, rooms, noise, microphones, codecs, gaps. Of the features:
+    masks (SpecAugment, Park et al. 2019) and vocal tract length perturbation (Jaitly and Hinton 2013). Preview it with
+    the command `asr augment`."""
 
     #: Versions of each utterance, each with its own changes to the sound, computed once and cached; epochs cycle
     #: through them. More variety costs disk space, not time.
@@ -61,8 +61,8 @@ class AugmentConfig:
     noise_share: Probability = 0.0
     #: Range in decibels of the signal-to-noise ratio. Below 5, listeners struggle too.
     noise_snr_decibels: tuple[float, float] = (5.0, 25.0)
-    #: Folder of noise recordings, searched recursively. Without it, noise is generated, from white to brown.
-    noise: Path | None = None
+    #: Folder of noise recordings, searched recursively. Without it, noise from white to brown is generated.
+    noise: Annotated[Path | None, SHOWN] = None
     #: Decibels by which the level of each copy may change, up or down. Peaks stay within full scale.
     gain_decibels: NotNegativeReal = 0.0
     #: Probability of clipping per copy, as by an overdriven microphone.
@@ -71,11 +71,11 @@ class AugmentConfig:
     clipping_decibels: tuple[NotNegativeReal, NotNegativeReal] = (3.0, 15.0)
     #: Probability of a far too quiet 16-bit recording per copy, whose rounding error becomes audible.
     quiet_share: Probability = 0.0
-    #: Range in decibels of the peak of a quiet recording below full scale.
+    #: Range in decibels of a quiet recording's peak below full scale.
     quiet_decibels: tuple[NotNegativeReal, NotNegativeReal] = (30.0, 60.0)
     #: Probability of missing high frequencies per copy, as with cheap microphones or low sample rates.
     band_limit_share: Probability = 0.0
-    #: Range in hertz of the limit above which nothing is left.
+    #: Range in hertz of the limit above which everything is removed.
     band_limit_hertz: tuple[PositiveReal, PositiveReal] = (3000.0, 7000.0)
     #: Probability of MP3 coding at a low bit rate per copy.
     mp3_share: Probability = 0.0

@@ -6,6 +6,7 @@ Only the parser of that one is built: those of all others would take longer than
 import difflib
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ class Command:
         """Parse the arguments and call the function. Raises `SystemExit` after `--help` and for a usage error."""
         import tyro
 
+        # The help of an argument as one line, since tyro keeps the line breaks of a docstring.
+        self.function.__doc__ = re.sub(r"\n {8,}", " ", inspect.getdoc(self.function) or "")
         function = _with_options(self.function, self.defaults(arguments)) if self.defaults else self.function
         return tyro.cli(function, prog=program, args=arguments, use_underscores=True)
 

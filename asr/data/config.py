@@ -11,23 +11,22 @@ from asr.utils.config_io import MAY_CHANGE, SHOWN, NotNegative, Positive, Positi
 
 @dataclass(frozen=True)
 class SyntheticConfig:
-    """The synthetic corpus: sentences spoken by a synthesiser, for trials, tests and pretraining, not for claims about
-    human speech."""
+    """Synthetic speech, for trials, tests and pretraining; results on it say nothing about human speech."""
 
-    #: Synthesiser. 'espeak': espeak-ng, formant synthesis, fast. 'kokoro': Kokoro-82M, neural synthesis with blends of
-    #: 28 voices, 1.7 times real time per core; needs the extra 'synthetic' and its parts in synthetic.kokoro.
+    #: Synthesiser. 'espeak': espeak-ng, fast formant synthesis. 'kokoro': Kokoro-82M, neural synthesis in blends of its
+    #: voices at 1.7 times real time per core; needs the files in synthetic.kokoro.
     engine: Literal["espeak", "kokoro"] = "espeak"
     #: Folder with Kokoro's model.onnx, vocab.json and voices (`make -C recipes/english kokoro` fetches them).
     kokoro: Path = Path("data/english/kokoro")
     #: Training utterances.
     train: Positive = 3000
-    #: Dev utterances, by voices that are not in train.
+    #: Dev utterances, in voices that are not in train.
     dev: Positive = 200
-    #: Test utterances, by voices that are in neither train nor dev.
+    #: Test utterances, in voices that are in neither train nor dev.
     test: Positive = 400
     #: Share of utterances with background noise, 10 to 30 dB below the speech.
     noise_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    #: Share of utterances with reverberation (synthetic impulse responses with an RT60 of 0.1 to 0.4 s).
+    #: Share of utterances with reverberation (simulated rooms with an RT60 of 0.1 to 0.4 s).
     reverberation_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.3
     #: Seed for sentences, voices, rooms and noise. The same seed gives the same corpus, sample for sample.
     seed: NotNegative = 0
@@ -35,8 +34,8 @@ class SyntheticConfig:
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """A split by speaker: nobody is in two subsets. A corpus of one speaker is split by utterance. With both shares 0
-    the corpus's own subsets are kept."""
+    """Split by speaker, so that no speaker is in two subsets; a corpus of one speaker is split by utterance. With both
+    shares 0, the subsets of the corpus are kept."""
 
     #: Share of the audio for dev.jsonl.
     dev: Share = 0.0
@@ -50,8 +49,8 @@ class SplitConfig:
 class KaldiConfig:
     """A Kaldi data directory."""
 
-    #: Run the commands in wav.scp (`sox ... |`) in a shell, and keep what they write in DIR/audio. Without it they are
-    #: rejected. Only for files that you trust.
+    #: Run the commands in wav.scp (`sox ... |`) in a shell and keep their output in DIR/audio. Only for files that you
+    #: trust; otherwise these utterances are rejected.
     run_commands: bool = False
 
 
@@ -59,13 +58,13 @@ class KaldiConfig:
 class NemoConfig:
     """A NeMo manifest."""
 
-    #: Folder that relative paths start from, where they are not relative to the manifest.
+    #: Folder that relative paths start from, if not the manifest's own.
     root: Annotated[Path | None, SHOWN] = None
 
 
 @dataclass(frozen=True)
 class HuggingfaceConfig:
-    """A data set of the `datasets` package."""
+    """A dataset of the `datasets` package."""
 
     #: Split, in the notation of `datasets`, such as train or test[:10%].
     split: str = "train"
@@ -79,17 +78,18 @@ class PrepareConfig:
 
     #: Recipe to check utterances against: its alphabet, replacements, features and subsampling. Without one, any
     #: character is allowed, and utterances may be as short as 10 ms per character.
-    recipe: Path | None = None
+    recipe: Annotated[Path | None, SHOWN] = None
     #: Longest utterance in seconds; longer ones are rejected.
     max_seconds: PositiveReal = 35.0
-    #: Tar shards to write the largest subset into, the others in proportion; their manifests name the bytes. 0: none.
+    #: Number of tar shards for the recordings of the largest subset, and in proportion for the others. 0: leave them
+    #: where they are.
     shards: NotNegative = 0
-    #: Rejected utterances above which the exit status is 1. The manifests are written anyway.
+    #: Rejected utterances that are tolerated: with more, the exit status is 1. Manifests are written in any case.
     max_rejects: NotNegative = 0
-    #: Language (en, de, fr, ...) in which to write out numbers, such as '23 pounds'; numbers.jsonl lists them. 'none':
-    #: leave digits as they are.
+    #: Language (en, de, fr, ...) in which to write out numbers such as '23 pounds'; numbers.jsonl lists the changes.
+    #: With 'none', digits stay.
     numbers: str = "none"
-    #: LibriSpeech only: first download and verify the official subset named last in SOURCE, such as data/dev-clean.
+    #: LibriSpeech only: first download and verify the official subset that SOURCE ends with, such as data/dev-clean.
     download: bool = False
     split: SplitConfig = SplitConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
@@ -106,10 +106,10 @@ class DataConfig:
     train: Annotated[tuple[Path, ...], SHOWN, MAY_CHANGE] = ()
     #: Dev manifests, for early stopping and the choice of checkpoints.
     dev: Annotated[tuple[Path, ...], SHOWN, MAY_CHANGE] = ()
-    #: Lexicon (CMUdict's format, from `asr lexicon`) with the words of all transcripts, for model.phone_layer.
+    #: Lexicon in CMUdict's format with the words of all transcripts, for model.phone_layer (`asr lexicon` writes it).
     #: Of several pronunciations the first is used.
-    lexicon: Annotated[Path | None, MAY_CHANGE] = None
-    #: Tar shards whose utterances are shuffled together; one after the other come those of the next.
+    lexicon: Annotated[Path | None, SHOWN, MAY_CHANGE] = None
+    #: Number of tar shards that are shuffled together; training goes through the shards in groups of this size.
     shuffle_shards: Positive = 16
-    #: Longest recording in seconds; longer ones are an error, as they need too much memory.
+    #: Longest recording in seconds; longer ones are an error, since they would need too much memory.
     max_seconds: PositiveReal = 35.0

@@ -27,13 +27,13 @@ from asr.utils.config_io import (
 class BeamConfig:
     """Prefix beam search: its width, and the weights of language model and words."""
 
-    #: Prefixes kept per frame. More find better word sequences and take longer.
+    #: Prefixes kept per frame. A wider beam is more accurate and slower.
     beam: Positive = 64
     #: Drop prefixes that are more nats (natural logarithm) than this below the best one; at most 600.
     beam_nats: PositiveReal = 16.0
     #: Tokens per frame that may extend a prefix, the most probable first; 0: all.
     top_tokens: NotNegative = 0
-    #: Treat frames whose blank is at least this probable as pure blanks, for speed; 1: none, the exact result.
+    #: Treat frames whose blank is at least this probable as pure blanks, for speed. 1: off, which is exact.
     blank_skip: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     #: Share (0 to 1) of the tokens' log priors subtracted from their log-probabilities: CTC networks overestimate
     #: frequent tokens, above all the blank.
@@ -44,47 +44,48 @@ class BeamConfig:
     word_bonus: float = 0.0
     #: Allow words outside the lexicon and language model, spelled letter by letter.
     open_vocabulary: bool = True
-    #: Nats added per such word, besides the language model's score of <unk>.
+    #: Nats added per word outside the vocabulary, on top of the language model's score of <unk>.
     unknown_penalty: Annotated[float, msgspec.Meta(le=0)] = -10.0
     #: Hypotheses per utterance, the best first.
     hypotheses: Positive = 1
-    #: Share of the recurrent model of --rescore in each word's probability; the n-gram model has the rest.
+    #: Share of the --rescore model in each word's probability; the n-gram model has the rest.
     rescore_share: Share = 0.5
     #: Weight of this mixture's log-probability, as a multiple of lm_weight.
     rescore_weight: NotNegativeReal = 1.0
-    #: Hypotheses that it ranks anew.
+    #: Hypotheses to rescore.
     rescored: Positive = 50
-    #: Words of a recording's earlier segments that the recurrent model reads before a segment. With any, segments are
-    #: decoded one after the other. 0: none.
+    #: Words of context from a recording's earlier segments for the --rescore model. Above 0, segments are decoded one
+    #: after the other.
     rescore_context: NotNegative = 0
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """From log-probabilities to words. A `decoder.toml` beside the model file, as `asr tune` writes it, holds that
-    model's defaults."""
+    """From log-probabilities to words. The `decoder.toml` beside a model file, as written by `asr tune`, holds the
+    defaults for that model."""
 
     #: 'greedy': the best token of each frame. 'beam': prefix beam search. 'auto': 'beam' if there is a language model,
     #: a lexicon or hotwords, else 'greedy'.
     decoder: Literal["auto", "greedy", "beam"] = "auto"
-    #: N-gram language model: an ARPA file (.arpa, .arpa.gz, .arpa.xz), a compiled one (.asrlm), or 'none'. Any but
-    #: decoder.toml's own resets the options of its section [beam], which were tuned with that one.
+    #: N-gram language model: an ARPA file (.arpa, .arpa.gz, .arpa.xz), a compiled one (.asrlm), or 'none'. Any other
+    #: than the one in decoder.toml resets the options of its [beam] section, which were tuned for that model.
     lm: Annotated[str, SHOWN] = "none"
-    #: Recurrent language model (.safetensors) that ranks the best hypotheses anew, together with --lm.
+    #: Recurrent language model (.safetensors) that rescores the best hypotheses, together with --lm.
     rescore: Annotated[Path | None, SHOWN] = None
-    #: File of the words that can be recognised, one per line, or words and their tokens as in CMUdict.
+    #: File with the words that can be recognised, one per line, or words and their tokens as in CMUdict.
     lexicon: Annotated[Path | None, SHOWN] = None
-    #: File of words and names that lexicon and language model lack, one per line, with a pronunciation or without:
-    #: they are added for this run.
+    #: File with words and names to add to lexicon and language model for this run, one per line, with or without a
+    #: pronunciation.
     vocabulary: Annotated[Path | None, SHOWN] = None
-    #: File of phrases to prefer, one per line; a tab and a number after a phrase set its own boost.
+    #: File with phrases to prefer, one per line; a tab and a number after a phrase set its boost.
     hotwords: Annotated[Path | None, SHOWN] = None
-    #: Boost of a hotword in nats.
+    #: Boost of each hotword in nats, unless the file sets its own.
     hotword_boost: PositiveReal = 5.0
-    #: Confidence (0 to 1) below which a word is left out, as one that is not in the vocabulary. The report of `asr
-    #: evaluate` has thresholds with their errors. 0: none.
+    #: Leave out words with a confidence (0 to 1) below this, since they may be outside the vocabulary. Reports of `asr
+    #: evaluate` list thresholds with their error rates. 0: keep all.
     reject: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-    #: Power of the product of a segment's word confidences that is the segment's confidence. `asr tune` fits it.
+    #: Exponent on the product of a segment's word confidences that gives the segment's confidence; fitted by `asr
+    #: tune`.
     segment_slope: PositiveReal = 1.0
     beam: Annotated[BeamConfig, FLAT] = BeamConfig()
 

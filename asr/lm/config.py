@@ -15,12 +15,12 @@ NGRAM_OPTIONS = ("order", "prune", "entropy", "decimals")
 
 @dataclass(frozen=True)
 class LmTextConfig:
-    """Text for a language model, prepared in the same way for training, perplexity and recognition."""
+    """How text is prepared for a language model: the same for training, perplexity and recognition."""
 
-    #: Normalizer of the text, the same as in the recogniser's recipe. 'nfc': Unicode NFC and single spaces. 'basic':
-    #: also lower case and no punctuation but apostrophes inside words. 'none': text as it is.
+    #: Normalizer of the text; use that of the recogniser's recipe. 'nfc': Unicode NFC and single spaces. 'basic': also
+    #: lower case, and no punctuation except apostrophes inside words. 'none': leave the text as it is.
     normalizer: Literal["basic", "nfc", "none"] = "basic"
-    #: Model characters instead of words, without spaces: for languages written without spaces.
+    #: Model characters instead of words, for languages written without spaces.
     characters: bool = False
 
     @property
@@ -33,47 +33,49 @@ class LmTextConfig:
 class LmConfig(LmTextConfig):
     """Training of a language model (interpolated modified Kneser-Ney)."""
 
-    #: Words of the longest n-grams. 3 is usual for recognition; 4 has a few percent less perplexity and needs twice
+    #: Length of the longest n-grams. 3 is usual for recognition; 4 lowers perplexity by a few percent and takes twice
     #: the memory.
     order: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
-    #: Omit n-grams that occur at most this often: one non-decreasing value per order, the first 0, such as 0 0 1; the
-    #: last applies to all further orders. Empty: keep all.
+    #: Omit n-grams with at most this count: one non-decreasing value per order, beginning with 0, such as 0 0 1; the
+    #: last applies to all higher orders. Empty: keep all.
     prune: Annotated[tuple[NotNegative, ...], SHOWN] = ()
-    #: Number of words to keep, the most frequent; the others become <unk>. 0: keep all, or 20,000 with a recurrent
-    #: network.
+    #: Vocabulary size: the most frequent words are kept, the others become <unk>. 0: all words, or 20,000 for a
+    #: recurrent network.
     vocab: NotNegative = 0
-    #: Omit n-grams worth less than this relative entropy (Stolcke 1998), in nats per word of text, best with prune
-    #: 0 0 1: of 40 million words' 3-grams, 3e-8 keeps 54% for 4% more perplexity, 1e-7 23% for 10%. 0: keep all.
+    #: Omit n-grams worth less than this relative entropy (Stolcke 1998), in nats per word of text; best combined with
+    #: pruning by counts (0 0 1). Of the 3-grams of 40 million words, 3e-8 keeps 54% for 4% more perplexity, and 1e-7
+    #: keeps 23% for 10% more. 0: keep all.
     entropy: NotNegativeReal = 0.0
-    #: Decimals of the numbers in ARPA files. With 2 instead of 7, the .arpa.xz of 2.2 million n-grams is 34% smaller
-    #: at the same perplexity (224.29 and 224.30).
+    #: Decimals of the numbers in ARPA files. With 2 instead of 7, an .arpa.xz of 2.2 million n-grams is 34% smaller at
+    #: the same perplexity (224.29 and 224.30).
     decimals: Annotated[int, msgspec.Meta(ge=1, le=7)] = 7
 
 
 @dataclass(frozen=True)
 class RecurrentConfig:
-    """A recurrent network as language model, and its training. Not used for n-grams."""
+    """A recurrent language model and its training. Not used for n-grams."""
 
-    #: Recurrent units per layer, and values per word vector: input and output share the vectors.
+    #: Recurrent units per layer, and size of the word embeddings, which input and output share.
     units: Size = 256
     #: Recurrent layers.
     layers: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
-    #: Share of word vectors' and outputs' values that are set to zero in training.
+    #: Dropout of word embeddings and outputs in training.
     dropout: Share = 0.1
-    #: Updates of the weights. A run that is resumed may have another number.
+    #: Updates of the weights. May differ when a run is resumed.
     updates: Positive = 20_000
-    #: Places in the text that are read side by side, each with a state of its own.
+    #: Batch size: places in the text that are read in parallel, each with its own state.
     lanes: Positive = 64
-    #: Words per lane and update; gradients reach back to the first of them, the state further.
+    #: Words per lane and update. Gradients reach back to the first of them (truncated backpropagation); the state is
+    #: carried on.
     span: Positive = 32
-    #: Random words, besides the right one, that an update compares (sampled softmax). 0: all words.
+    #: Random words that an update compares with the correct one (sampled softmax). 0: all words.
     samples: NotNegative = 2000
-    #: Peak learning rate of AdamW; it rises for a twentieth of the updates and falls to zero along a half cosine.
+    #: Peak learning rate of AdamW. It rises over a twentieth of the updates and falls to zero along a half cosine.
     learning_rate: PositiveReal = 3e-3
-    #: Text whose perplexity decides which weights are kept. None: 20 parts of TEXT, 0.5% of it but at most 50,000
-    #: words, which are left out of training.
+    #: Text whose perplexity decides which weights are kept. None: 20 held-out parts of TEXT, 0.5% of it but at most
+    #: fifty thousand words.
     dev: Annotated[Path | None, SHOWN] = None
-    #: Updates between measurements on it.
+    #: Updates between measurements on the dev text.
     measure: Positive = 1000
     #: Minutes between checkpoints.
     checkpoint_minutes: NotNegativeReal = 5.0
@@ -87,7 +89,7 @@ class RecurrentConfig:
 
 @dataclass(frozen=True)
 class LmTrainConfig(LmConfig):
-    """Training of a language model of either kind."""
+    """Training of a language model of any kind."""
 
     #: 'ngram': counts of word sequences. 'lstm', 'gru', 'rnn': a recurrent network, for rescoring.
     kind: Literal["ngram", "lstm", "gru", "rnn"] = "ngram"
@@ -95,7 +97,7 @@ class LmTrainConfig(LmConfig):
 
 
 def check_kind(config: LmTrainConfig) -> None:
-    """Raise `ConfigError` naming an option that the kind of model has no use for."""
+    """Raise `ConfigError` naming an option that does not apply to the kind of model."""
     if config.kind == "ngram":
         changed = _changed(config.recurrent, RecurrentConfig())
     else:
@@ -112,9 +114,9 @@ def _changed(config: Any, default: Any) -> list[str]:
 class PerplexityConfig(LmTextConfig):
     """Perplexity of a text."""
 
-    #: Keep the state of a recurrent model from sentence to sentence, for text in its order.
+    #: Carry a recurrent model's state from sentence to sentence, for text in its original order.
     carry: bool = False
-    #: Words that a recurrent model may look back on, across sentences. 0: any number.
+    #: Words of context for a recurrent model, across sentences. 0: no limit.
     context: NotNegative = 0
 
 
@@ -122,11 +124,11 @@ class PerplexityConfig(LmTextConfig):
 class SampleConfig:
     """Text from a language model."""
 
-    #: Words that the text begins with.
+    #: Words to begin the text with.
     prompt: str = ""
-    #: Divides log-probabilities: below 1 likelier words, above 1 rarer ones.
+    #: Divisor of the log-probabilities: below 1 favours likely words, above 1 rare ones.
     temperature: PositiveReal = 1.0
-    #: Draw among the likeliest words that have this probability together (Holtzman et al. 2020).
+    #: Draw from the most likely words whose probabilities add up to this (nucleus sampling, Holtzman et al. 2020).
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     #: Words to write.
     length: Positive = 50

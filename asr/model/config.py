@@ -33,7 +33,7 @@ class ModelConfig:
     #: Layer type. 'bilstm': bidirectional LSTM. 'rnn', 'gru', 'lstm': causal, for live transcription. 'cnn', 'none' (no
     #: context) and 'transformer' (rotary positions) are for comparison.
     encoder: Literal["rnn", "gru", "lstm", "bilstm", "cnn", "transformer", "none"] = "bilstm"
-    #: Feature frames per output frame. 4 gives 40 ms frames, the fastest that still suit characters; 3 is more accurate
+    #: Feature frames per output frame. 4 gives frames of 40 ms, the longest that suit characters; 3 is more accurate
     #: for characters, 6 and 8 suit longer units.
     subsampling: Literal[1, 2, 3, 4, 6, 8] = 4
     #: Channels of the subsampling convolutions.
@@ -42,10 +42,10 @@ class ModelConfig:
     layers: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     #: Layer size: cells per direction in recurrent layers, features per frame in the others.
     width: Size = 256
-    #: Share of activations set to zero between layers during training.
+    #: Share of activations set to zero between layers in training.
     dropout: Share = 0.2
-    #: Layer, counted from 1, that also predicts phones and feeds them to the layers above; lets the decoder search a
-    #: pronunciation lexicon. Needs data.lexicon. 0: none.
+    #: Number of the layer that also predicts phones and feeds them to the layers above, so that the decoder can search
+    #: a pronunciation lexicon. Needs data.lexicon. 0: none.
     phone_layer: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
 
     def __post_init__(self):

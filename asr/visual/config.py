@@ -25,7 +25,7 @@ class AugmentPreviewConfig:
 class InspectConfig:
     """A picture of one recognition."""
 
-    #: Seconds to show from the beginning of the recording, at most 60.
+    #: Seconds to draw from the beginning of the recording, at most 60.
     seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 20.0
     #: Number of partial hypotheses: the recording is cut after 1/N, 2/N, ... of its length and recognised each time.
     partials: Positive = 20

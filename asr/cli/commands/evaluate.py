@@ -12,7 +12,7 @@ from asr.cli.subcommands import Command, Group
 from asr.errors import ConfigError, one_line
 from asr.evaluation.config import CompareConfig, EvaluateConfig, ScoreConfig
 from asr.pretrained import ENGLISH
-from asr.utils.config_io import validate
+from asr.utils.config_io import shown_default, validate
 from asr.utils.messages import tell
 from asr.utils.storage import shown
 
@@ -23,12 +23,12 @@ def evaluate(
     model: ModelOrEnglish = ENGLISH,
     output: OutputFolder = None,
 ) -> int:
-    """Measure WER on recordings with known transcripts.
+    """Measure the WER of a model on recordings with transcripts.
 
-    The report has its confidence interval, breakdowns and the worst utterances.
+    The report adds confidence intervals, breakdowns and the worst utterances.
 
     Args:
-        manifest: Utterances to recognise and score, as `asr prepare` writes them.
+        manifest: Test set written by `asr prepare`.
         model: Model file written by `asr train`.
         output: Folder for report.json, report.md and report.html. Without it, only standard output.
     """
@@ -69,13 +69,13 @@ def score(
     options: Annotated[ScoreConfig, Options],
     output: OutputFolder = None,
 ) -> int:
-    """Measure WER of any recogniser's transcripts.
+    """Measure the WER of any recogniser's transcripts.
 
-    The report is that of `asr evaluate`.
+    The report is the same as that of `asr evaluate`.
 
     Args:
         reference: References: a manifest or other JSON Lines, NIST's CTM, STM or TRN, Kaldi's `text`, or plain lines.
-        hypothesis: Hypotheses, likewise.
+        hypothesis: Hypotheses, in any of the same formats.
         output: Folder for report.json, report.md and report.html. Without it, only standard output.
     """
     from asr.evaluation.report import write_report
@@ -93,14 +93,14 @@ def compare(
     first: Annotated[Path, Positional, arg(metavar="REPORT_A")],
     second: Annotated[Path, Positional, arg(metavar="REPORT_B")],
     options: Annotated[CompareConfig, Options],
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="PAGE.html")] = None,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="PAGE.html", help_behavior_hint=shown_default)] = None,
 ) -> int:
     """Compare two systems on one test set, with significance tests.
 
     Args:
-        first: report.json of `asr evaluate` or `asr score`.
-        second: report.json of the other system.
-        output: Page (HTML) with the comparison. Without it, only standard output.
+        first: The report.json of `asr evaluate` or `asr score` for system A.
+        second: The report.json for system B.
+        output: HTML page for the comparison. Without it, only standard output.
     """
     from rich.console import Console
 

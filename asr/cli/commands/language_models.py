@@ -11,7 +11,7 @@ from asr.errors import ConfigError, one_line
 from asr.lm import is_recurrent
 from asr.lm.config import LmTrainConfig, PerplexityConfig, SampleConfig, check_kind
 from asr.punctuation.config import PunctuationConfig
-from asr.utils.config_io import validate
+from asr.utils.config_io import shown_default, validate
 from asr.utils.messages import tell
 
 
@@ -24,8 +24,8 @@ def lm_train(
 
     Args:
         texts: Text files with a sentence per line, or manifests (.jsonl); plain, .gz or .xz.
-        output: Model. N-grams: .arpa, .arpa.gz or .arpa.xz, which other programs read too, or .asrlm, which loads fast.
-            A recurrent network: .safetensors.
+        output: Model file. For n-grams .arpa, .arpa.gz or .arpa.xz, which other programs can read, or .asrlm, which
+            loads fast. For a recurrent network .safetensors.
     """
     options = validate(options, "options")
     check_kind(options)
@@ -45,15 +45,15 @@ def lm_train(
 
 def lm_compile(
     arpa: Annotated[Path, Positional, arg(metavar="LM.arpa")],
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="LM.asrlm")] = None,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="LM.asrlm", help_behavior_hint=shown_default)] = None,
 ) -> int:
-    """Compile an ARPA file, so that it loads fast.
+    """Compile an ARPA file so that it loads fast.
 
-    Without this, it is compiled when it is first used.
+    Otherwise it is compiled on first use.
 
     Args:
         arpa: ARPA file of any program: plain, .gz or .xz.
-        output: Compiled model. Without it, LM.arpa.asrlm, where it is looked for on use.
+        output: Compiled model. Without it, LM.arpa.asrlm, where other commands look for it.
     """
     from asr.lm.training import compile_arpa
 
@@ -99,7 +99,7 @@ def lm_sample(
     model: Annotated[Path, Positional, arg(metavar="LM")],
     options: Annotated[SampleConfig, Options],
 ) -> int:
-    """Write text that a language model finds likely.
+    """Sample text from a language model.
 
     Args:
         model: Language model: ARPA, compiled or recurrent.
@@ -116,11 +116,11 @@ def lexicon(
 ) -> int:
     """Look up pronunciations of English words, for phone models.
 
-    They are CMUdict's and, for words that it lacks, espeak-ng's.
+    They come from CMUdict and, for words it lacks, from espeak-ng.
 
     Args:
-        sources: Files with the words: language models, manifests (.jsonl) or texts, the latter two also .gz or .xz.
-        output: Lexicon: a word and its phones per line, as in CMUdict.
+        sources: Language models, manifests (.jsonl) or texts with the words; the latter two also .gz or .xz.
+        output: Lexicon with a word and its phones per line, as in CMUdict.
     """
     from asr.lm.pronunciation import make_lexicon
 
@@ -133,9 +133,10 @@ def punctuate_train(
     output: Annotated[Path, arg(aliases=["-o"], metavar="PUNCTUATION")],
     options: Annotated[PunctuationConfig, Options],
 ) -> int:
-    """Train a punctuation model on punctuated text, or resume its training.
+    """Train a punctuation model on punctuated text, or resume training.
 
-    It predicts capital letters and the marks behind words. Logs and the checkpoint are in the folder PUNCTUATION-run.
+    The model predicts capital letters and the marks after words. Logs and checkpoints are in the folder
+    PUNCTUATION-run.
 
     Args:
         texts: Text files with a paragraph per line; plain, .gz or .xz.

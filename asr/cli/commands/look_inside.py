@@ -29,7 +29,7 @@ def inspect_sound(
     Args:
         sound: Sound file.
         model: Model file written by `asr train`.
-        output: Picture: .html, which plays the sound too, or .png, which needs a font installed for the script.
+        output: Picture: .html, which also plays the sound, or .png, which needs an installed font for the script.
     """
     require("torch")  # whose extra has all that is needed
     from asr.visual.figure import inspect_sound

@@ -25,7 +25,7 @@ def transcribe(
 ) -> int:
     """Transcribe recordings to text, subtitles or word times.
 
-    Every input is tried; the exit status is 0 only if all of them could be read.
+    All inputs are tried. The exit status is 0 only if every one of them could be transcribed.
 
     Args:
         inputs: Sound files, folders (searched recursively), globs, or - for standard input.
@@ -44,11 +44,11 @@ def listen(
 ) -> int:
     """Live transcription from the microphone or a PCM stream.
 
-    A terminal shows words before they are final; elsewhere only final words are printed. Ctrl-C ends it.
+    On a terminal, words appear before they are final; elsewhere only final words are printed. Ctrl-C ends it.
 
     Args:
         model: Model file written by `asr train`.
-        source: 'microphone', or - for raw samples on standard input: `ffmpeg -i x -f s16le -ac 1 -ar 16000 - |`.
+        source: 'microphone', or - for raw samples on standard input, as from `ffmpeg -i x -f s16le -ac 1 -ar 16000 -`.
     """
     from asr.recognition.microphone import microphone, raw_samples, show
     from asr.recognition.recognizer import Recognizer

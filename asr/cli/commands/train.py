@@ -34,14 +34,14 @@ def prepare(
 ) -> int:
     """Turn a corpus into manifests; check every utterance.
 
-    Rejected utterances are listed with their reasons.
+    Rejected utterances are listed in rejects.jsonl, with reasons.
 
     Args:
-        layout: How the corpus is laid out. 'table': JSON Lines (NeMo's names), CSV or TSV. 'folder': x.wav beside
-            x.txt. 'synthetic': the embedded corpus, spoken by espeak-ng. 'lhotse', 'nemo', 'kaldi', 'huggingface': what
-            these toolkits write.
-        source: The corpus: a folder, or a file for 'table'; for 'synthetic' what to speak: digits, commands,
-            digits+commands, or lines of a text file (.txt, .txt.gz, .txt.xz), one sentence per line.
+        layout: Layout of the corpus. 'table': JSON Lines (with NeMo's names), CSV or TSV. 'folder': x.wav beside x.txt.
+            The formats of other toolkits are 'lhotse', 'nemo', 'kaldi' and 'huggingface'. Sentences spoken by a
+            synthesiser are 'synthetic'.
+        source: The corpus: a folder, or a file for 'table'. For 'synthetic', what to speak: digits, commands, both as
+            digits+commands, or random lines of a text file (.txt, .txt.gz, .txt.xz).
         output: Folder for the manifests, rejects.jsonl and summary.json.
     """
     from asr.data.prepare import prepare
@@ -62,7 +62,7 @@ def convert(
         manifest: Manifest written by `asr prepare`.
         output: Folder for the files.
         to: 'lhotse': recordings, supervisions and cuts. 'kaldi': a data directory. 'nemo': a manifest with absolute
-            paths. 'huggingface': a Parquet file with the recordings in it, for the package `datasets`.
+            paths. And 'huggingface': a Parquet file that contains the recordings, for the package `datasets`.
     """
     from asr.data.convert import convert
 
@@ -78,12 +78,12 @@ def record(
 ) -> int:
     """Record yourself reading sentences, for training.
 
-    Level, clipping and length are checked, and a recording can be repeated. The same command resumes.
+    It checks level, clipping and length, and lets you repeat a recording. Rerun the same command to resume.
 
     Args:
         prompts: Text file with a sentence per line.
-        output: Folder for the recordings beside their texts, as `asr init` and `asr train` read it.
-        speaker: Name of the speaker's folder in it.
+        output: Folder for the recordings and their texts, as read by `asr init` and `asr train`.
+        speaker: Name of the speaker's folder below it.
     """
     from asr.recognition.microphone import microphone
     from asr.recognition.prompts import RATE, read_prompts, record
@@ -101,14 +101,14 @@ def init(
     sources: Annotated[tuple[Path, ...], Positional, arg(metavar="SOURCE", help_behavior_hint="")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="RECIPE.toml")],
 ) -> int:
-    """Write a recipe that suits a corpus, with its reasons.
+    """Write a recipe for a corpus, with the reason for each choice.
 
-    Without dev and test manifests, these parts are taken from the corpus. The exit status is 1 if recordings were
-    rejected.
+    Without dev and test manifests, it splits the corpus. The exit status is 1 if recordings were rejected.
 
     Args:
-        sources: Manifests (those named dev* or test* are that part), or a folder of recordings x.wav beside x.txt.
-        output: Recipe; new manifests go into the folder RECIPE-data beside it.
+        sources: Manifests, of which those named dev* or test* are used as such, or a folder of recordings x.wav beside
+            their texts x.txt.
+        output: Recipe to write; new manifests go into the folder RECIPE-data beside it.
     """
     from asr.training.start import init
 
@@ -123,13 +123,13 @@ def train(
     source: Annotated[Path, Positional, arg(metavar="RECIPE.toml")],
     options: Annotated[Recipe, Options],
 ) -> int:
-    """Train a model by a recipe, or resume its training.
+    """Train a model from a recipe, or resume its training.
 
-    A folder of recordings or a manifest gets a recipe first, as `asr init` writes it, in the working folder.
+    Given a folder of recordings or a manifest, it first writes a recipe into the working folder, as `asr init` does.
 
     Args:
-        source: Recipe, folder of recordings x.wav beside x.txt, or manifest. With a recipe, --help shows its values as
-            defaults.
+        source: Recipe, manifest, or folder of recordings x.wav beside x.txt. With a recipe, --help shows the recipe's
+            values as defaults.
     """
     from asr.evaluation.rival import train_best, with_rival
     from asr.training.start import recipe_beside
@@ -152,12 +152,12 @@ def augment(
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")],
     options: Annotated[AugmentPreviewConfig, Options],
 ) -> int:
-    """Preview a recipe's augmentation: audible and visible examples.
+    """Preview a recipe's augmentation: examples to hear and to see.
 
     Args:
-        recipe: Recipe; with it, --help shows the recipe's values as defaults.
+        recipe: Recipe. With it, --help shows the recipe's values as defaults.
         sounds: Sound files, folders (searched recursively) or globs.
-        output: Folder for the examples: .wav files, and index.html, which plays and shows them.
+        output: Folder for the examples: .wav files, and an index.html that plays and shows them.
     """
     from asr.visual.augment_preview import preview_augmentation
 
@@ -177,10 +177,10 @@ def tune(
 ) -> int:
     """Tune the decoder on a dev set; write decoder.toml.
 
-    Language model weight, word bonus and beam are chosen by WER, and kept beside the model as its defaults.
+    It chooses language model weight, word bonus and beam by WER, and keeps them beside the model as its defaults.
 
     Args:
-        manifest: Dev set written by `asr prepare`; not the set to report a WER on.
+        manifest: Dev set written by `asr prepare`, not the set to report a WER on.
         model: Model file written by `asr train`.
     """
     from asr.evaluation.tuning import tune
@@ -197,7 +197,7 @@ def halve(
 
     Args:
         model: Model file written by `asr train`.
-        output: The converted model file, used like any other.
+        output: Converted model file, used like any other.
     """
     from asr.model.model_file import convert_to_float16
 
@@ -211,12 +211,12 @@ def export(
     output: Annotated[Path, arg(aliases=["-o"], metavar="MODEL.onnx")],
     precision: Literal["float32", "int8"] = "float32",
 ) -> int:
-    """Write a model file as ONNX, for this and other programs.
+    """Export a model to ONNX, for this and other programs.
 
     Args:
         model: Model file written by `asr train`.
         output: ONNX file, used like any other model file.
-        precision: Type of the weights.
+        precision: Data type of the weights.
     """
     from asr.model.model_file import export
 
@@ -235,13 +235,13 @@ def push(
 ) -> int:
     """Upload a model to the Hugging Face Hub, with a model card.
 
-    `--model hf://USER/NAME` then uses it anywhere. The files that its decoder.toml names go with it.
+    It is uploaded with decoder.toml and the files named there. Use it anywhere with `--model hf://USER/NAME`.
 
     Args:
         model: Model file written by `asr train`.
-        repository: Repository on the Hub, which is created if there is none.
-        report: Folder that `asr evaluate -o` wrote; its report.md becomes a part of the model card.
-        private: Create the repository as a private one.
+        repository: Repository on the Hub, created if it does not exist.
+        report: Folder written by `asr evaluate -o`, whose report.md becomes part of the model card.
+        private: Create a private repository.
     """
     from asr.evaluation.hub import push
 
