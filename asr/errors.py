@@ -33,6 +33,10 @@ class AudioError(AsrError):
     """A sound file that is missing, unreadable, cut short or empty."""
 
 
+class AudioTooLongError(AudioError):
+    """A sound file with more sound than is wanted."""
+
+
 class ManifestError(AsrError):
     """A manifest, or a corpus on its way to one, that cannot be used."""
 

@@ -3,6 +3,7 @@ malformed messages, which close the connection with a reason."""
 
 import base64
 import json
+import threading
 
 import httpx
 import numpy as np
@@ -101,6 +102,20 @@ def preferred(monkeypatch):
 def test_vosk_phrases_are_preferred(server, preferred):
     vosk_client(f"{server}/vosk", noise(1.0), {"sample_rate": 16000, "phrase_list": ["oh one", "zero", "[unk]"]})
     assert preferred == [("oh one", "zero")]
+
+
+def test_phrases_that_take_long_to_prepare_hold_up_no_other_stream(recognizer, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(Recognizer, "with_hotwords", lambda self, _: release.wait(20) and self)
+    with serving(recognizer, ServeConfig(limit=LimitConfig(workers=1))) as (_, address):
+        url = address.replace("http", "ws") + "/vosk"
+        with connect(url) as slow:
+            slow.send('{"config": {"sample_rate": 16000, "phrase_list": ["zero"]}}')
+            slow.send(noise(1.0))
+            assert vosk_client(url, noise(1.0), {"sample_rate": 16000})
+            assert not release.is_set()
+            release.set()
+            assert slow.recv(10)
 
 
 def test_vosk_reset_begins_anew(server, expected):
@@ -292,6 +307,7 @@ def test_companding_is_that_of_libsndfile(tmp_path, subtype, decode):
         {"type": "session.update", "session": session(format={"type": "audio/pcm", "rate": "x"})},
         {"type": "session.update", "session": session(format=[])},
         {"type": "session.update", "session": session(turn_detection={"type": []})},
+        {"type": "session.update", "session": session(transcription={"keywords": [1]})},
         {"type": "transcription_session.update", "session": {"input_audio_format": {}}},
     ],
 )
@@ -333,6 +349,16 @@ def test_malformed_messages_get_an_answer_or_a_reason(server, path, message, kin
             assert json.loads(socket.recv(10))
         except ConnectionClosed as closed:
             assert closed.rcvd.code == 1000 or (closed.rcvd.code == 1007 and closed.rcvd.reason)
+
+
+def test_live_audio_is_counted(server):
+    def seconds() -> float:
+        lines = httpx.get(server.replace("ws", "http") + "/metrics").text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("asr_audio_seconds_total "))
+
+    before = seconds()
+    vosk_client(f"{server}/vosk", noise(1.5), {"sample_rate": 16000})
+    assert seconds() - before == pytest.approx(1.5)
 
 
 def test_metrics_count_streams(server):

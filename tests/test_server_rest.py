@@ -136,7 +136,10 @@ def test_phrases_of_the_prompt_are_preferred(recognizer, sound, monkeypatch):
             ("b", ""),
         ):
             assert post(address, sound, prompt=prompt, stream=stream).status_code == 200
-    assert asked == [("Ada Lovelace", "你好"), ("b",)], "the recogniser of a prompt is kept"
+        assert post(address, sound, prompt="Lovelace", **{"keywords[]": ["Ada", "a, b"]}).status_code == 200
+    assert asked == [("Ada Lovelace", "你好"), ("b",), ("Ada", "a, b", "Lovelace")], (
+        "the recogniser of a prompt is kept"
+    )
 
 
 def test_phrases_of_a_prompt():
@@ -244,7 +247,7 @@ def test_requests_per_minute(recognizer):
 def test_a_full_line_is_refused_and_a_crash_takes_nothing_along(recognizer, sound, monkeypatch):
     release = threading.Event()
 
-    def slow(path):
+    def slow(*_):
         release.wait(20)
         raise ValueError("a bug")
 

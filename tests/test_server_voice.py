@@ -13,11 +13,12 @@ from wyoming.asr import Transcribe, Transcript, TranscriptChunk
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 from wyoming.error import Error
+from wyoming.event import Event
 from wyoming.info import Describe, Info
 
 from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
-from asr.recognition.streaming import listen
+from asr.recognition.streaming import LiveRecognizer, listen
 from asr.server import wyoming
 from asr.server.config import LimitConfig, ServeConfig
 from asr.server.serve import listening
@@ -98,6 +99,7 @@ def test_describe(port):
         b'{"type": "describe", "data": 3}\n',
         b'{"type": "audio-start"}\n',
         b'{"type": "audio-start", "data": {"rate": 16000, "width": 4, "channels": 1}}\n',
+        b'{"type": "audio-start", "data": {"rate": 16000, "width": 2, "channels": 1.0}}\n',
         b'{"type": "audio-chunk", "data_length": 3}\n{{{',
         b'{"type": "audio-chunk", "payload_length": 99999999}\n',
         b'{"type": "audio-chunk", "payload_length": -1}\n',
@@ -115,6 +117,36 @@ def test_malformed_events_get_a_reason(port, sent):
         return data
 
     assert asyncio.run(answered())["text"]
+
+
+def test_a_ping_comes_back_whatever_it_holds(port):
+    async def answered() -> tuple[str, dict]:
+        async with AsyncTcpClient("127.0.0.1", port) as client:
+            await client.write_event(Event("ping", {"kind": 1, "self": 2, "text": "x"}))
+            event = await asyncio.wait_for(client.read_event(), 10)
+            return event.type, event.data
+
+    assert asyncio.run(answered()) == ("pong", {"kind": 1, "self": 2, "text": "x"})
+
+
+def test_a_stream_that_crashes_says_so_and_frees_its_place(port, monkeypatch):
+    def crash(*_):
+        raise ValueError("a bug")
+
+    async def failed() -> Error:
+        async with AsyncTcpClient("127.0.0.1", port) as client:
+            form = {"rate": 16000, "width": 2, "channels": 1}
+            await client.write_event(AudioChunk(**form, audio=b"\0" * 32000).event())
+            while event := await asyncio.wait_for(client.read_event(), 10):
+                if Error.is_type(event.type):
+                    return Error.from_event(event)
+        raise AssertionError("no error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LiveRecognizer, "push", crash)
+        error = asyncio.run(failed())
+    assert error.code == "failed" and "a bug" not in error.text
+    assert asyncio.run(spoken(port, samples(1.0)))
 
 
 def test_a_second_stream_is_refused_until_the_first_has_left(port):

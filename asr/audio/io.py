@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ import soxr
 
 from asr.audio import media
 from asr.audio.tracks import AudioInfo, MediaTrack, Track, open_tracks, read_part
-from asr.errors import AudioError
+from asr.errors import AudioError, AudioTooLongError
 from asr.utils import storage
 from asr.utils.object_store import ObjectReader
 
@@ -25,6 +26,7 @@ SUFFIXES = (
     *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc"),
 )
 
+SURPLUS = 1.0  # seconds by which a recording may be longer than its header says, where its length is limited
 OVERSHOOT = 0.1  # seconds by which a part may exceed its recording: times in corpora are rounded, or in frames
 QUALITY = "HQ"  # of resampling
 
@@ -101,10 +103,12 @@ def read_audio(
     sample_rate: int = 16000,
     offset: float = 0.0,
     duration: float | None = None,
+    most_seconds: float = math.inf,
 ) -> Iterator[AudioPieces]:
     """Read a sound file as `load_audio` does, but in pieces of `PIECE_SECONDS`, so that any length fits into memory.
 
-    Raises `AudioError` as `load_audio` does, some of them only when a piece is read.
+    Raises `AudioError` as `load_audio` does, some of them only when a piece is read, and `AudioTooLongError` when there
+    are more than `most_seconds`, whether the file's header says so or not.
     """
     with _opened(source) as (stream, name):
         tracks = open_tracks(stream, name)
@@ -115,7 +119,19 @@ def read_audio(
             for track, mono in _parts(tracks, offset, duration, notes)
             for piece in _resample_pieces(mono, track.info.sample_rate, sample_rate)
         )
-        yield AudioPieces(min(seconds, duration) if duration is not None else seconds, notes, pieces)
+        seconds = min(seconds, duration) if duration is not None else seconds
+        if seconds > most_seconds:
+            raise AudioTooLongError(f"{name}: {seconds:.0f} s of audio; the limit is {most_seconds:g} s")
+        yield AudioPieces(seconds, notes, _limited(pieces, most_seconds, sample_rate, name))
+
+
+def _limited(pieces: Iterable[np.ndarray], most_seconds: float, sample_rate: int, name: str) -> Iterator[np.ndarray]:
+    left = (most_seconds + SURPLUS) * sample_rate
+    for piece in pieces:
+        left -= len(piece)
+        if left < 0:
+            raise AudioTooLongError(f"{name}: more audio than its header says; the limit is {most_seconds:g} s")
+        yield piece
 
 
 def find_audio(folder: str | os.PathLike) -> list[Path]:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -117,6 +118,7 @@ def _ending(last: str) -> Pronunciation:
     return ("S",) if last in _VOICELESS else ("Z",)
 
 
+@cache
 def read_cmudict() -> dict[str, list[Pronunciation]]:
     """CMUdict without stress: words in lower case, and their pronunciations in its order."""
     try:

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -79,15 +80,18 @@ class Recognizer(Scorer):
         other.decoder = self.decoder.with_hotwords([Phrase(text, self._hotword_boost) for text in texts])
         return other
 
-    def transcribe(self, source: str | os.PathLike | BinaryIO | ArrayLike) -> Transcript:
+    def transcribe(
+        self, source: str | os.PathLike | BinaryIO | ArrayLike, most_seconds: float = math.inf
+    ) -> Transcript:
         """The words of a sound file, an open binary stream, or samples at `sample_rate`, of any length.
 
         Samples may be an array, a tensor or a list: `(samples,)`, `(samples, channels)` or `(channels, samples)`, see
-        `asr.audio.arrays.to_mono`. Raises `asr.errors.AudioError` when they, or the file, cannot be used.
+        `asr.audio.arrays.to_mono`. Raises `asr.errors.AudioError` when they, or the file, cannot be used, and its
+        subclass `AudioTooLongError` for a file of more than `most_seconds`.
         """
         if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
             file = cast("str | os.PathLike | BinaryIO", source)
-            opened: Source = ("", lambda: read_audio(file, self.sample_rate))
+            opened: Source = ("", lambda: read_audio(file, self.sample_rate, most_seconds=most_seconds))
         else:
             samples, notes = to_mono(source, self.sample_rate)
             audio = AudioPieces(len(samples) / self.sample_rate, notes, iter([samples]))
@@ -97,10 +101,12 @@ class Recognizer(Scorer):
             raise result
         return self.write(result)
 
-    def transcribe_parts(self, source: str | os.PathLike | BinaryIO) -> Iterator[Transcript]:
+    def transcribe_parts(
+        self, source: str | os.PathLike | BinaryIO, most_seconds: float = math.inf
+    ) -> Iterator[Transcript]:
         """The words of a sound file or an open binary stream in parts that end at pauses, each as soon as it is known;
         `duration` is the end of the part. Raises `asr.errors.AudioError` as `transcribe` does."""
-        opened = ("", lambda: read_audio(source, self.sample_rate))
+        opened = ("", lambda: read_audio(source, self.sample_rate, most_seconds=most_seconds))
         return map(self.write, recognize_parts(self, self.decoder, opened, BATCH_SECONDS))
 
     def recognize(self, recordings: Sequence[ArrayLike]) -> list[Transcript]:

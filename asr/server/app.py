@@ -7,6 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
 
 from asr.server import metrics, page, rest
 from asr.server.access import Access
@@ -16,7 +17,7 @@ from asr.server.service import Service
 from asr.server.vosk import vosk
 
 
-def make_app(service: Service, keys: list[str]) -> Starlette:
+def make_app(service: Service, keys: list[str]) -> ASGIApp:
     """The application for a service; `keys` are those of its clients, none if all are served."""
     config = service.config
     middleware = [Middleware(Access, keys=keys, requests_per_minute=config.limit.requests_per_minute)]
@@ -38,7 +39,8 @@ def make_app(service: Service, keys: list[str]) -> Starlette:
         exception_handlers={ApiError: answer, HTTPException: _http_error, Exception: answer},
     )
     app.state.service = service
-    return app
+    paths = {route.path for route in app.routes if isinstance(route, Route)}
+    return metrics.CountRequests(app, service.metrics, paths)
 
 
 async def health(request: Request) -> Response:

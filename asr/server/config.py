@@ -23,13 +23,13 @@ class LimitConfig:
     audio_seconds: PositiveReal = 4 * 3600.0
     #: Uploads that are recognised at once; 0: one per core.
     workers: NotNegative = 0
-    #: Uploads that wait for a worker. Further ones get status 429 and a Retry-After header.
+    #: Uploads that are received or wait for a worker. Further ones get status 429 and a Retry-After header.
     waiting: NotNegative = 64
     #: Live streams at once, over all protocols. Further ones are refused.
     streams: NotNegative = 12
     #: Requests per minute and client, by key or else by address; 0: no limit.
     requests_per_minute: NotNegative = 0
-    #: Seconds without a byte after which a client's upload or stream is given up.
+    #: Seconds without a byte, or without a complete request, after which a client is given up.
     idle_seconds: PositiveReal = 60.0
     #: Seconds in which running jobs may finish after the server is asked to stop.
     shutdown_seconds: Positive = 30

@@ -3,10 +3,12 @@
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 
 from asr.recognition.recognizer import Recognizer
 
 MOST_PHRASES = 100
+MOST_CHARACTERS = 100  # of a phrase
 MOST_WORDS = 4  # of a phrase; longer parts of a prompt are sentences, in which only names count
 MOST_KEPT = 4  # recognisers: one with new words takes some 50 MB
 _ENDS = re.compile(r"[,;:.!?\n]+(?:\s|$)|\n")
@@ -15,16 +17,22 @@ _NAMES = re.compile(r"(?<=\s)[^\W\d_a-z][\w'’-]*(?:\s+[^\W\d_a-z][\w'’-]*)*"
 Phrases = tuple[str, ...]
 
 
-def phrases_of(prompt: str) -> Phrases:
-    """The phrases of a prompt such as "Gathercole, Ada Lovelace": parts of up to four words between commas, full stops
-    and line ends; from longer parts the capitalized words after the first."""
-    found: dict[str, None] = {}
+def phrases_of(prompt: str, keywords: Sequence[str] = ()) -> Phrases:
+    """Keywords, and the phrases of a prompt such as "Gathercole, Ada Lovelace": parts of up to four words between
+    commas, full stops and line ends; from longer parts the capitalized words after the first."""
+    found = dict.fromkeys(keywords)
     for part in map(str.strip, _ENDS.split(prompt)):
         if 0 < len(part.split()) <= MOST_WORDS:
             found[part] = None
         else:
             found |= dict.fromkeys(_NAMES.findall(part))
-    return tuple(found)[:MOST_PHRASES]
+    return limited(found)
+
+
+def limited(phrases: Iterable[str]) -> Phrases:
+    """The first `MOST_PHRASES` of some phrases, without those that are empty or longer than `MOST_CHARACTERS`."""
+    stripped = dict.fromkeys(phrase.strip() for phrase in phrases)
+    return tuple(phrase for phrase in stripped if 0 < len(phrase) <= MOST_CHARACTERS)[:MOST_PHRASES]
 
 
 class Preferences:

@@ -1,7 +1,9 @@
-"""Recognition jobs: a limited number run, a limited number wait, and the rest are refused at once."""
+"""Recognition jobs: a limited number run, a limited number wait or are on their way, and the rest are refused at
+once."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,6 +19,18 @@ class JobPool:
         self.workers, self._most = workers, workers + waiting
         self._executor = ThreadPoolExecutor(workers, "asr-job")
         self._jobs: set[asyncio.Future] = set()
+        self._coming = 0
+
+    @contextlib.contextmanager
+    def coming(self) -> Iterator[None]:
+        """A place for a job whose input is being received, so that uploads are limited too, and refused before they
+        are sent; raises `BusyError` when there is none."""
+        self._check_place()
+        self._coming += 1
+        try:
+            yield
+        finally:
+            self._coming -= 1
 
     @property
     def running(self) -> int:
@@ -33,12 +47,15 @@ class JobPool:
 
         The job counts until it ends, also when nobody waits for its result any more.
         """
-        if len(self._jobs) >= self._most:
-            raise BusyError(retry_after=1 + self.waiting // self.workers)
+        self._check_place()
         job = asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
         self._jobs.add(job)
         job.add_done_callback(self._end)
         return asyncio.shield(job)  # a client that leaves does not cancel what its worker is doing
+
+    def _check_place(self) -> None:
+        if len(self._jobs) + self._coming >= self._most:
+            raise BusyError(retry_after=1 + self.waiting // self.workers)
 
     def _end(self, job: asyncio.Future) -> None:
         self._jobs.discard(job)

@@ -13,6 +13,7 @@ from asr.recognition.config import ListenConfig
 from asr.recognition.streaming import LiveRecognizer, Update
 from asr.server.errors import BusyError
 from asr.server.hotwords import Phrases, Preferences
+from asr.server.metrics import Metrics
 
 NOTHING = np.zeros(0, np.float32)
 
@@ -20,9 +21,10 @@ NOTHING = np.zeros(0, np.float32)
 class LiveStreams:
     """The streams of all clients: at most `most`, whose steps share `workers` threads."""
 
-    def __init__(self, preferences: Preferences, most: int, workers: int):
-        self.preferences, self._most, self.open = preferences, most, 0
+    def __init__(self, preferences: Preferences, metrics: Metrics, most: int, workers: int):
+        self.preferences, self.metrics, self._most, self.open = preferences, metrics, most, 0
         self.executor = ThreadPoolExecutor(workers, "asr-live")
+        self.preparing = ThreadPoolExecutor(1, "asr-prepare")  # recognisers that prefer phrases, which takes seconds
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
@@ -42,7 +44,9 @@ class LiveStream:
     def __init__(self, streams: LiveStreams, rate: int, phrases: Phrases = ()):
         self._streams, self._phrases = streams, phrases
         self._live: LiveRecognizer | None = None
-        model_rate = streams.preferences.recognizer(()).sample_rate
+        self._rate = rate
+        self._recognizer = streams.preferences.recognizer(())
+        model_rate = self._recognizer.sample_rate
         self._resampler = None
         if rate != model_rate:
             self._resampler = soxr.ResampleStream(rate, model_rate, 1, dtype="float32", quality=QUALITY)
@@ -52,9 +56,12 @@ class LiveStream:
         """Add samples `(samples,)`; yields the update of each step. Between two steps other streams have their turn."""
         self.received = self.received or len(samples) > 0
         live = await self._started()
-        steps = live.push(self._resampler.resample_chunk(samples) if self._resampler else samples)
-        while (update := await self._run(next, steps, None)) is not None:
-            yield update
+        for start in range(0, len(samples), self._rate):  # by the second: of a large message little is in memory twice
+            second = samples[start : start + self._rate]
+            self._streams.metrics.audio(len(second) / self._rate)
+            steps = live.push(self._resampler.resample_chunk(second) if self._resampler else second)
+            while (update := await self._run(next, steps, None)) is not None:
+                yield update
 
     async def finish(self) -> AsyncIterator[Update]:
         """The updates of what is left; all words are committed."""
@@ -66,7 +73,10 @@ class LiveStream:
 
     async def _started(self) -> LiveRecognizer:
         if self._live is None:
-            recognizer = await self._run(self._streams.preferences.recognizer, self._phrases)
+            recognizer = self._recognizer
+            if self._phrases:
+                loop, make = asyncio.get_running_loop(), self._streams.preferences.recognizer
+                recognizer = await loop.run_in_executor(self._streams.preparing, make, self._phrases)
             self._live = LiveRecognizer(recognizer, ListenConfig())
         return self._live
 

@@ -1,5 +1,6 @@
 """The page at `/`, and what it asks of the server besides the public protocols: a transcript, edited, as a file."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from asr.output.formats import WRITERS, Document
 from asr.server.errors import ApiError
+from asr.server.uploads import chunks
 from asr.transcript import Transcript, Word
 
 STATIC = Path(__file__).with_name("static")
@@ -53,15 +55,16 @@ async def page(request: Request) -> Response:
 
 async def write(request: Request) -> Response:
     """An edited transcript in one of the formats of `asr transcribe`."""
-    body = b""
-    async for chunk in request.stream():
+    body = bytearray()
+    async for chunk in chunks(request, request.app.state.service.config.limit.idle_seconds):
         body += chunk
         if len(body) > MOST_BYTES:
             raise ApiError(413, "the transcript is too long")
     try:
         edited = msgspec.json.decode(body, type=Edited)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, f"not a transcript: {error}") from None
     words = tuple(Word(each.word, each.start, max(each.start, each.end), each.probability) for each in edited.words)
     transcript = Transcript(" ".join(word.text for word in words), words, edited.duration)
-    return PlainTextResponse(WRITERS[edited.format](Document(edited.name, edited.name, transcript)))
+    document = Document(edited.name, edited.name, transcript)
+    return PlainTextResponse(await asyncio.to_thread(WRITERS[edited.format], document))

@@ -24,7 +24,7 @@ TELEPHONE_RATE = 8000  # of G.711
 OLDER_FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 VAD = ("server_vad", "semantic_vad")
-SETTINGS = ("model", "language", "prompt")
+SETTINGS = ("model", "language", "prompt", "keywords")
 LOGPROBS = "item.input_audio_transcription.logprobs"
 
 
@@ -115,10 +115,12 @@ class Session:
             raise RequestError("turn_detection: null, server_vad or semantic_vad", "session.audio.input.turn_detection")
         self._include = list(_field(session, "include", list, self._include))
         transcription = _field(given, "transcription", dict, {})
-        prompt = _field(transcription, "prompt", str, "")
+        _field(transcription, "prompt", str, "")
+        if not all(isinstance(each, str) for each in _field(transcription, "keywords", list, [])):
+            raise RequestError("keywords: a list of texts", "session.audio.input.transcription.keywords")
         self._transcription |= {name: transcription[name] for name in SETTINGS if name in transcription}
         self._turns = turns
-        if form != self._format or (prompt and not self._stream.received):
+        if not self._stream.received:
             self._format = form
             self._begin_stream()
 
@@ -141,7 +143,8 @@ class Session:
         return decode(data)
 
     def _begin_stream(self) -> None:
-        phrases = phrases_of(self._transcription["prompt"] or "")
+        prompt, keywords = (self._transcription.get(name) for name in ("prompt", "keywords"))
+        phrases = phrases_of(prompt or "", keywords or ())
         self._stream, self._pcm = LiveStream(self._service.streams, self._format["rate"], phrases), Pcm16()
         self._begin_item()
 
@@ -191,7 +194,6 @@ class Session:
         if LOGPROBS in self._include:
             fields["logprobs"] = log_probabilities(found)
         await self.send(f"{TRANSCRIPTION}.completed", item_id=self._item, content_index=0, **fields)
-        self._service.metrics.audio(seconds)
         self._previous = self._item
         self._begin_item()
         self._item_start = received

@@ -37,9 +37,10 @@ async def transcriptions(request: Request) -> Response:
     """Transcribe an upload, in the format asked for, at once or as events."""
     service: Service = request.app.state.service
     async with AsyncExitStack() as stack:
-        upload = await stack.enter_async_context(received(request, service.config.limit))
+        with service.coming():
+            upload = await stack.enter_async_context(received(request, service.config.limit))
         kind, granularities, logprobs = _checked(service, upload)
-        phrases = phrases_of(upload.get("prompt"))
+        phrases = phrases_of(upload.get("prompt"), upload.all("keywords"))
         if _is_true(upload.get("stream")):
             # The upload must outlast this function: it goes when the stream ends.
             events = _events(service.parts(upload.path, phrases), logprobs, granularities, stack.pop_all())

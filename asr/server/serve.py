@@ -14,6 +14,7 @@ from asr.server import wyoming
 from asr.server.access import read_keys
 from asr.server.app import make_app
 from asr.server.config import ServeConfig
+from asr.server.connections import with_patience
 from asr.server.service import Service
 from asr.utils.messages import tell
 
@@ -50,6 +51,7 @@ def make_server(service: Service, keys: list[str]) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             make_app(service, keys),
+            http=with_patience(service.config.limit.idle_seconds),
             log_level="warning",
             ws_max_size=MOST_FRAME_BYTES,
             ws_ping_timeout=None,  # a pong waits behind audio that has not been recognised yet; see idle_seconds

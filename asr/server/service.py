@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
-from asr.audio.io import read_audio
-from asr.errors import AudioError
+from asr.errors import AudioError, AudioTooLongError
 from asr.recognition.recognizer import Recognizer
 from asr.server.config import ServeConfig
 from asr.server.errors import ApiError
@@ -30,8 +29,9 @@ class Service:
         workers = config.limit.workers or core_count()
         self.jobs = JobPool(workers, config.limit.waiting)
         self.preferences = Preferences(recognizer)
-        self.streams = LiveStreams(self.preferences, config.limit.streams, workers)
-        self.metrics = Metrics(self.jobs, self.streams)
+        self.metrics = Metrics()
+        self.streams = LiveStreams(self.preferences, self.metrics, config.limit.streams, workers)
+        self.metrics.watch(self.jobs, self.streams)
         self.created = int(time.time())
         self.stopping = False
 
@@ -44,6 +44,11 @@ class Service:
         """A place for a live stream; raises `ApiError` when all are taken or the server is shutting down."""
         self._check_running()
         return self.streams.place()
+
+    def coming(self) -> AbstractContextManager[None]:
+        """A place for a job whose input is being received; raises `ApiError` as `place` does."""
+        self._check_running()
+        return self.jobs.coming()
 
     async def transcribe(self, path: Path, phrases: Phrases = ()) -> Transcript:
         """The transcript of a sound file, in which `phrases` are preferred; raises `ApiError` when it cannot be
@@ -92,28 +97,23 @@ class Service:
     async def _finished(self, job: "asyncio.Future[T]") -> T:
         try:
             return await job
+        except AudioTooLongError as error:
+            raise ApiError(413, _without_path(error), param="file") from error
         except AudioError as error:
             raise ApiError(400, _without_path(error), param="file", code="invalid_audio") from error
 
     def _transcribe(self, path: Path, phrases: Phrases) -> Transcript:
-        self._check_duration(path)
-        transcript = self.preferences.recognizer(phrases).transcribe(path)
+        most = self.config.limit.audio_seconds
+        transcript = self.preferences.recognizer(phrases).transcribe(path, most)
         self.metrics.audio(transcript.duration)
         return transcript
 
     def _parts(self, path: Path, phrases: Phrases) -> Iterator[Transcript]:
-        self._check_duration(path)
-        end = 0.0
-        for part in self.preferences.recognizer(phrases).transcribe_parts(path):
+        end, most = 0.0, self.config.limit.audio_seconds
+        for part in self.preferences.recognizer(phrases).transcribe_parts(path, most):
             self.metrics.audio(part.duration - end)  # which counts from the recording's start
             end = part.duration
             yield part
-
-    def _check_duration(self, path: Path) -> None:
-        most = self.config.limit.audio_seconds
-        with read_audio(path, self.recognizer.sample_rate) as audio:
-            if audio.duration > most:
-                raise ApiError(413, f"the recording has {audio.duration:.0f} s; the limit is {most:g} s", param="file")
 
 
 def _without_path(error: AudioError) -> str:

@@ -15,7 +15,7 @@ from asr.server.errors import ApiError
 from asr.server.service import Service
 
 DONE, MALFORMED, POLICY, FAILED, LATER = 1000, 1007, 1008, 1011, 1013
-LEAST_RATE, MOST_RATE = 2000, 192000  # hertz
+LEAST_RATE, MOST_RATE = 8000, 192000  # hertz, from telephones to studios
 REASON_BYTES = 120  # of at most 123
 
 
@@ -87,4 +87,9 @@ async def _close(websocket: WebSocket, code: int, reason: str) -> None:
 def _same_origin(websocket: WebSocket, others: tuple[str, ...]) -> bool:
     """Whether a page may connect: browsers apply no rule of their own to WebSockets, and name the page's origin."""
     origin = websocket.headers.get("origin")
-    return not origin or "*" in others or origin in others or urlsplit(origin).netloc == websocket.headers.get("host")
+    if not origin or "*" in others or origin in others:
+        return True
+    try:
+        return urlsplit(origin).netloc == websocket.headers.get("host")
+    except ValueError:  # no address at all
+        return False

@@ -1,4 +1,4 @@
-"""Uploads: multipart forms whose files go to disk as they come, within limits."""
+"""Bodies of requests, within limits: multipart forms, whose files go to disk as they come."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import python_multipart
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks  # exists for type checkers alone
 
 FIELD_BYTES = 1 << 20  # of all fields but the file together
-MOST_FIELDS = 100
+MOST_PARTS = 100
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,12 @@ async def received(request: Request, limits: LimitConfig) -> AsyncIterator[Uploa
     try:
         with os.fdopen(handle, "wb") as file:
             form = _Form(file, most, limits)
-            parser = python_multipart.MultipartParser(options[b"boundary"], form.callbacks())
-            await _feed(request, parser, limits.idle_seconds)
+            try:
+                parser = python_multipart.MultipartParser(options[b"boundary"], form.callbacks())
+                async for chunk in chunks(request, limits.idle_seconds):
+                    parser.write(chunk)
+            except FormParserError as error:
+                raise ApiError(400, f"not a well-formed multipart form: {error}") from error
         if not form.complete:
             raise ApiError(400, "the form ends before its last boundary; send it again")
         if not form.has_file:
@@ -69,20 +73,16 @@ async def received(request: Request, limits: LimitConfig) -> AsyncIterator[Uploa
         os.unlink(name)
 
 
-async def _feed(request: Request, parser: python_multipart.MultipartParser, idle_seconds: float) -> None:
-    chunks = request.stream().__aiter__()
+async def chunks(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
+    """The body of a request as it comes; raises `ApiError` when the client leaves (400) or stops sending (408)."""
+    body = request.stream()
     try:
-        while True:
-            chunk = await asyncio.wait_for(anext(chunks), idle_seconds)
-            parser.write(chunk)
-    except StopAsyncIteration:
-        return
+        while (chunk := await asyncio.wait_for(anext(body, None), idle_seconds)) is not None:
+            yield chunk
     except TimeoutError:
         raise ApiError(408, f"nothing was received for {idle_seconds:g} s", code="timeout") from None
-    except MultipartParseError as error:
-        raise ApiError(400, f"not a well-formed multipart form: {error}") from error
     except ClientDisconnect:
-        raise ApiError(400, "the client left before the form was complete") from None
+        raise ApiError(400, "the client left before the request was complete") from None
 
 
 class _Form:
@@ -93,7 +93,7 @@ class _Form:
         self._field_left = FIELD_BYTES
         self._header, self._value = b"", b""
         self._headers: dict[bytes, bytes] = {}
-        self._name, self._content, self._is_file = "", bytearray(), False
+        self._name, self._content, self._is_file, self._parts = "", bytearray(), False, 0
         self.fields: dict[str, list[str]] = {}
         self.has_file, self.complete, self.suffix = False, False, ""
 
@@ -111,6 +111,9 @@ class _Form:
 
     def _begin(self) -> None:
         self._headers, self._content = {}, bytearray()
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise ApiError(400, f"the form has more than {MOST_PARTS} parts")
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -131,8 +134,6 @@ class _Form:
                 raise ApiError(400, "the form has more than one file", param="file")
             self.has_file = True
             self.suffix = Path(options.get(b"filename", b"").decode("utf-8", "replace").replace("\0", "")).suffix
-        if len(self.fields) > MOST_FIELDS:
-            raise ApiError(400, f"the form has more than {MOST_FIELDS} fields")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:

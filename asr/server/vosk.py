@@ -6,7 +6,7 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from asr.recognition.streaming import Update
-from asr.server.hotwords import MOST_PHRASES, Phrases
+from asr.server.hotwords import Phrases, limited
 from asr.server.live import LiveStream, LiveStreams, Pcm16
 from asr.server.service import Service
 from asr.server.sockets import MalformedError, json_object, live_session, messages, sample_rate
@@ -90,7 +90,7 @@ class Session:
         self._with_words = bool(config.get("words", self._with_words))
         self._with_partial_words = bool(config.get("partial_words", self._with_partial_words))
         # "[unk]" is Vosk's name for all words that are not in the list.
-        self._phrases = tuple(phrase for phrase in phrases if phrase != "[unk]")[:MOST_PHRASES]
+        self._phrases = limited(phrase for phrase in phrases if phrase != "[unk]")
 
     def _take(self, update: Update) -> bool:
         self._words += update.committed

@@ -4,6 +4,7 @@ JSON lines, each followed by its data and its payload. It has no keys."""
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from asr import __version__
 from asr.recognition.streaming import Update
-from asr.server.errors import ApiError
+from asr.server.errors import ApiError, internal_error
 from asr.server.live import LiveStream, Pcm16
 from asr.server.service import Service
 from asr.server.sockets import MalformedError, json_object, sample_rate
@@ -37,7 +38,7 @@ async def start(service: Service, listener: socket.socket) -> asyncio.Server:
     """Listen on a socket."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.suppress(ConnectionError):
             await _converse(service, reader, writer)
         writer.close()
 
@@ -55,6 +56,11 @@ async def _converse(service: Service, reader: asyncio.StreamReader, writer: asyn
     except (MalformedError, ApiError) as error:
         code = "busy" if isinstance(error, ApiError) else "malformed"
         await write_event(writer, Event("error", {"text": str(error), "code": code}))
+    except (ConnectionError, asyncio.IncompleteReadError):
+        pass  # the client has left
+    except Exception:
+        logging.getLogger("uvicorn.error").exception("a Wyoming stream failed")
+        await write_event(writer, Event("error", {"text": str(internal_error()), "code": "failed"}))
     finally:
         session.leave()
 
@@ -112,7 +118,7 @@ class Session:
             case "describe":
                 await self._send("info", asr=[_program(self._service)])
             case "ping":
-                await self._send("pong", **event.data)
+                await write_event(self._writer, Event("pong", event.data))
             case "audio-start":
                 await self._begin(event.data)
             case "audio-chunk":
@@ -137,12 +143,13 @@ class Session:
             rate = sample_rate(form.get("rate"))
         except ValueError as error:
             raise MalformedError(f"rate: {error}") from None
-        if form.get("width") != 2 or form.get("channels") not in range(1, 9):
+        width, channels = form.get("width"), form.get("channels")
+        if width != 2 or not isinstance(channels, int) or not 1 <= channels <= 8:
             raise MalformedError("audio: 16-bit samples (width 2) of 1 to 8 channels")
         self.leave()
         self._place.enter_context(self._service.place())
         self._stream, self._pcm = LiveStream(self._service.streams, rate), Pcm16()
-        self._channels, self._texts = form["channels"], []
+        self._channels, self._texts = channels, []
         await self._send("transcript-start", language=self._language)
         return self._stream
 
