@@ -3,16 +3,20 @@
 import json
 from pathlib import Path
 
+import jiwer
+import numpy as np
 import pytest
 import soundfile
 
 from asr.audio.espeak import Espeak
-from asr.audio.io import resample
+from asr.audio.io import load_audio, resample
 from asr.decoding.config import load_decoder
 from asr.evaluation.config import EvaluateConfig
 from asr.evaluation.evaluate_model import assess
 from asr.pretrained import ENGLISH
+from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
+from asr.recognition.streaming import listen
 from asr.text.normalizer import basic
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +49,18 @@ def test_the_english_model_is_the_default(asr, sentence):
 @pytest.mark.slow
 def test_python_needs_no_model_name_either(sentence):
     assert right(Recognizer.load().transcribe(sentence).text) >= 0.7
+
+
+@pytest.mark.slow
+def test_a_stream_is_written_as_the_file_is():
+    """Words, marks and capitals of a recording that comes in pieces; what has been written stays."""
+    recognizer = Recognizer.load()
+    samples = load_audio(ROOT / "tests" / "data" / "1088-134315-0013.opus", recognizer.sample_rate).samples
+    updates = list(listen(recognizer, np.array_split(samples, 30), ListenConfig()))
+    streamed = " ".join(word.text for update in updates for word in update.committed)
+    assert jiwer.wer(recognizer.transcribe(samples).text, streamed) <= 0.15
+    assert sum(bool(update.committed) for update in updates[:-1]) > 3, "not all at the end"
+    assert updates[-1].partial == ""
 
 
 def right(text: str) -> float:

@@ -22,12 +22,13 @@ from asr.punctuation.corpus import LabelledText, plan_batches, read_text
 from asr.punctuation.features import word_features
 from asr.punctuation.labeller import CONTEXT, Labeller
 from asr.punctuation.labels import CAPITALISED, CASES, ENDS, FULL_STOP, LOWER, MARKS, NONE, TITLES, write
+from asr.punctuation.live import LOOK_AHEAD, LiveWriter
 from asr.punctuation.model_file import PunctuationFile, save_punctuation
 from asr.punctuation.numbers import find_numbers
 from asr.punctuation.pauses import pauses_between, with_pauses
 from asr.punctuation.scores import confusions
 from asr.punctuation.thresholds import f1_offsets
-from asr.punctuation.writer import make_writer, written
+from asr.punctuation.writer import Writer, written
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import ABBREVIATIONS, Transcript, Word, ends_sentence
 
@@ -302,6 +303,45 @@ def test_numbers_never_overlap_or_lose_words(words):
         ends.append(number.end)
 
 
+class ByLength:
+    """A labeller that looks at the length of a word and of the one after it."""
+
+    def label(self, words, pauses=None):
+        """Labels that depend on nothing else."""
+        lengths = np.array([*map(len, words), 0])
+        return lengths[1:] % len(CASES), (lengths[:-1] + lengths[1:]) % len(MARKS)
+
+
+@given(
+    st.lists(st.text("abc", min_size=1, max_size=9), min_size=1, max_size=200),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9), st.booleans()), max_size=20),
+)
+def test_words_of_a_stream_are_written_once_and_as_those_of_the_recording(words, steps):
+    """However the stream comes in parts, and although the words after the final ones may change."""
+    plain, writer, end, found = timed(" ".join(words)).words, LiveWriter(ByLength()), 0, []
+    for size, ahead, changes in [*steps, (len(words), 0, False)]:
+        new, end = plain[end : end + size], end + size
+        following = plain[end : end + ahead]
+        guessed = [replace(word, text="guess") for word in following] if changes else following
+        last = end >= len(words)
+        found += writer.add(new, guessed, pause=last)
+        assert len(found) + len(writer.waiting) == min(end, len(words))
+        assert len(writer.waiting) <= (0 if last else LOOK_AHEAD)
+    assert ["".join(filter(str.isalpha, word.text)).lower() for word in found] == words
+    assert [(word.start, word.end) for word in found] == [(word.start, word.end) for word in plain]
+    if not any(changes for _, _, changes in steps):
+        assert found == list(written(timed(" ".join(words)), ByLength(), digits=False).words)
+
+
+def test_no_word_waits_at_a_pause(tmp_path):
+    labeller = Fixed(tmp_path, "Well, he came. Who?")
+    words, writer = timed("well he came who").words, LiveWriter(labeller)
+    assert writer.add(words[:2], (), pause=False) == ()
+    assert writer.waiting == words[:2]
+    assert [word.text for word in writer.add(words[2:], (), pause=True)] == ["Well,", "he", "came.", "Who?"]
+    assert writer.waiting == ()
+
+
 def test_confusions():
     found = confusions([0, 0, 1, 1], [0, 1, 1, 1], ("none", "comma"))
     assert found.counts.tolist() == [[1, 1], [0, 2]]
@@ -310,11 +350,11 @@ def test_confusions():
 
 def test_writing_is_chosen_by_options_and_by_the_file_beside_the_model(tmp_path):
     model, plain = tmp_path / "model.safetensors", timed("seven three")
-    assert make_writer(model, WritingConfig())(plain) is plain
+    assert Writer(model, WritingConfig())(plain) is plain
     save_network(tmp_path / "punctuation.safetensors")
-    found = make_writer(model, WritingConfig())(plain)
+    found = Writer(model, WritingConfig())(plain)
     assert found.plain_words == plain.words and found.text.lower() != plain.text
-    assert make_writer(model, WritingConfig(punctuation=False))(plain) is plain
+    assert Writer(model, WritingConfig(punctuation=False))(plain) is plain
 
 
 def test_transcribe_with_and_without_punctuation(asr, model_path, noise_file, tmp_path):

@@ -3,50 +3,38 @@
 import functools
 import os
 from dataclasses import replace
-from pathlib import Path
-from typing import Protocol
 
 from asr.punctuation.config import WritingConfig
 from asr.punctuation.labeller import Labeller, punctuation_file
 from asr.punctuation.labels import write
+from asr.punctuation.live import LiveWriter
 from asr.punctuation.numbers import find_numbers
 from asr.punctuation.pauses import pauses_between
 from asr.transcript import Transcript
 from asr.utils.extras import require
 
 
-class Writer(Protocol):
-    """Writes a transcript's words differently; those recognised are kept as `spoken`."""
+class Writer:
+    """Writes words as `config` asks. The punctuation model beside an acoustic model is read when it is first needed."""
 
-    def __call__(self, transcript: Transcript) -> Transcript: ...
-
-
-def make_writer(model: str | os.PathLike, config: WritingConfig) -> Writer:
-    """A writer for the transcripts of an acoustic model. The punctuation model beside it is read on the first call.
-
-    Raises `ImportError` for digits without the package that finds them.
-    """
-    file = punctuation_file(model) if config.punctuation else None
-    digits = config.numbers == "digits"
-    if digits:
-        require("text_to_num")
-    return _Writer(file, digits) if file or digits else unchanged
-
-
-def unchanged(transcript: Transcript) -> Transcript:
-    """The words as they were recognised."""
-    return transcript
-
-
-class _Writer:
-    def __init__(self, file: Path | None, digits: bool):
-        self._file, self._digits = file, digits
+    def __init__(self, model: str | os.PathLike, config: WritingConfig):
+        """Raises `ImportError` for digits without the package that finds them."""
+        self._model, self._config = model, config
+        self._file = punctuation_file(model) if config.punctuation else None
+        if config.numbers == "digits":
+            require("text_to_num")
 
     def __reduce__(self):  # another process reads the model anew
-        return _Writer, (self._file, self._digits)
+        return Writer, (self._model, self._config)
 
     def __call__(self, transcript: Transcript) -> Transcript:
-        return written(transcript, self._labeller, self._digits)
+        """The transcript as written; the words as recognised are kept as `spoken`."""
+        digits = self._config.numbers == "digits"
+        return written(transcript, self._labeller, digits) if self._file or digits else transcript
+
+    def live(self) -> LiveWriter:
+        """A writer for the words of one stream, whose numbers stay words."""
+        return LiveWriter(self._labeller)
 
     @functools.cached_property
     def _labeller(self) -> Labeller | None:

@@ -65,6 +65,9 @@ class AlignConfig:
 class ListenConfig:
     """Live transcription."""
 
+    #: Write punctuation and capital letters, if there is a punctuation.safetensors beside the model. A word is written
+    #: when a pause or some words follow.
+    punctuation: bool = True
     #: Seconds of audio after a frame that a bidirectional network sees before its output becomes final. More is more
     #: accurate but adds delay.
     look_ahead: NotNegativeReal = 1.0

@@ -19,7 +19,7 @@ from asr.model.engine import Device, Precision
 from asr.model.model_file import ModelFile, load_model
 from asr.pretrained import ENGLISH
 from asr.punctuation.config import WritingConfig
-from asr.punctuation.writer import make_writer
+from asr.punctuation.writer import Writer
 from asr.recognition.pipeline import Source, recognize, recognize_parts
 from asr.recognition.scorer import Scorer
 from asr.text.normalizer import normalize
@@ -49,7 +49,7 @@ class Recognizer(Scorer):
         config = decoder or DecoderConfig()
         self.decoder = make_decoder(config, file.tokenizer, file.text, file.phones, file.priors)
         self._hotword_boost = config.hotword_boost
-        self.write = make_writer(file.path, writing)
+        self.write = Writer(file.path, writing)
 
     @classmethod
     def load(

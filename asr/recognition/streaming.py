@@ -3,7 +3,8 @@
 In every step the network computes the last second or two again. Its output is final for frames that have had their
 look-ahead; the search takes each of these once, and a copy of it goes on to the last frame. A word is committed, and
 never changed, when its frames are final, two consecutive steps agree on it (local agreement, Liu et al. 2020), and
-another word or a gap follows. Where there is no speech, neither network nor search has work to do.
+another word or a gap follows. Where there is no speech, neither network nor search has work to do. With a punctuation
+model, committed words are written a few words later.
 """
 
 import time
@@ -28,8 +29,8 @@ LONGEST_SEGMENT = 20.0  # seconds that are decoded together when there is no pau
 class Update:
     """The result of a step."""
 
-    committed: tuple[Word, ...]  # new final words
-    partial: str  # text after the committed words, which may change
+    committed: tuple[Word, ...]  # new final words, as written
+    partial: str  # text after them, which may change
     pause: bool  # whether a pause followed the committed words
     received: float  # seconds of audio so far
     computing: float  # seconds that the step took
@@ -52,6 +53,7 @@ class LiveRecognizer:
         self._segment_start = 0  # its first output frame
         self._agreed: list[str] = []  # the segment's words in the last step, to the last frame
         self._committed = 0  # how many of them have been committed
+        self._writer = recognizer.write.live()
         self._detector = SpeechDetector(recognizer.sample_rate) if recognizer.voice_activity else None
         self._probabilities = np.zeros(0, np.float32)  # of speech, by block
         self._first_block = 0
@@ -88,13 +90,14 @@ class LiveRecognizer:
         whole = words if ended else self._whole_words(emission[final - first :])
         settled = self._settled(whole, first + len(emission) - self._segment_start)
         committed, pause = self._commit(words, settled, ended)
-        partial = "" if pause else " ".join(word.text for word in whole[self._committed :])
-        timed = tuple(self._timed(word) for word in committed)
+        following = [] if pause else [self._timed(word) for word in whole[self._committed :]]
+        written = self._writer.add([self._timed(word) for word in committed], following, pause)
+        partial = " ".join(word.text for word in [*self._writer.waiting, *following])
         received = self._sound_seconds()
         self._agreed = [word.text for word in whole]
         self._cut(words or settled, whole, pause)
         self._forget()
-        return Update(timed, partial, pause, received, time.perf_counter() - started)
+        return Update(written, partial, pause, received, time.perf_counter() - started)
 
     def _emission(self, first: int) -> np.ndarray:
         """Log-probabilities of the output frames from `first` on."""

@@ -12,6 +12,7 @@ from asr.cli.arguments import ModelOrEnglish, Options, OutputFolder, Sound
 from asr.cli.model_defaults import decoder_defaults
 from asr.cli.subcommands import Command, Group
 from asr.pretrained import ENGLISH
+from asr.punctuation.config import WritingConfig
 from asr.recognition.config import AlignConfig, ListenConfig, TranscribeConfig
 from asr.utils.config_io import validate
 from asr.utils.messages import tell
@@ -56,7 +57,8 @@ def listen(
 
     options = validate(options, "options")
     run = options.run
-    recognizer = Recognizer.load(model, run.device, options.search, run.precision, run.voice_activity)
+    writing = WritingConfig(punctuation=options.punctuation)
+    recognizer = Recognizer.load(model, run.device, options.search, run.precision, run.voice_activity, writing)
     rate = recognizer.sample_rate
     stdin = cast(io.BufferedReader, sys.stdin.buffer)
     pieces = microphone(rate) if source == "microphone" else raw_samples(stdin, options.rate, rate)

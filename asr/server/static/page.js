@@ -102,7 +102,7 @@ function show(answer) {
     span.style.opacity = 0.6 + 0.4 * conf;
     find("final").append(span);
   }
-  find("partial").textContent = (answer.partial ?? "").split(" ").slice(phrase.length).join(" ");
+  find("partial").textContent = (answer.partial ?? "").slice(phrase.map(({word}) => word).join(" ").length);
 }
 
 async function startRecording() {
