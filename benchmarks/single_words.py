@@ -127,7 +127,7 @@ def main(options: Options) -> None:
         wrong = sum(text != utterance.text for text, utterance in zip(found, test, strict=True))
         rows.append((name, f"{wrong / len(test):.2%}", f"{wrong} of {len(test)}", f"{seconds:.0f} s"))
         log(f"{name}: {wrong} of {len(test)} wrong")
-    print(table(("system", "error rate", "wrong", "processor time, training included but ours"), rows))
+    print(table(("system", "error rate", "wrong", "processor time, with training except for ours"), rows))
     print(f"\n{options.test.name}; {processor()}")
 
 

@@ -70,6 +70,7 @@ def manifest(noise_file, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_processes_share_the_utterances_which_come_back_in_order(manifest, cores):
     run = run_engine(Stub, ("any",), read_manifest(manifest), cores)
     names, processes, places = zip(*(text.split() for text in run.texts), strict=True)
@@ -81,6 +82,7 @@ def test_processes_share_the_utterances_which_come_back_in_order(manifest, cores
     assert run.seconds > 0 and run.load_seconds > 0 and run.peak_bytes > 2 * 20_000_000
 
 
+@pytest.mark.slow
 def test_a_recording_that_cannot_be_read_is_an_error(manifest, cores):
     with pytest.raises(AudioError, match=r"4\.wav: no such file|3\.wav: no such file"):
         run_engine(Deaf, (), read_manifest(manifest), cores)

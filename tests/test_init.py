@@ -117,7 +117,7 @@ def test_english_starts_from_the_english_model_and_other_letters_from_its_acoust
     assert chosen(spoken(100, ["гаси свет"], 3.0)).base == "english"
     assert not chosen(spoken(100, ["kytke valo", "sammuta lamppu"], 3.0)).base  # not English, with its letters
     assert not chosen(spoken(100, ["extraordinary circumstances"], 0.5)).base  # too fast for its frames
-    assert not chosen(spoken(72000, ["turn the light on"], 3.0)).base  # 60 h
+    assert not chosen(spoken(7200, ["turn the light on"], 30.0)).base  # 60 h
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_the_page_has_the_words_and_everything_in_it(recognizer, sound):
     assert re.findall(rf"fill: {CHANGED}[^>]*>(.*?)<", text) == ["not"]
 
 
-@pytest.mark.parametrize("name", ["<script>$x$</script>", "^ö_{\\", "录音", "line\nend", "bad\udcff"])
+@pytest.mark.parametrize("name", ["<script>$x$</script> ^ö_{\\ 录音", "line\nend", "bad\udcff"])
 def test_odd_names_and_words_are_shown_as_they_are(recognizer, sound, name):
     inspection = look_inside(recognizer, sound, "m", InspectConfig(partials=2))
     transcript = Transcript(name, (Word(name, 0.1, 0.3, 1.0),), 1.5)

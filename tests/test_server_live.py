@@ -7,7 +7,6 @@ import threading
 
 import httpx
 import numpy as np
-import openai
 import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
@@ -191,6 +190,8 @@ def test_origins_and_keys(recognizer):
 
 @pytest.fixture
 def realtime(server):
+    import openai
+
     client = openai.OpenAI(base_url=server.replace("ws", "http") + "/v1", api_key="none")
     with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
         assert connection.recv().type == "session.created"

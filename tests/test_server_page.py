@@ -6,6 +6,7 @@ import re
 import shutil
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,6 @@ from serving import serving
 from asr.recognition.recognizer import Recognizer
 from asr.server.config import LimitConfig, ServeConfig
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 RECORDING = Path(__file__).parent / "data" / "1088-134315-0013.opus"
 FLAGS = [
@@ -25,7 +25,10 @@ FLAGS = [
 ]
 PATIENCE = 120  # seconds, on a busy machine
 pytestmark = pytest.mark.slow
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (apt-get install chromium)")
+needs_chromium = pytest.mark.skipif(
+    not CHROMIUM or find_spec("playwright") is None,
+    reason="needs the package playwright, and Chromium (apt-get install chromium)",
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +55,11 @@ def address(recognizer):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
+    from playwright.sync_api import sync_playwright
+
     microphone = tmp_path_factory.mktemp("microphone") / "speech.wav"
     soundfile.write(microphone, *soundfile.read(RECORDING))
-    with playwright.sync_playwright() as engine:
+    with sync_playwright() as engine:
         arguments = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
         browser = engine.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser

@@ -9,7 +9,6 @@ import threading
 import time
 
 import httpx
-import openai
 import pytest
 import srt
 import webvtt
@@ -37,6 +36,8 @@ def server(recognizer):
 
 @pytest.fixture
 def client(server):
+    import openai
+
     with openai.OpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0) as client:
         yield client
 
@@ -116,6 +117,8 @@ def test_a_stream_by_hand(server, sound):
 
 
 def test_asynchronous(server, sound, recognizer):
+    import openai
+
     async def several() -> set[str]:
         async with openai.AsyncOpenAI(base_url=f"{server}/v1", api_key="none") as client:
             create = client.audio.transcriptions.create
@@ -154,6 +157,8 @@ def test_phrases_of_a_prompt():
 
 
 def test_models(client):
+    import openai
+
     names = [each.id for each in client.models.list()]
     assert names[0] == "tiny" and "whisper-1" in names
     assert client.models.retrieve("whisper-1").id == "whisper-1"
@@ -228,6 +233,8 @@ def test_other_paths_and_methods(server):
 
 
 def test_keys(recognizer, sound):
+    import openai
+
     with serving(recognizer, ServeConfig(limit=LIMITS), ["right", "other"]) as (_, address):
         with pytest.raises(openai.AuthenticationError):
             openai.OpenAI(base_url=f"{address}/v1", api_key="wrong").models.list()

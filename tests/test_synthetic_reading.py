@@ -34,6 +34,7 @@ def read(text, folder, **changes):
     return candidates, {id: soundfile.read(candidate.audio) for id, candidate in candidates.items()}
 
 
+@pytest.mark.slow
 def test_each_utterance_reads_another_line_in_a_synthetic_voice(text, tmp_path):
     candidates, sounds = read(text, tmp_path)
     assert len({c.text for c in candidates.values()}) == 10 and {c.text for c in candidates.values()} <= set(LINES)
@@ -47,6 +48,7 @@ def test_each_utterance_reads_another_line_in_a_synthetic_voice(text, tmp_path):
         assert candidate.audio.stat().st_size < len(samples)  # half of 16 bits each, and less
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_samples_in_a_larger_corpus(text, tmp_path):
     candidates, sounds = read(text, tmp_path / "first")
     larger, larger_sounds = read(text, tmp_path / "larger", train=8)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.signal
 
 from asr.audio.io import load_audio
 from asr.audio.voice_activity import BLOCK, RATE, SpeechDetector, find_speech, speech_at
@@ -51,15 +50,19 @@ def piano_note(hertz: float) -> np.ndarray:
 
 
 def bark(seed: int) -> np.ndarray:
+    from scipy.signal import sawtooth
+
     random = np.random.default_rng(seed)
     pitch = np.linspace(500, 300, round(0.18 * RATE)) * (1 + 0.05 * random.standard_normal(round(0.18 * RATE)))
-    sound = scipy.signal.sawtooth(2 * np.pi * np.cumsum(pitch) / RATE) + 0.5 * random.standard_normal(len(pitch))
+    sound = sawtooth(2 * np.pi * np.cumsum(pitch) / RATE) + 0.5 * random.standard_normal(len(pitch))
     return 0.2 * sound * np.hanning(len(sound))
 
 
 def key(seed: int) -> np.ndarray:
+    from scipy.signal import butter, lfilter
+
     click = np.random.default_rng(seed).standard_normal(round(0.03 * RATE)) * decay(0.03, 200)
-    return 0.3 * scipy.signal.lfilter(*scipy.signal.butter(2, [1500 + 100 * seed, 5000], "band", fs=RATE), click)
+    return 0.3 * lfilter(*butter(2, [1500 + 100 * seed, 5000], "band", fs=RATE), click)
 
 
 WITHOUT_SPEECH = {
