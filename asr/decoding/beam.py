@@ -38,7 +38,7 @@ class BeamDecoder:
 
     `pieces` are the texts of the model's tokens, the blank first; `priors` are their average probabilities over many
     frames, which only `config.prior_scale` needs. Without a lexicon the words are those of the language model; without
-    either, any token sequence is allowed. A `rescorer` ranks `config.rescored` hypotheses anew.
+    either, any token sequence is allowed. A `rescorer` reranks `config.rescored` hypotheses.
     """
 
     def __init__(

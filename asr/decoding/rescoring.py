@@ -1,4 +1,4 @@
-"""N-best rescoring: a recurrent language model, mixed with the n-gram model, ranks a beam search's hypotheses anew."""
+"""N-best rescoring: a recurrent language model, mixed with the n-gram model, reranks the hypotheses of the search."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -19,7 +19,7 @@ _BUILDER = Path(__file__).with_name("onnx_graph.py")
 def cached_graph(path: str, precision: str, build: Callable[[], bytes], code: Path | None = None) -> bytes:
     """The graph of a model file, from the cache if it was built from the same content and by the same code.
 
-    `code` is what builds it besides `asr.model.onnx_graph`.
+    `code` is the source that builds it, apart from `asr.model.onnx_graph`.
     """
     folder = user_cache()
     if folder is None:

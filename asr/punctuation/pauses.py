@@ -1,4 +1,4 @@
-"""What the pause behind a word says about the mark there, besides the words.
+"""What the pause after a word says about the mark there, in addition to the words.
 
 The logarithm of how much more often a mark than no mark is followed by a pause of this length, counted over 1,290
 words of one reader of LibriSpeech (recipes/punctuation), and halved: other speakers hesitate within sentences.

@@ -15,7 +15,7 @@ from asr.text.tokenizer import Tokenizer, count_unknown
 
 @dataclass(frozen=True)
 class Base:
-    """What a run takes from its base besides the sections of the recipe."""
+    """What a run takes from its base in addition to sections of the recipe."""
 
     path: Path
     phones: tuple[str, ...]

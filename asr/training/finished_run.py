@@ -28,7 +28,7 @@ def check_finished(folder: RunFolder, recipe: Recipe) -> str:
             f"{finished} and nothing has changed since; to train again, choose another --output or delete this folder"
         )
     raise TrainingError(
-        f"{finished}, but since then: {'; '.join(changes)}. Choose another --output to train anew (add "
+        f"{finished}, but since then: {'; '.join(changes)}. Choose another --output to train again (add "
         f"--training.warm_start {folder.model} to start from the finished model), or delete this folder"
     )
 

@@ -218,7 +218,7 @@ def make_optimizer(
     `rate_shares` are the shares of the learning rate by depth, from the output layer down; without them all are 1.
     """
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
-    layers = len(rate_shares) - 2  # besides them there are the output layer and the subsampling
+    layers = len(rate_shares) - 2  # the others are the output layer and the subsampling
     for name, parameter in model.named_parameters():
         share = rate_shares[_depth(name, layers)] if rate_shares else 1.0
         matrix = parameter.dim() > 1

@@ -130,7 +130,7 @@ def clock(seconds: float) -> str:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and hardware, which figures depend on besides the recipe; no host names or paths."""
+    """Versions and hardware, which results depend on as much as on the recipe; no host names or paths."""
     import asr
 
     return {

@@ -1,4 +1,4 @@
-"""`asr init`: recordings -> a recipe and, where they have no division, manifests of train, dev and test."""
+"""`asr init`: recordings -> a recipe and, if they are not split yet, manifests of train, dev and test."""
 
 import shlex
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from asr.utils.messages import tell
 
 @dataclass(frozen=True)
 class Start:
-    """A recipe, and what it was chosen by."""
+    """A recipe, and what it was chosen from."""
 
     recipe: Path
     rival: Path | None  # the recipe from nothing, where it is unclear which is better
@@ -51,7 +51,7 @@ def init(sources: Sequence[Path], recipe: Path) -> Start:
     if recipe.suffix != ".toml":
         raise ConfigError(f"{recipe}: not a recipe by its name, which must end in .toml")
     if recipe.exists():
-        raise ConfigError(f"{recipe}: exists already; choose another --output, or delete it to write it anew")
+        raise ConfigError(f"{recipe}: exists already; choose another --output, or delete it to write a new one")
     if not sources:
         raise ConfigError("no SOURCE: give manifests, or a folder of recordings x.wav beside their texts x.txt")
     division = divide(sources, recipe.with_name(f"{recipe.stem}-data"))
@@ -73,7 +73,7 @@ def recipe_beside(source: Path) -> Path:
         raise ConfigError(f"{source}: not a recipe (.toml), manifest (.jsonl) or folder of recordings")
     recipe = Path(f"{stem}.toml")
     if recipe.exists():
-        tell(f"training by {recipe}, written before; delete it to choose anew")
+        tell(f"training with {recipe}, which was there already; delete it to have a new one written")
         return recipe
     if own_group().size > 1:
         raise ConfigError(f"{source}: several processes need a recipe; `asr init {source} -o {recipe}` writes one")

@@ -1,4 +1,4 @@
-"""What is printed of a run, and what its model file records of it."""
+"""What a run prints, and what its model file records of it."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

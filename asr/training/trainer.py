@@ -37,7 +37,7 @@ SKIPPED = StepResult(loss=0.0, too_short=0, gradient_norm=0.0, stop=False)
 
 
 def train(recipe: Recipe) -> Path:
-    """Train by a recipe, or resume from the run folder's checkpoint; returns the path of the model file.
+    """Train from a recipe, or resume from the run folder's checkpoint; returns the path of the model file.
 
     Under torchrun the processes share each batch, and the first one writes.
 
