@@ -388,7 +388,7 @@ def test_training_learns_and_resumes(asr, tmp_path):
     pairs = write(words, *labeller.label(words))
     assert " ".join(map("".join, pairs)) == "He didn't know. London was cold, and Paris warm."
     again = asr("punctuate", "train", text, "-o", tmp_path / "p.safetensors", *small)
-    assert again.returncode == COMPLETE and "resuming" in again.stderr
+    assert again.returncode == COMPLETE and "this run is finished" in again.stderr
     other = asr("punctuate", "train", text, "-o", tmp_path / "p.safetensors", *small, "--width", 24)
     assert_told(other, ERROR, "p-run: this run was begun with width = 16, now it is 24")
     shown = asr("info", tmp_path / "p.safetensors")
@@ -405,18 +405,19 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path):
 
     text = read(tmp_path, STORY * 60)
     config = PunctuationConfig(width=8, embedding=8, buckets=97, window=20, batch_words=100, precision="float32")
+    config = replace(config, epochs=1.5)
     train, dev = text.split(600)
 
-    def run(folder, stop_at=None):
-        folder.mkdir(exist_ok=True)
-        training, steps = PunctuationTraining(train, dev, folder, config), []
-        training.run(lambda: steps.append(0) or len(steps) == stop_at)
+    def run(name, stop_at=None):
+        training, updates = PunctuationTraining(train, dev, tmp_path / f"{name}.safetensors", config), []
+        training.run(0, 5.0, lambda: updates.append(0) or len(updates) == stop_at)
+        assert training.progress.epoch == 2, "the whole text, and half of it"
         return training.finish()[0]
 
-    whole = run(tmp_path / "whole")
-    with pytest.raises(Interrupted, match="step 3"):
-        run(tmp_path / "parts", stop_at=3)
-    parts = run(tmp_path / "parts")
+    whole = run("whole")
+    with pytest.raises(Interrupted, match="update 3"):
+        run("parts", stop_at=3)
+    parts = run("parts")
     assert all((whole[name] == parts[name]).all() for name in whole)
 
 

@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from asr.errors import ConfigError
-from asr.utils.config_io import FLAT, SHOWN, NotNegative, NotNegativeReal, Positive, PositiveReal, Share, Size
+from asr.utils.config_io import (
+    FLAT,
+    MAY_CHANGE,
+    SHOWN,
+    NotNegative,
+    NotNegativeReal,
+    Positive,
+    PositiveReal,
+    Share,
+    Size,
+)
 
 Kind = Literal["lstm", "gru", "rnn"]
 NGRAM_OPTIONS = ("order", "prune", "entropy", "decimals")
@@ -62,7 +72,7 @@ class RecurrentConfig:
     #: Dropout of word embeddings and outputs in training.
     dropout: Share = 0.1
     #: Updates of the weights. May differ when a run is resumed.
-    updates: Positive = 20_000
+    updates: Annotated[Positive, MAY_CHANGE] = 20_000
     #: Batch size: places in the text that are read in parallel, each with its own state.
     lanes: Positive = 64
     #: Words per lane and update. Gradients reach back to the first of them (truncated backpropagation); the state is
@@ -76,13 +86,13 @@ class RecurrentConfig:
     #: fifty thousand words.
     dev: Annotated[Path | None, SHOWN] = None
     #: Updates between measurements on the dev text.
-    measure: Positive = 1000
+    measure: Annotated[Positive, MAY_CHANGE] = 1000
     #: Minutes between checkpoints.
-    checkpoint_minutes: NotNegativeReal = 5.0
+    checkpoint_minutes: Annotated[NotNegativeReal, MAY_CHANGE] = 5.0
     #: Arithmetic of the network. 'auto': bfloat16 where the processor or GPU is faster with it.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     #: Device to train on. 'auto': a GPU if there is one.
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], MAY_CHANGE] = "auto"
     #: Seed of weights, samples and dropout.
     seed: NotNegative = 0
 

@@ -41,8 +41,8 @@ class PunctuationConfig:
     window: Positive = 64
     #: Words per update of the weights.
     batch_words: Positive = 1024
-    #: Passes over the training text.
-    epochs: Positive = 1
+    #: Passes over the training text; the last may be a part of one.
+    epochs: PositiveReal = 1.0
     #: Peak learning rate of AdamW.
     learning_rate: PositiveReal = 2e-3
     #: Share of the steps in which the learning rate rises from zero.

@@ -1,41 +1,30 @@
-"""Training of a recurrent language model: text -> model file, resumable with identical weights.
-
-The run's folder, NAME-run beside NAME.safetensors, has the checkpoint, metrics.jsonl and TensorBoard's files. The model
-file itself is written whenever the perplexity of the dev text is the lowest so far.
-"""
+"""Training of a recurrent language model: text -> model file."""
 
 import hashlib
-import json
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from asr.errors import ConfigError, Interrupted, TrainingError
+from asr.errors import ConfigError, TrainingError
 from asr.lm.config import Kind, LmTrainConfig
 from asr.lm.recurrent_file import RecurrentFile, read_recurrent, write_recurrent
 from asr.lm.recurrent_network import RecurrentNetwork
 from asr.lm.word_stream import WordStream, hold_out, read_stream
-from asr.training.checkpoint import load_state, read_progress, save_state
 from asr.training.config import TrainingConfig
-from asr.training.learner import Learner, NotFiniteError, Part, denormals_flushed, learning_rate, seed_step
-from asr.training.run_folder import OTHERWISE, Progress, changes
-from asr.training.run_log import Pace, RunLog, clock, environment
+from asr.training.learner import Learner, denormals_flushed
+from asr.training.run_folder import fixed_options
+from asr.training.text_run import TextRun
 from asr.training.trainer import interruptible
-from asr.utils.config_io import to_values
-from asr.utils.device import keep_memory, mixed_precision, peak_gigabytes
+from asr.utils.device import keep_memory, mixed_precision
 from asr.utils.distributed import ALONE, own_group
-from asr.utils.files import make_folder
 
-LOG_UPDATES = 50  # updates between records in metrics.jsonl
 FORGET = 1 / 16  # of the lanes begin anew in each update, as every recording does
-MAY_DIFFER = ("updates", "measure", "checkpoint_minutes", "device")  # options that a resumed run may change
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ class LmLearner(Learner):
 
 
 def train_recurrent(texts: Sequence[Path], config: LmTrainConfig, output: Path) -> RecurrentFile:
-    """Train by the options, or resume; returns the model file's contents.
+    """Train by the options, or resume; returns the model file's contents, the weights with the lowest dev perplexity.
 
     Raises `ConfigError` for options that exclude each other, `LanguageModelError` for unusable text, `TrainingError`
     for a run begun with other options or texts and for a NaN loss, `Interrupted` after Ctrl-C, with the state saved.
@@ -91,21 +80,20 @@ def train_recurrent(texts: Sequence[Path], config: LmTrainConfig, output: Path) 
     if own_group().size > 1:
         raise ConfigError("asr lm train: works in one process; start it without torchrun")
     keep_memory()
-    stream = read_stream(texts, config)
-    trainer = LmTrainer(stream, config, output)
+    run = LmTraining(read_stream(texts, config), config, output)
     with denormals_flushed(), interruptible() as interrupted:
-        trainer.run(interrupted)
+        run.run(config.recurrent.seed, config.recurrent.checkpoint_minutes, interrupted)
     return read_recurrent(output)
 
 
-class LmTrainer:
-    """A run: its text, the network in training, and its progress."""
+class LmTraining(TextRun):
+    """A run. The model file is written whenever the perplexity of the dev text is the lowest so far."""
+
+    learner: LmLearner
 
     def __init__(self, stream: WordStream, config: LmTrainConfig, output: Path):
-        self.config, self.options, self.output, self.stream = config, config.recurrent, output, stream
+        self.config, self.options, self.stream = config, config.recurrent, stream
         self.kind = cast(Kind, config.kind)
-        self.folder = output.with_name(f"{output.stem}-run")
-        self.checkpoint = self.folder / "checkpoint.safetensors"
         options = self.options
         if options.dev:
             self.train_words, self.dev_words = stream.ids, stream.encode([options.dev], config)
@@ -116,150 +104,65 @@ class LmTrainer:
             raise ConfigError(
                 f"the text has {len(stream.ids):,} words, too few for --lanes {lanes} --span {options.span}: lower them"
             )
-        torch.manual_seed(options.seed)
-        self.model = RecurrentNetwork(self.kind, len(stream.words), options)
-        self.learner = LmLearner(self.model, _training_config(config), options.samples)
-        digest = hashlib.sha256(self.train_words.tobytes() + self.dev_words.tobytes()).hexdigest()[:16]
-        self.progress = Progress(data_digest=digest)
-        self.pace = Pace()
         self._rows = _lanes(self.train_words, lanes)
-        self._last_save = time.monotonic()
+        torch.manual_seed(options.seed)
+        model = RecurrentNetwork(self.kind, len(stream.words), options)
+        learner = LmLearner(model, _training_config(config), options.samples)
+        digest = hashlib.sha256(self.train_words.tobytes() + self.dev_words.tobytes()).hexdigest()[:16]
+        super().__init__(output, learner, config, digest, options.updates)
+        if self.progress.step >= self.updates and not output.exists():
+            raise TrainingError(f"{output}: missing, but its run is finished; delete {self.folder} to train again")
 
-    def run(self, interrupted: Callable[[], bool]) -> None:
-        """Train until the last update."""
-        make_folder(self.folder)
-        notes = self._resume()
-        with RunLog(self.folder, self.progress.step, self.progress.epoch, self.options.updates) as log:
-            log.record("start", self.progress.step, environment())
-            for note in [*self._introduction(), *notes]:
-                log.say(note)
-            while self.progress.step < self.options.updates:
-                self._update(log)
-                step = self.progress.step
-                if step % self.options.measure == 0 or step == self.options.updates:
-                    self._measure(log)
-                if interrupted() and step < self.options.updates:
-                    self._save()
-                    raise Interrupted(f"stopped at update {step}, state saved; rerun the same command to resume")
-                if time.monotonic() - self._last_save >= 60 * self.options.checkpoint_minutes:
-                    self._save()
-            self._save()
+    def introduction(self) -> Iterator[str]:
+        """Lines about the text and the network."""
+        yield (
+            f"text: {len(self.train_words):,} {self.config.unit}, dev {len(self.dev_words):,}; "
+            f"vocabulary {len(self.stream.words):,}, {self.stream.unknown_share:.2%} of the text unknown"
+        )
+        yield f"network: {self.config.kind}, {self.options.layers} x {self.options.units}"
 
-    def _update(self, log: RunLog) -> None:
-        progress, options = self.progress, self.options
-        seed_step(options.seed, progress.step)
-        self.pace.wait()
-        passage = self._passage(progress.step)
-        self.pace.work()
-        rate = learning_rate(self.learner.config, progress.step, options.updates)
-        try:
-            result = self.learner.step([Part(passage)], passage.targets.numel(), progress.step, rate)
-        except NotFiniteError as error:
-            raise TrainingError(
-                f"update {progress.step}: {error}; rerun with a lower --learning_rate into another --output"
-            ) from error
-        progress.step += 1
-        progress.loss_sum += result.loss
-        progress.token_count += passage.targets.numel()
-        progress.seconds += self.pace.done(0.0)
-        log.progress(progress.step)
-        if progress.step % LOG_UPDATES == 0:
-            values = {
-                "loss": result.loss / passage.targets.numel(),
-                "gradient_norm": result.gradient_norm,
-                "learning_rate": rate,
-                "words_per_second": passage.targets.numel() * progress.step / max(1e-9, progress.seconds),
-                "peak_gigabytes": peak_gigabytes(self.learner.device),
-            }
-            log.record("train", progress.step, values)
-
-    def _passage(self, step: int) -> Passage:
+    def batch(self, update: int) -> tuple[Passage, int]:
         """The words of an update: the lanes are read from left to right, again and again."""
         span = self.options.span
-        first = (step % ((self._rows.shape[1] - 1) // span)) * span
+        first = (update % ((self._rows.shape[1] - 1) // span)) * span
         part = torch.from_numpy(self._rows[:, first : first + span + 1].T.astype(np.int64))
         forget = torch.rand(self.options.lanes) < FORGET
-        return Passage(part[:-1], part[1:], forget if first else torch.ones_like(forget))
+        return Passage(part[:-1], part[1:], forget if first else torch.ones_like(forget)), part[1:].numel()
 
-    def _measure(self, log: RunLog) -> None:
-        """Measure on dev, write the model if it is the best so far, report, and save."""
-        progress, started = self.progress, time.monotonic()
+    def due(self, updates: int) -> bool:
+        """Whether to measure after this number of updates."""
+        return updates % self.options.measure == 0
+
+    def measure(self) -> tuple[dict[str, float], str]:
+        """The perplexity of the dev text; the model is written if it is the best so far."""
+        progress = self.progress
         perplexity = self.learner.perplexity(self.dev_words, self.options.span)
-        progress.epoch += 1
         if not progress.best or perplexity < progress.best[0][0]:
-            progress.best = [(perplexity, progress.epoch)]
+            progress.best = [(perplexity, progress.epoch + 1)]
             self._write(perplexity)
-        progress.seconds += time.monotonic() - started
-        loss = progress.loss_sum / max(1, progress.token_count)
-        values = {"epoch": progress.epoch, "loss": loss, "dev_perplexity": perplexity, "seconds": progress.seconds}
-        log.record("epoch", progress.step, values)
-        read = progress.step * self.options.lanes * self.options.span
-        log.say(
-            f"update {progress.step:,} of {self.options.updates:,}: {read / 1e6:.1f} million words read, "
-            f"loss {loss:.3f}, dev perplexity {perplexity:.1f}, {clock(progress.seconds)}"
-        )
-        progress.loss_sum, progress.token_count = 0.0, 0
-        self._save()
+        return {"dev_perplexity": perplexity}, f"{self._read / 1e6:.1f} million words, dev perplexity {perplexity:.1f}"
+
+    @property
+    def _read(self) -> int:
+        """Words read so far."""
+        return self.progress.step * self.options.lanes * self.options.span
 
     def _write(self, perplexity: float) -> None:
         training = {
             "words": len(self.train_words),
-            "read": self.progress.step * self.options.lanes * self.options.span,
+            "read": self._read,
             "dev_words": len(self.dev_words),
             "dev_perplexity": perplexity,
             "update": self.progress.step,
-            "options": _plain(self.config),
+            "options": fixed_options(self.config),
         }
-        weights = {name: tensor.cpu().numpy() for name, tensor in self.model.state_dict().items() if name != "state"}
+        state = self.learner.model.state_dict()
+        weights = {name: tensor.cpu().numpy() for name, tensor in state.items() if name != "state"}
         config = self.config
         contents = RecurrentFile(
             weights, self.kind, tuple(self.stream.words), config.normalizer, config.characters, training
         )
         write_recurrent(self.output, contents)
-
-    def _introduction(self) -> Iterator[str]:
-        learner, unit = self.learner, self.config.unit
-        values = sum(parameter.numel() for parameter in self.model.parameters())
-        yield (
-            f"text: {len(self.train_words):,} {unit}, dev {len(self.dev_words):,}; "
-            f"vocabulary {len(self.stream.words):,}, {self.stream.unknown_share:.2%} of the text unknown"
-        )
-        yield f"network: {self.config.kind}, {self.options.layers} x {self.options.units}, {values:,} parameters"
-        yield f"device: {learner.device}, {str(learner.dtype).removeprefix('torch.')} ({learner.reason})"
-
-    def _state(self) -> dict[str, Any]:
-        return {"progress": self.progress.to_dict(), "options": _plain(self.config)}
-
-    def _save(self) -> None:
-        save_state(self.checkpoint, self.model, self.learner.optimizer, {}, self._state())
-        self._last_save = time.monotonic()
-
-    def _resume(self) -> list[str]:
-        """Restore the checkpoint, if there is one; returns lines to print about it."""
-        if not self.checkpoint.exists():
-            return []
-        digest = self.progress.data_digest
-        state = read_progress(self.checkpoint)
-        now = _plain(self.config)
-        changed = changes(state["options"], now, now)
-        self.progress = Progress.from_dict(state["progress"])
-        if self.progress.data_digest != digest:
-            changed.append("another text")
-        if changed:
-            raise TrainingError(f"{self.folder}: this run was begun with {changed[0]}; {OTHERWISE}")
-        load_state(self.checkpoint, self.model, self.learner.optimizer, {})
-        done = self.progress.step >= self.options.updates
-        if done and not self.output.exists():
-            raise TrainingError(f"{self.output}: missing, but its run is finished; delete {self.folder} to train again")
-        return ["this run is finished"] if done else [f"resuming at update {self.progress.step:,}"]
-
-
-def _plain(config: LmTrainConfig) -> dict[str, Any]:
-    """The options that a resumed run must share."""
-    values = to_values(config)
-    values |= values.pop("recurrent")
-    kept = {name: value for name, value in values.items() if name not in MAY_DIFFER}
-    return json.loads(json.dumps(kept))  # as the checkpoint has them: lists, no tuples
 
 
 def _training_config(config: LmTrainConfig) -> TrainingConfig:

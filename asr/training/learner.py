@@ -87,6 +87,12 @@ class Learner(ABC):
         self.average = WeightAverage(model, config.ema) if config.ema else None
         self._network: nn.Module = model
 
+    @property
+    def description(self) -> str:
+        """Size of the network, and where and how it computes."""
+        size = sum(parameter.numel() for parameter in self.model.parameters())
+        return f"{size:,} parameters, {self.device}, {str(self.dtype).removeprefix('torch.')} ({self.reason})"
+
     def connect(self) -> None:
         """Copy the first process's weights to all processes; from here on gradients are summed over them."""
         if self.group.size > 1:

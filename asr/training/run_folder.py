@@ -123,6 +123,12 @@ class RunFolder:
         return changes(before, now, compared)
 
 
+def fixed_options(config: Any) -> dict[str, Any]:
+    """The options that a resumed run must share, by name, as JSON gives them back."""
+    free = marked(type(config), MAY_CHANGE)
+    return {key.rpartition(".")[2]: value for key, value in _flatten(to_values(config)) if key not in free}
+
+
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """The options of these names that differ, as `NAME = OLD, now it is NEW`."""
     return [f"{name} = {before.get(name)}, now it is {now[name]}" for name in names if before.get(name) != now[name]]
