@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from asr.audio.config import FeatureConfig
+from asr.audio.effects import coloured_noise
 from asr.audio.features import LogMel
+from asr.audio.io import resample
 from asr.audio.normalization import normalize_bands
 
 RATE = 16000
@@ -26,8 +28,8 @@ def speech() -> np.ndarray:
     return np.concatenate([*(np.concatenate([noise(0.25, -65, 100), word]) for word in words), noise(0.25, -65, 101)])
 
 
-def features(samples: np.ndarray, normalization: str = "utterance") -> np.ndarray:
-    return LogMel(FeatureConfig(normalization=normalization))(samples)
+def features(samples: np.ndarray, normalization: str = "utterance", average_seconds: float = 0.0) -> np.ndarray:
+    return LogMel(FeatureConfig(normalization=normalization, average_seconds=average_seconds))(samples)
 
 
 SPEECH = speech()
@@ -76,6 +78,35 @@ def test_loudness_does_not_matter():
 def test_silence_stays_quiet():
     for kind in ("utterance", "running"):
         assert np.abs(features(np.zeros(RATE, np.float32), kind)).max() < 1e-3
+
+
+def tilted(seconds: float, slope: float) -> np.ndarray:
+    """Noise without silence around it, its power falling with frequency as 1 / frequency ** slope, as of one vowel."""
+    return (0.05 * coloured_noise(round(seconds * RATE), slope, RATE, np.random.default_rng(0))).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["utterance", "running"])
+def test_with_average_speech_a_short_sound_keeps_its_spectrum(kind):
+    """By its own statistics alone, all short steady sounds have the same features."""
+    low, high = (features(tilted(0.3, slope), kind, 1.0)[10:-10].mean(axis=0) for slope in (2.0, 0.0))
+    assert low[:10].mean() > high[:10].mean() + 0.5 and low[-10:].mean() < high[-10:].mean() - 0.5
+    own = [features(tilted(0.3, slope), kind)[10:-10].mean(axis=0) for slope in (2.0, 0.0)]
+    assert np.abs(own[0][:10].mean() - own[1][:10].mean()) < 0.3
+
+
+def test_average_speech_matters_less_the_longer_a_recording_is():
+    change = [np.abs(features(tilted(n, 2.0), average_seconds=1.0) - features(tilted(n, 2.0))).mean() for n in (1, 30)]
+    assert change[1] < change[0] / 4
+
+
+def test_average_speech_is_as_loud_as_the_recording():
+    quiet, loud = (features(gain * SPEECH, average_seconds=1.0) for gain in (0.1, 1.0))
+    np.testing.assert_allclose(quiet, loud, atol=0.05)
+
+
+def test_bands_without_sound_are_not_compared_with_average_speech():
+    narrow = resample(resample(SPEECH, RATE, 8000), 8000, RATE)
+    assert np.abs(features(narrow, average_seconds=1.0)[:, -10:].mean(axis=0)).max() < 0.3
 
 
 def test_steady_noise_has_zero_mean_and_unit_variance():

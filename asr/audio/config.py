@@ -33,6 +33,9 @@ class FeatureConfig:
     #: Scope of the mean and variance normalisation of each band: the whole utterance, or only the past (for live
     #: input).
     normalization: Literal["utterance", "running", "none"] = "utterance"
+    #: Seconds of average speech that count in this mean and variance besides the recording's own. 1 suits recordings of
+    #: a word or two, whose own mean is mostly that of their vowels. 0: none.
+    average_seconds: NotNegativeReal = 0.0
 
     def __post_init__(self):
         if not self.lowest_hertz < self.sample_rate / 2:

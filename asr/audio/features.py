@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from asr.audio.average_speech import AverageSpeech
 from asr.audio.config import FeatureConfig
 from asr.audio.normalization import normalize_bands
 
@@ -31,10 +32,14 @@ class LogMel:
         start = (self.size - self.window) // 2
         self._taper[start : start + self.window] = hann(self.window)
         self._filters = mel_filters(self.size, config)
+        self._average: AverageSpeech | None = None
+        if config.average_seconds:
+            frames, hertz = config.average_seconds / config.hop_seconds, config.sample_rate / self.size
+            self._average = AverageSpeech.of_bands(self._filters, hertz, frames)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         energies = self.log_energies(np.asarray(samples, np.float32))
-        return normalize_bands(energies, self.config.normalization, self.config.hop_seconds)
+        return normalize_bands(energies, self.config.normalization, self.config.hop_seconds, self._average)
 
     def log_energies(self, samples: np.ndarray) -> np.ndarray:
         """Log-mel before normalisation: `(samples,)` float32 -> `(frames, mels)`."""

@@ -4,6 +4,8 @@ from typing import Literal
 
 import numpy as np
 
+from asr.audio.average_speech import NATS, AverageSpeech
+
 # All relative to the recording's level, in decibels below it.
 FLOOR_DECIBELS = 80.0  # added to each band: a quiet room
 SILENCE_DECIBELS = 55.0  # frames below it have no sound
@@ -11,11 +13,11 @@ SPEECH_DECIBELS = 30.0  # frames above it may be speech
 
 CONTEXT_SECONDS = 0.5  # of the pauses around speech count with it
 
-NATS = np.log(10) / 10  # per decibel
-
-
 def normalize_bands(
-    log_energies: np.ndarray, kind: Literal["utterance", "running", "none"], hop_seconds: float
+    log_energies: np.ndarray,
+    kind: Literal["utterance", "running", "none"],
+    hop_seconds: float,
+    average: AverageSpeech | None = None,
 ) -> np.ndarray:
     """Zero mean and unit variance of each band of `(frames, mels)` natural-log energies, float32, over the frames that
     carry sound: silence before, behind and between speech changes nothing, however long and deep it is.
@@ -26,7 +28,8 @@ def normalize_bands(
        becomes a quiet room.
     3. Mean and variance are those of the frames within `CONTEXT_SECONDS` of speech, that is of a frame at most
        `SPEECH_DECIBELS` below the recording's level. Frames more than `SILENCE_DECIBELS` below it have no sound; they
-       count only in short pauses, with speech that near on both sides (a noise gate's work).
+       count only in short pauses, with speech that near on both sides (a noise gate's work). With `average`, so do
+       the frames of average speech.
 
     'utterance' takes all frames; 'running' does the same with the frames so far, so that a frame's value never depends
     on what comes after it; 'none' changes nothing.
@@ -41,11 +44,13 @@ def normalize_bands(
         level = weights @ levels / weights.sum()
         bands = _log_with_floor(energies, level)
         counted = bands[_entry_frames(levels, level, context) < len(levels)]
-        mean, deviation = counted.mean(axis=0), counted.std(axis=0)
+        mean, deviation, counts = counted.mean(axis=0), counted.std(axis=0), len(counted)
     else:
-        level = np.cumsum(weights * levels) / np.cumsum(weights)
-        bands = _log_with_floor(energies, level[:, None])
-        mean, deviation = _running_statistics(bands, levels, level, context)
+        level = (np.cumsum(weights * levels) / np.cumsum(weights))[:, None]
+        bands = _log_with_floor(energies, level)
+        mean, deviation, counts = _running_statistics(bands, levels, level[:, 0], context)
+    if average:
+        mean, deviation = average.with_own(mean, deviation, counts, level)
     # The constant keeps silence, whose deviation is 0, from becoming loud noise.
     return ((bands - mean) / (deviation + 0.1)).astype(np.float32)
 
@@ -69,20 +74,22 @@ def _entry_frames(levels: np.ndarray, level: float, context: int) -> np.ndarray:
 
 def _running_statistics(
     bands: np.ndarray, levels: np.ndarray, level: np.ndarray, context: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each band over the counted frames so far, at each frame: `(frames, mels)` both.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and deviation of each band over the counted frames so far, at each frame, `(frames, mels)` both, and the
+    number of these frames, `(frames, 1)`.
 
     Which frames count depends on the recording's level so far: they are found once for each whole decibel of it.
     """
-    mean, deviation = np.empty_like(bands), np.empty_like(bands)
+    mean, deviation, numbers = np.empty_like(bands), np.empty_like(bands), np.empty((len(bands), 1))
     steps = np.floor(level / NATS)
     for step in np.unique(steps):
         entry = _entry_frames(levels, step * NATS, context)
         order = np.argsort(entry, kind="stable")
         at_step = np.flatnonzero(steps == step)
         counts = np.searchsorted(entry[order], at_step, side="right")
+        numbers[at_step, 0] = counts
         counted = bands[order[: counts[-1]]]  # in the order in which they enter
         first, second = (np.cumsum(values, axis=0)[counts - 1] / counts[:, None] for values in (counted, counted**2))
         mean[at_step] = first
         deviation[at_step] = np.sqrt(np.maximum(second - first**2, 0))
-    return mean, deviation
+    return mean, deviation, numbers

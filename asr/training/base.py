@@ -44,7 +44,10 @@ def with_base(recipe: Recipe) -> tuple[Recipe, Base | None]:
     spelled = {character for piece in file.tokenizer.pieces for character in piece} | {" "}
     same_alphabet = not count_unknown(texts, spelled)
     text = rules if same_alphabet else recipe.text
-    recipe = dataclasses.replace(recipe, features=file.features, model=file.architecture, text=text)
+    features = file.features
+    if recipe.features.average_seconds:  # a change of the input that a network can be trained to
+        features = dataclasses.replace(features, average_seconds=recipe.features.average_seconds)
+    recipe = dataclasses.replace(recipe, features=features, model=file.architecture, text=text)
     notes = [] if same_alphabet else [f"{path} has another alphabet: a new output layer on its acoustic layers"]
     if file.phones and same_alphabet and not recipe.data.lexicon:
         lexicon = recipe.output / "lexicon.txt"

@@ -79,8 +79,8 @@ def choose(survey: Survey, dev: Sequence[Utterance] = (), from_nothing: bool = F
     corpus = Speech([*survey.utterances, *dev], [*survey.texts, *texts])
     base = Choice("", {"base": ""}, "From nothing.") if from_nothing else _base(survey, corpus)
     if base.values["base"]:
-        return [base, _augmentation(survey), *_training(survey, True)]
-    own = [_units(survey, corpus.alphabet), _features(survey)]
+        return [base, *_short_features(survey), _augmentation(survey), *_training(survey, True)]
+    own = [_units(survey, corpus.alphabet), _features(survey), *_short_features(survey)]
     return [base, *own, _augmentation(survey), _frame_rate(corpus, own), _size(survey), *_training(survey, False)]
 
 
@@ -175,11 +175,18 @@ def _features(survey: Survey) -> Choice:
     return Choice("features", {"sample_rate": 16000, "mels": 80}, "Speech has little above 8 kHz.")
 
 
+def _short_features(survey: Survey) -> list[Choice]:
+    if not _is_short(survey):
+        return []
+    reason = "A second of average speech counts in each recording's mean: that of one word is mostly its vowel."
+    return [Choice("features", {"average_seconds": 1.0}, reason)]
+
+
 def _augmentation(survey: Survey) -> Choice:
     values: dict[str, Any] = {"copies": 4 if survey.hours < BPE_HOURS else 1, "speeds": list(SPEEDS)}
     values |= {"noise_share": 0.3, "gain_decibels": 6.0}
     reason = "Versions of each recording at other speeds and levels, some with noise; "
-    if np.median(survey.seconds) < SHORT:
+    if _is_short(survey):
         values |= {"time_masks": 1, "frequency_mask_mels": 12}
         return Choice("augment", values, f"{reason}few masks, since most recordings are shorter than {SHORT:g} s.")
     return Choice("augment", values | {"time_masks": 2, "frequency_mask_mels": 20}, f"{reason}masks as usual.")
@@ -224,6 +231,10 @@ def _decoder(survey: Survey, from_base: bool) -> Choice:
     else:
         kind, reason = "none", "Sentences of all kinds: greedy. A language model of more text helps (`asr lm train`)."
     return Choice("training", {"decoder": kind}, reason)
+
+
+def _is_short(survey: Survey) -> bool:
+    return float(np.median(survey.seconds)) < SHORT
 
 
 def _few_words(survey: Survey) -> bool:
