@@ -29,8 +29,8 @@ class Recipe:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    #: Model to fine-tune: 'english' or a model file. It determines [features], [model] and, if it can spell the
-    #: transcripts, [text]. Empty: train from scratch.
+    #: Model to fine-tune: 'english' or a model file. It determines [features] (except average_seconds), [model]
+    #: and, if it can spell the transcripts, [text]. Empty: train from scratch.
     base: Annotated[str, SHOWN] = ""
     #: Another recipe to train, such as one from scratch; the model with the lower dev WER, decoder included, is the
     #: result.

@@ -59,6 +59,13 @@ def test_features_architecture_tokenizer_and_phones_come_from_the_base(base, tmp
 
 
 @pytest.mark.slow
+def test_average_speech_is_the_recipes_own_choice(base, tmp_path):
+    tuned = dataclasses.replace(tune(base, tmp_path / "run"), features=FeatureConfig(average_seconds=1.0))
+    found, _ = with_base(tuned)
+    assert found.features == dataclasses.replace(base.features, average_seconds=1.0)
+
+
+@pytest.mark.slow
 def test_another_alphabet_keeps_the_acoustic_layers(base, tmp_path, capsys):
     manifests = []
     for path in (*base.data.train, *base.data.dev):

@@ -128,16 +128,22 @@ def test_english_starts_from_the_english_model_and_other_letters_from_its_acoust
         ([f"turn the {word} on" for word in sorted(english_words())[::500]], False),
     ],
 )
-def test_from_nothing_is_tried_too_where_it_may_be_as_good(texts, unclear):
+def test_from_scratch_is_tried_too_where_it_may_be_as_good(texts, unclear):
     contents = found(spoken(200, texts, 1.5))
     assert bool(rival_reason(contents, choose(contents))) == unclear
-    assert not rival_reason(contents, choose(contents, from_nothing=True))
+    assert not rival_reason(contents, choose(contents, from_scratch=True))
 
 
 def test_no_utterance_is_too_short_for_the_frame_rate():
     texts = ["kytkekytkekytkekytke"]
     recipe = chosen(spoken(20, texts, 0.5))
     assert recipe.output_frames(0.5 / 1.1) >= len(texts[0]) and recipe.model.subsampling == 2
+
+
+@pytest.mark.parametrize("texts", [["zero", "one"], ["yksi", "kaksi"]])  # from English, and from scratch
+def test_recordings_of_a_word_or_two_are_normalised_with_average_speech(texts):
+    assert chosen(spoken(200, texts, 0.6)).features.average_seconds == 1.0
+    assert chosen(spoken(200, texts, 3.0)).features.average_seconds == 0.0
 
 
 def test_a_small_vocabulary_gets_units_of_words_and_its_own_decoder():

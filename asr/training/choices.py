@@ -70,14 +70,14 @@ class Speech:
         return sum(least > there for least, there in zip(needed, frames, strict=True))
 
 
-def choose(survey: Survey, dev: Sequence[Utterance] = (), from_nothing: bool = False) -> list[Choice]:
+def choose(survey: Survey, dev: Sequence[Utterance] = (), from_scratch: bool = False) -> list[Choice]:
     """The choices for a training corpus, in the order of the recipe's sections; `dev` must fit the network too.
 
-    With `from_nothing` there is no base, whatever the corpus.
+    With `from_scratch` there is no base, whatever the corpus.
     """
     texts = [normalize(utterance.text, TextConfig()) for utterance in dev]
     corpus = Speech([*survey.utterances, *dev], [*survey.texts, *texts])
-    base = Choice("", {"base": ""}, "From nothing.") if from_nothing else _base(survey, corpus)
+    base = Choice("", {"base": ""}, "From scratch.") if from_scratch else _base(survey, corpus)
     if base.values["base"]:
         return [base, *_short_features(survey), _augmentation(survey), *_training(survey, True)]
     own = [_units(survey, corpus.alphabet), _features(survey), *_short_features(survey)]
@@ -85,13 +85,13 @@ def choose(survey: Survey, dev: Sequence[Utterance] = (), from_nothing: bool = F
 
 
 def rival_reason(survey: Survey, choices: Sequence[Choice]) -> str:
-    """Why training from nothing may be better than from the base that was chosen; empty if it hardly is."""
+    """Why training from scratch may be better than from the base that was chosen; empty if it hardly is."""
     if not any(choice.values.get("base") for choice in choices):
         return ""
     if _few_words(survey):
-        return f"{len(survey.vocabulary)} words with many examples each may be learned as well from nothing"
+        return f"{len(survey.vocabulary)} words with many examples each may be learned as well from scratch"
     if not survey.alphabet <= set(ENGLISH_LETTERS):
-        return "another language may be learned as well from nothing"
+        return "another language may be learned as well from scratch"
     return ""
 
 
@@ -140,15 +140,15 @@ def _base(survey: Survey, corpus: Speech) -> Choice:
         file.tokenizer if same_alphabet else CharacterTokenizer(corpus.alphabet),
     )
     if survey.hours > (MOST_BASE_HOURS if english else MOST_BASE_HOURS / 10):
-        return Choice("", {"base": ""}, f"From nothing: {survey.hours:.0f} h of speech are enough for that.")
+        return Choice("", {"base": ""}, f"From scratch: {survey.hours:.0f} h of speech are enough for that.")
     if short:
-        reason = f"From nothing: {short} utterances are too short for the frame rate of the English model."
+        reason = f"From scratch: {short} utterances are too short for the frame rate of the English model."
         return Choice("", {"base": ""}, reason)
     if english:
         reason = "The words are English, whose sounds the shipped model knows: training starts from it."
         return Choice("", {"base": "english"}, reason)
     if same_alphabet:
-        return Choice("", {"base": ""}, "From nothing: the words are not English, although the letters are.")
+        return Choice("", {"base": ""}, "From scratch: the words are not English, although the letters are.")
     reason = (
         "Another alphabet: the acoustic layers start from the English model (Kunze et al. 2017), the output is new."
     )

@@ -21,7 +21,7 @@ class Start:
     """A recipe, and what it was chosen from."""
 
     recipe: Path
-    rival: Path | None  # the recipe from nothing, where it is unclear which is better
+    rival: Path | None  # the recipe from scratch, where it is unclear which is better
     survey: Survey
     division: Division
 
@@ -58,8 +58,8 @@ def init(sources: Sequence[Path], recipe: Path) -> Start:
     found, origin = survey(division.train, TextConfig()), " ".join(map(str, sources))
     choices, rival = choose(found, division.dev), None
     if reason := rival_reason(found, choices):
-        rival = recipe.with_name(f"{recipe.stem}-nothing.toml")
-        own = choose(found, division.dev, from_nothing=True)
+        rival = recipe.with_name(f"{recipe.stem}-scratch.toml")
+        own = choose(found, division.dev, from_scratch=True)
         write_atomically(rival, recipe_text(origin, found, division, own, rival))
         choices.append(Choice("", {"rival": rival.name}, f"Unclear: {reason}. Both are trained, dev decides."))
     write_atomically(recipe, recipe_text(origin, found, division, choices, recipe))
