@@ -13,6 +13,7 @@ SPEECH_DECIBELS = 30.0  # frames above it may be speech
 
 CONTEXT_SECONDS = 0.5  # of the pauses around speech count with it
 
+
 def normalize_bands(
     log_energies: np.ndarray,
     kind: Literal["utterance", "running", "none"],
