@@ -119,13 +119,13 @@ def draw(results: dict, path: Path) -> None:
         context = results[kind]["context"]
         left.plot([int(words) for words in context], list(context.values()), "o-", label=kind.upper())
         right.plot(range(1, DISTANCES + 1), results[kind]["gradient"], label=kind.upper())
-    left.set(xscale="log", yscale="log", xlabel="words of context", ylabel="perplexity")
+    left.set(xscale="log", xlabel="words of context", ylabel="perplexity")
     left.set_xticks(CONTEXTS, [str(words) for words in CONTEXTS])
     left.minorticks_off()
     right.set(yscale="log", xlabel="distance, words", ylabel="share of the gradient")
     left.legend()
     right.legend()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":
