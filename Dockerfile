@@ -3,8 +3,8 @@
 FROM python:3.11-slim
 RUN --mount=type=bind,target=/src,rw \
     pip install --no-cache-dir --constraint /src/constraints.txt '/src[server,media,lexicon]' \
-    && useradd --create-home asr
-USER asr
+    && useradd --create-home --uid 1000 asr
+USER 1000
 # Compiles and caches the decoder and the language model, so that the server starts at once.
 RUN --mount=type=bind,source=tests/data,target=/recordings asr transcribe /recordings/1088-134315-0013.opus
 EXPOSE 8000

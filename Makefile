@@ -42,6 +42,7 @@ test-quick: setup
 lint: setup
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/codespell
+	@$(VENV)/bin/hadolint Dockerfile
 	@$(VENV)/bin/mypy
 
 # The documentation as a website in site/; `.venv/bin/mkdocs serve` shows it while you edit.

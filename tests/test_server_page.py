@@ -173,6 +173,7 @@ def test_words_appear_while_someone_speaks(open_page, small):
         page.click("#record")
         page.locator("article[data-state=done]").wait_for()
         assert page.locator("#message").inner_text() == ""
+        until(page, "document.querySelector('audio').duration > 0")  # it has read the recording
         seconds = page.evaluate("document.querySelector('audio').duration")
         last = float(page.locator("article .text span").last.get_attribute("data-end"))
         assert 0 < last <= seconds + 0.2

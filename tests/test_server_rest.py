@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serving import serving
 
+from asr.errors import ConfigError
 from asr.recognition.recognizer import Recognizer
+from asr.server.access import read_keys
 from asr.server.config import LimitConfig, ServeConfig
 from asr.server.hotwords import phrases_of
 
@@ -114,6 +116,26 @@ def test_a_stream_by_hand(server, sound):
     for block in blocks:
         name, data = block.split("\n")
         assert name.removeprefix("event: ") == json.loads(data.removeprefix("data: "))["type"]
+
+
+def test_the_headers_of_a_stream_come_at_once_and_comments_while_nothing_is_known(recognizer, sound, monkeypatch):
+    release = threading.Event()
+    parts = recognizer.transcribe_parts
+
+    def slow(*arguments):
+        release.wait(20)
+        return parts(*arguments)
+
+    monkeypatch.setattr("asr.server.rest.KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(recognizer, "transcribe_parts", slow)
+    with serving(recognizer, ServeConfig()) as (_, address):
+        form = {"files": {"file": sound.read_bytes()}, "data": {"model": "whisper-1", "stream": "true"}}
+        with httpx.stream("POST", f"{address}/v1/audio/transcriptions", timeout=20, **form) as response:
+            assert response.status_code == 200 and not release.is_set()
+            lines = response.iter_lines()
+            assert sum(next(lines).startswith(":") for _ in range(6)) == 3
+            release.set()
+            assert "event: transcript.text.done" in lines
 
 
 def test_asynchronous(server, sound, recognizer):
@@ -241,6 +263,29 @@ def test_keys(recognizer, sound):
         assert openai.OpenAI(base_url=f"{address}/v1", api_key="right").models.list()
         assert httpx.get(f"{address}/health").status_code == 200
         assert httpx.get(f"{address}/metrics").status_code == 401
+
+
+def test_keys_that_others_can_read_are_warned_of(tmp_path, capsys):
+    path = tmp_path / "keys.txt"
+    path.write_text("# mine\nright\n\n")
+    for mode, warned in ((0o600, False), (0o644, True)):
+        path.chmod(mode)
+        assert read_keys(path) == ["right"]
+        assert ("chmod 600" in capsys.readouterr().err) == warned
+    path.write_text("# none\n")
+    with pytest.raises(ConfigError, match="no keys"):
+        read_keys(path)
+
+
+def test_pages_of_the_origins_that_are_named_may_call(recognizer):
+    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    with serving(recognizer, ServeConfig(cors=("https://a.example",)), ["right"]) as (_, address):
+        for origin, status in (("https://a.example", 200), ("https://b.example", 400)):
+            asked = httpx.options(f"{address}/v1/audio/transcriptions", headers=ask | {"Origin": origin})
+            assert asked.status_code == status
+        refused = httpx.get(f"{address}/v1/models", headers={"Origin": "https://a.example"})
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == "https://a.example"
 
 
 def test_requests_per_minute(recognizer):
