@@ -47,7 +47,7 @@ lint: setup
 
 # The documentation as a website in site/; `.venv/bin/mkdocs serve` shows it while you edit.
 docs: setup
-	@$(VENV)/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
 # The outputs of the commands that README.md and docs/ show, and their pictures, made again.

@@ -34,7 +34,7 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Transcript:
-    """The words of one recording, as they are written: with punctuation, say, if that was asked for."""
+    """The words of one recording as they are written, for example with punctuation."""
 
     text: str
     words: tuple[Word, ...]

@@ -4,18 +4,22 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 PAGE = "reference/commands.md"
+COLUMNS = 79
 
 
 def help_of(*command: str) -> str:
-    """What `asr COMMAND --help` prints, 100 columns wide."""
+    """What `asr COMMAND --help` prints, in the width of the page."""
     line = [sys.executable, "-m", "asr", *command, "--help"]
-    environment = os.environ | {"COLUMNS": "100", "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(line, env=environment, capture_output=True, text=True, check=True).stdout
+    environment = os.environ | {"COLUMNS": str(COLUMNS), "PYTHONIOENCODING": "utf-8"}
+    text = subprocess.run(line, env=environment, capture_output=True, text=True, check=True).stdout
+    # What precedes the options is one line per paragraph, which a terminal would wrap.
+    return "\n".join(textwrap.fill(line, COLUMNS) if len(line) > COLUMNS else line for line in text.splitlines()) + "\n"
 
 
 def subcommands(text: str) -> list[str]:

@@ -29,11 +29,12 @@ BATCH_SECONDS = 120.0  # of audio per batch
 
 
 class Recognizer(Scorer):
-    """A trained model that turns sound into words.
+    """A trained model that transcribes recordings.
 
-    >>> model = Recognizer.load("model.safetensors")  # doctest: +SKIP
-    >>> model.transcribe("talk.wav").text  # doctest: +SKIP
-    'seven three'
+    Examples:
+        >>> model = Recognizer.load("model.safetensors")  # doctest: +SKIP
+        >>> model.transcribe("talk.wav").text  # doctest: +SKIP
+        'seven three'
     """
 
     def __init__(
@@ -61,18 +62,18 @@ class Recognizer(Scorer):
         voice_activity: bool = True,
         writing: WritingConfig = WritingConfig(),  # noqa: B008 (frozen)
     ) -> "Recognizer":
-        """Read a model file, or the English one that comes with the program; raises `asr.errors.ModelFileError` when
-        it cannot be used.
+        """Load a model file, by default the English model. Raises `asr.errors.ModelFileError` if it cannot be used.
 
-        Without `decoder` the one of the decoder.toml beside the model is used if there is one, else greedy decoding.
-        `device`, `precision` and `voice_activity` are those of `asr.recognition.config.RunConfig`; `writing` says how
-        transcripts are written, by default with punctuation if there is a punctuation.safetensors beside the model.
+        Without `decoder`, the decoder is the one described by decoder.toml beside the model if there is one, else greedy
+        decoding. `device`, `precision` and `voice_activity` are those of `asr.recognition.config.RunConfig`. `writing`
+        determines how transcripts are written: by default with punctuation, if there is a punctuation.safetensors
+        beside the model.
         """
         return cls(load_model(path), device, decoder or load_decoder(Path(path)), precision, voice_activity, writing)
 
     def with_hotwords(self, phrases: Iterable[str]) -> "Recognizer":
-        """A recogniser that prefers these words and phrases, and shares all else with this one. Those that the model
-        cannot write or pronounce are left out."""
+        """A recogniser that prefers these words and phrases and shares everything else with this one. Phrases that the
+        model cannot write or pronounce are left out."""
         from asr.decoding.hotwords import Phrase  # greedy decoding imports no numba
 
         texts = dict.fromkeys(normalize(phrase, self.file.text) for phrase in phrases)
@@ -83,10 +84,10 @@ class Recognizer(Scorer):
     def transcribe(
         self, source: str | os.PathLike | BinaryIO | ArrayLike, most_seconds: float = math.inf
     ) -> Transcript:
-        """The words of a sound file, an open binary stream, or samples at `sample_rate`, of any length.
+        """Transcribe a sound file, an open binary stream, or samples at `sample_rate`, of any length.
 
         Samples may be an array, a tensor or a list: `(samples,)`, `(samples, channels)` or `(channels, samples)`, see
-        `asr.audio.arrays.to_mono`. Raises `asr.errors.AudioError` when they, or the file, cannot be used, and its
+        `asr.audio.arrays.to_mono`. Raises `asr.errors.AudioError` if the file or the samples cannot be used, and its
         subclass `AudioTooLongError` for a file of more than `most_seconds`.
         """
         if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
@@ -104,13 +105,13 @@ class Recognizer(Scorer):
     def transcribe_parts(
         self, source: str | os.PathLike | BinaryIO, most_seconds: float = math.inf
     ) -> Iterator[Transcript]:
-        """The words of a sound file or an open binary stream in parts that end at pauses, each as soon as it is known;
-        `duration` is the end of the part. Raises `asr.errors.AudioError` as `transcribe` does."""
+        """Transcribe a sound file or an open binary stream in parts that end at pauses, each as soon as it is known.
+        The `duration` of a part is its end in the recording. Raises `asr.errors.AudioError` as `transcribe` does."""
         opened = ("", lambda: read_audio(source, self.sample_rate, most_seconds=most_seconds))
         return map(self.write, recognize_parts(self, self.decoder, opened, BATCH_SECONDS))
 
     def recognize(self, recordings: Sequence[ArrayLike]) -> list[Transcript]:
-        """Transcripts of several recordings at once, each samples at `sample_rate` as `transcribe` takes them."""
+        """Transcribe several recordings at once, each as samples in one of the forms that `transcribe` accepts."""
         if not recordings:
             return []
         monos = [to_mono(samples, self.sample_rate)[0] for samples in recordings]
