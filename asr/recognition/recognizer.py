@@ -64,7 +64,7 @@ class Recognizer(Scorer):
     ) -> "Recognizer":
         """Load a model file, by default the English model. Raises `asr.errors.ModelFileError` if it cannot be used.
 
-        Without `decoder`, the decoder is the one described by decoder.toml beside the model if there is one, else greedy
+        Without `decoder`, the decoder is that of the decoder.toml beside the model if there is one, else greedy
         decoding. `device`, `precision` and `voice_activity` are those of `asr.recognition.config.RunConfig`. `writing`
         determines how transcripts are written: by default with punctuation, if there is a punctuation.safetensors
         beside the model.
