@@ -28,7 +28,7 @@ def test_cores_cover_the_recording_once_and_context_is_around_them(sizes, seed):
         np.testing.assert_allclose(window.samples, own - own.mean(), atol=1e-5)
         start += window.frames * FRAME
     last = windows[-1]
-    assert last.frames is None and last.pause
+    assert last.frames is None and last.ends_segment
     assert start - last.skip * FRAME + len(last.samples) == len(samples)
     assert len(last.samples) <= (LONGEST_CORE + 2 * CONTEXT) * RATE
 

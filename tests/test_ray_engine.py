@@ -1,6 +1,7 @@
 """`asr transcribe --engine ray` on a real cluster of two nodes on this machine, one of which is killed."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import soundfile
 from command_line import COMPLETE, ERROR, PARTLY
 
 pytestmark = [
@@ -44,14 +46,14 @@ def cluster(tmp_path, monkeypatch):
     cluster.shutdown()
 
 
-def texts(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.txt")}
+def texts(folder: Path, suffix: str = "txt") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob(f"*.{suffix}")}
 
 
 def test_a_node_and_a_recording_that_kill_workers(asr, cluster, model_path, noise_file, tmp_path, monkeypatch):
     from asr.recognition import ray_engine
 
-    monkeypatch.setattr(ray_engine, "GROUP_FILES", 5)
+    monkeypatch.setattr(ray_engine, "GROUP_ITEMS", 5)
     for seed in range(40):
         noise_file(f"in/{seed:03d}.wav", 0.3 + seed % 7 / 10, seed=seed)
     (tmp_path / "in" / "broken.wav").write_bytes(b"RIFF")
@@ -81,6 +83,57 @@ def test_a_node_and_a_recording_that_kill_workers(asr, cluster, model_path, nois
     again = asr(*command, *ray)
     assert again.returncode == PARTLY and "40 skipped" in again.stderr
     assert texts(tmp_path / "out") == texts(tmp_path / "plain")
+
+
+def test_long_recordings_are_divided_among_the_nodes(asr, cluster, model_path, noise_file, tmp_path, monkeypatch):
+    from asr.recognition import ray_engine
+
+    monkeypatch.setattr(ray_engine, "GROUP_BYTES", 500_000)
+    monkeypatch.setattr(ray_engine, "STRETCH_SECONDS", 20.0)
+    noise_file("in/short.wav", 2)
+    for name, rate in (("long.wav", 16000), ("resampled.flac", 11025)):
+        path = noise_file(f"in/{name}", 240, sample_rate=rate)
+        samples, _ = soundfile.read(path, dtype="float32")
+        for start in range(0, len(samples), 18 * rate):
+            samples[start : start + rate] *= 0.001
+        soundfile.write(path, samples, rate)
+    whole = noise_file("in/cut.flac", 100, seed=1)
+    whole.write_bytes(whole.read_bytes()[:-500_000])
+    command = ["transcribe", tmp_path / "in", "-m", model_path, "--format", "json"]
+    plain = asr(*command, "-o", tmp_path / "plain")
+    assert plain.returncode == PARTLY and "cut.flac: " in plain.stderr
+
+    noise_file("in/killer.wav", 30)
+    read = []
+    take = ray_engine.LongRecording.add
+    monkeypatch.setattr(ray_engine.LongRecording, "add", lambda *each: read.append(each[0].name) or take(*each))
+    ray = ["--engine", "ray", "--ray_address", cluster.address, "-o", tmp_path / "out"]
+    done = asr(*command, *ray)
+    assert done.returncode == PARTLY and "3 done, 2 failed" in done.stderr, done.stderr
+    assert "killer.wav: 3 workers died" in done.stderr
+    assert [line for line in plain.stderr.splitlines() if "cut.flac" in line][0] in done.stderr
+    assert read.count(str(tmp_path / "in" / "long.wav")) > 5
+    assert texts(tmp_path / "out", "json") == texts(tmp_path / "plain", "json")
+
+
+def test_evaluation_is_that_of_one_process(asr, cluster, model_path, noise_file, manifest, tmp_path, monkeypatch):
+    from asr.recognition import ray_engine
+
+    monkeypatch.setattr(ray_engine, "GROUP_ITEMS", 3)
+    sounds = [(f"u{seed}", noise_file(f"{seed}.wav", 1, seed=seed)) for seed in range(10)]
+    command = [
+        "evaluate",
+        manifest(*sounds, ("killer", noise_file("killer.wav"))),
+        "-m",
+        model_path,
+        "--decoder",
+        "greedy",
+    ]
+    done = asr(*command, "--engine", "ray", "--ray_address", cluster.address, "-o", tmp_path / "ray")
+    assert done.returncode == PARTLY and "killer: 3 workers died" in done.stderr, done.stderr
+    assert asr("evaluate", manifest(*sounds), *command[2:], "-o", tmp_path / "plain").returncode == COMPLETE
+    ray, plain = (json.loads((tmp_path / each / "report.json").read_text()) for each in ("ray", "plain"))
+    assert ray["utterances"] == plain["utterances"] and ray["wer"] == plain["wer"]
 
 
 def test_what_cannot_run_on_a_cluster(asr, model_path, noise_file, tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 SHORTEST_CORE = 15.0
 LONGEST_CORE = 30.0
 CONTEXT = 3.0  # on both sides of a core
+LONGEST_SEGMENT = 300.0  # of speech without a pause that is decoded together
 
 SILENCE_SECONDS = 0.3  # duration of the silence at which a cut is preferred
 SILENCE_DECIBELS = 20.0  # below its surroundings: quiet enough for the end of a sentence
@@ -25,7 +26,8 @@ class Window:
     samples: np.ndarray  # (samples,), context included, of mean 0
     skip: int  # output frames before the core
     frames: int | None  # output frames of the core; None: to the end
-    pause: bool  # whether the core ends in silence or with the recording, so that no word crosses its end
+    ends_segment: bool  # whether the core ends in silence or with the recording, so that no word crosses its end, or
+    # nothing has for LONGEST_SEGMENT
 
     def core(self, emission: np.ndarray) -> np.ndarray:
         """The rows of the window's log-probabilities `(frames, tokens)` that belong to the core."""
@@ -43,12 +45,16 @@ def cut_windows(pieces: Iterable[np.ndarray], sample_rate: int, frame_samples: i
     )
     held = np.zeros(0, np.float32)
     skip = 0  # samples in `held` before the next core
+    segment = 0  # samples since a segment ended
     for piece in pieces:
         held = np.concatenate([held, piece])
         while len(held) >= skip + longest + context:
             offset, pause = find_pause(held[skip + shortest : skip + longest], sample_rate, frame_samples)
             core = shortest + offset
-            yield _window(held[: skip + core + context], skip, core, pause, frame_samples)
+            segment += core
+            ends_segment = pause or segment > LONGEST_SEGMENT * sample_rate
+            yield _window(held[: skip + core + context], skip, core, ends_segment, frame_samples)
+            segment = 0 if ends_segment else segment
             held = held[max(0, skip + core - context) :]
             skip = min(skip + core, context)
     # The rest, which may exceed a core by almost the context, is one window.
@@ -68,7 +74,7 @@ def find_pause(samples: np.ndarray, sample_rate: int, step: int) -> tuple[int, b
     return (quietest + width // 2) * step, pause
 
 
-def _window(samples: np.ndarray, skip: int, core: int | None, pause: bool, frame_samples: int) -> Window:
+def _window(samples: np.ndarray, skip: int, core: int | None, ends_segment: bool, frame_samples: int) -> Window:
     mean = samples.mean(dtype=np.float64).astype(np.float32) if len(samples) else np.float32(0)
     frames = None if core is None else core // frame_samples
-    return Window(samples - mean, skip // frame_samples, frames, pause)
+    return Window(samples - mean, skip // frame_samples, frames, ends_segment)

@@ -41,6 +41,11 @@ class FeatureConfig:
         if not self.lowest_hertz < self.sample_rate / 2:
             raise ValueError(f"lowest_hertz: must be below half the sample rate, not {self.lowest_hertz:g}")
 
+    @property
+    def hop_samples(self) -> int:
+        """Samples from one frame to the next."""
+        return round(self.hop_seconds * self.sample_rate)
+
 
 @dataclass(frozen=True)
 class AugmentConfig:

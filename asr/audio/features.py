@@ -25,7 +25,7 @@ class LogMel:
 
     def __init__(self, config: FeatureConfig):
         self.config = config
-        self.hop = round(config.hop_seconds * config.sample_rate)
+        self.hop = config.hop_samples
         self.window = round(config.window_seconds * config.sample_rate)
         self.size = 2 ** (self.window - 1).bit_length()  # of the Fourier transform
         self._taper = np.zeros(self.size, np.float32)

@@ -72,7 +72,7 @@ def transcribe(inputs: Sequence[str], model: Path, output: Path | None, config: 
     tally = Tally(len(names) + len(failures), len(names) - len(missing), failures=failures)
     try:
         if missing:
-            if config.engine == "ray":
+            if config.where.engine == "ray":
                 _run_on_ray(missing, outputs, model, config, tally)
             else:
                 run = config.run

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from asr.decoding.config import DecoderConfig
-from asr.recognition.config import RunConfig
+from asr.recognition.config import EngineConfig, RunConfig
 from asr.utils.config_io import FLAT, SHOWN, NotNegative, NotNegativeReal, Positive, PositiveReal
 
 TextFormat = Literal["auto", "jsonl", "ctm", "stm", "trn", "kaldi", "lines"]
@@ -34,6 +34,7 @@ class EvaluateConfig:
     #: Costs of a substitution, a deletion and an insertion when words are aligned: 'levenshtein' 1, 1, 1 (the fewest
     #: errors); 'sclite' 4, 3, 3.
     alignment: Alignment = "levenshtein"
+    where: Annotated[EngineConfig, FLAT] = field(default_factory=EngineConfig)
     run: Annotated[RunConfig, FLAT] = field(default_factory=RunConfig)
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.data.manifest import Utterance, is_duration_right, load_utterance, read_manifest, speaker_digest
-from asr.errors import one_line
+from asr.errors import ConfigError, one_line
 from asr.evaluation.alignment import Scored
 from asr.evaluation.config import EvaluateConfig
 from asr.evaluation.metrics import Evaluation, evaluate
@@ -21,7 +21,7 @@ from asr.recognition.batch import recognize_utterances
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript
 from asr.utils import storage
-from asr.utils.distributed import joined
+from asr.utils.distributed import own_group
 from asr.utils.extras import require
 from asr.utils.files import make_folder
 
@@ -66,19 +66,23 @@ class Assessment:
 def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateConfig) -> Assessment:
     """Recognise and score a manifest's utterances, and write the report into `output` if given.
 
-    Several processes, started by torchrun, share the utterances; the leading one writes. Where the duration in the
-    manifest is not that of the recording, the recording's counts, and the report says so.
+    Where the duration in the manifest is not that of the recording, the recording's counts, and the report says so.
     """
+    if own_group().size > 1:
+        raise ConfigError("asr evaluate runs in one process; --engine ray shares the work among several")
+    run = config.run
     utterances = read_manifest(manifest)
-    with joined(config.run.device) as group:
-        recognizer = Recognizer.load(
-            model, config.run.device, config.search, config.run.precision, config.run.voice_activity
-        )
-        if output:
-            make_folder(output)  # now, rather than fail after the work
-            require("matplotlib")
-            require("jinja2")
-        recognition = recognize_utterances(recognizer, utterances, config.run.batch_seconds, group)
+    recognizer = Recognizer.load(model, run.device, config.search, run.precision, run.voice_activity)
+    if output:
+        make_folder(output)  # now, rather than fail after the work
+        require("matplotlib")
+        require("jinja2")
+    if config.where.engine == "ray":
+        from asr.recognition.ray_engine import recognize_on_ray
+
+        recognition = recognize_on_ray(utterances, model, run, config.search, config.where)
+    else:
+        recognition = recognize_utterances(recognizer, utterances, run.batch_seconds)
     pairs, notes = correct_durations(recognition.pairs)
     evaluation = evaluate(
         pairs,
@@ -93,7 +97,7 @@ def assess(manifest: Path, model: Path, output: Path | None, config: EvaluateCon
         segment_slope=config.search.segment_slope,
     )
     report = None
-    if output and group.leads:
+    if output:
         thresholds = measure_rejection(recognizer, config.search, evaluation.scored, config.run.batch_seconds)
         evaluation = replace(evaluation, rejection=thresholds)
         shown = _choose_pictures(evaluation, config.pictures)

@@ -57,6 +57,11 @@ class ModelFile:
         return self.features.hop_seconds * self.architecture.subsampling
 
     @property
+    def frame_samples(self) -> int:
+        """Samples from one output frame to the next."""
+        return self.features.hop_samples * self.architecture.subsampling
+
+    @property
     def parameter_count(self) -> int:
         """Number of trained values."""
         return sum(array.size for array in self.weights.values())

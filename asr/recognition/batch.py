@@ -26,7 +26,6 @@ from asr.recognition.pipeline import Source, recognize, segments
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript
 from asr.utils import storage
-from asr.utils.distributed import ALONE, Group
 from asr.utils.prefetch import prefetch_map
 from asr.utils.progress import progress_bar
 
@@ -108,27 +107,40 @@ def confident(
 
 @dataclass(frozen=True)
 class Recognition:
-    """The transcripts of a manifest's utterances."""
+    """The transcripts of a manifest's utterances: words as recognised, without punctuation."""
 
     pairs: list[tuple[Utterance, Transcript]]
     failures: list[tuple[str, str]]  # (utterance id, reason)
     compute_seconds: float  # of reading, features, network and decoding
 
+    @classmethod
+    def of(
+        cls, utterances: Sequence[Utterance], results: Sequence[Transcript | Failure], compute_seconds: float
+    ) -> "Recognition":
+        """From the result of each utterance."""
+        both = list(zip(utterances, results, strict=True))
+        pairs = [(utterance, result) for utterance, result in both if isinstance(result, Transcript)]
+        failures = [(utterance.id, result.reason) for utterance, result in both if isinstance(result, Failure)]
+        return cls(pairs, failures, compute_seconds)
 
-def recognize_utterances(
-    recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float, group: Group = ALONE
-) -> Recognition:
-    """Recognise all utterances, those of similar length together; results are in the order of `utterances`, and their
-    words as recognised, without punctuation. Several processes share the batches, and all of them get all results."""
+
+def recognize_utterances(recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float) -> Recognition:
+    """Recognise all utterances; results are in their order."""
     started = time.perf_counter()
-    plan = plan_in_order(durations_of(utterances), batch_seconds)[group.rank :: group.size]
-    own = [index for indices in plan for index in indices]
-    sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in own]
-    with progress_bar("recognising", sum(utterances[index].duration for index in own), audio=True) as advance:
-        results = group.merge(dict(_results(recognizer, sources, batch_seconds, advance)))
-    pairs = [(utterances[i], results[i]) for i in sorted(results) if isinstance(results[i], Transcript)]
-    failures = [(utterances[i].id, results[i].reason) for i in sorted(results) if isinstance(results[i], Failure)]
-    return Recognition(pairs, failures, time.perf_counter() - started)
+    results = recognize_each(recognizer, utterances, batch_seconds)
+    return Recognition.of(utterances, results, time.perf_counter() - started)
+
+
+def recognize_each(
+    recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float
+) -> list[Transcript | Failure]:
+    """The transcript of each utterance, or why there is none. Those of similar length are recognised together."""
+    durations = durations_of(utterances)
+    order = [index for indices in plan_in_order(durations, batch_seconds) for index in indices]
+    sources = [(i, lambda i=i: read_utterance(utterances[i], recognizer.sample_rate)) for i in order]
+    with progress_bar("recognising", float(durations.sum()), audio=True) as advance:
+        results = dict(_results(recognizer, sources, batch_seconds, advance))
+    return [results[index] for index in range(len(utterances))]
 
 
 def utterance_emissions(

@@ -28,6 +28,16 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
+class EngineConfig:
+    """Which processes recognise."""
+
+    #: Where to recognise. 'local': in this process. 'ray': on the nodes of a Ray cluster; `asr transcribe` then needs -o.
+    engine: Literal["local", "ray"] = "local"
+    #: Ray cluster: 'auto' (the one this machine belongs to, or RAY_ADDRESS), 'local' (one for this run), or HOST:PORT.
+    ray_address: str = "auto"
+
+
+@dataclass(frozen=True)
 class TranscribeConfig:
     """Recordings to words."""
 
@@ -36,10 +46,7 @@ class TranscribeConfig:
     format: tuple[Format, ...] = ("txt",)
     #: Skip inputs whose output was already written from the same recording, model and options. Needs -o.
     resume: bool = False
-    #: Where to transcribe. 'local': in this process. 'ray': on the nodes of a Ray cluster, which needs -o.
-    engine: Literal["local", "ray"] = "local"
-    #: Ray cluster: 'auto' (the one this machine belongs to, or RAY_ADDRESS), 'local' (one for this run), or HOST:PORT.
-    ray_address: str = "auto"
+    where: Annotated[EngineConfig, FLAT] = field(default_factory=EngineConfig)
     writing: Annotated[WritingConfig, FLAT] = field(default_factory=WritingConfig)
     #: Leave out segments with a confidence below this: the probability that all of their words are correct.
     min_confidence: Share = 0.0

@@ -4,7 +4,7 @@ A thread reads windows and computes their features; the network takes them one b
 batches of similar length; other threads decode. Results are in the order of the input.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -23,10 +23,10 @@ from asr.utils.prefetch import OrderedResults, prefetch, prefetch_map
 
 POOL_BATCHES = 4  # on a GPU: batches' worth of windows that are sorted by length together
 READ_AHEAD = 4  # on a CPU: windows per core that are read ahead
-LONGEST_SEGMENT = 300.0  # seconds that are decoded together at most, when there is no pause
 MOST_WAITING = 64  # segments that may wait to be decoded
 
-Source = tuple[Hashable, Callable[[], AbstractContextManager[AudioPieces]]]  # a key, and how to open the recording
+Opener = Callable[[], AbstractContextManager[AudioPieces]]
+Source = tuple[Hashable, Opener]  # a key, and how to open the recording
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,18 @@ def recognize(
 
     found: list[tuple[int, Decoding]] = []
     with ThreadPoolExecutor(core_count()) as pool:
-        for segment, decoding in _decode_segments(
-            scorer, decoder, _score_windows(scorer, sources, batch_seconds, advance), pool
-        ):
+        parts = score_parts(scorer, _parts(scorer, sources), batch_seconds, advance)
+        for segment, decoding in decode_segments(decoder, parts, pool):
             found.append((segment.start, decoding))
             if segment.ending:
-                transcript = scorer.to_transcript(join_decodings(found), segment.ending.samples)
-                found.clear()
-                yield segment.key, segment.ending.error or replace(transcript, notes=segment.ending.notes)
+                result = segment.ending.error or join_segments(scorer, found, segment.ending)
+                found = []
+                yield segment.key, result
+
+
+def join_segments(scorer: Scorer, found: Sequence[tuple[int, Decoding]], ending: Ending) -> Transcript:
+    """The transcript of a recording from its segments' first output frames and words."""
+    return replace(scorer.to_transcript(join_decodings(found), ending.samples), notes=ending.notes)
 
 
 def recognize_parts(scorer: Scorer, decoder: Decoder, source: Source, batch_seconds: float) -> Iterator[Transcript]:
@@ -89,35 +93,31 @@ def recognize_parts(scorer: Scorer, decoder: Decoder, source: Source, batch_seco
     Raises the recording's `AudioError`, after the parts before the fault.
     """
     with ThreadPoolExecutor(core_count()) as pool:
-        parts = _score_windows(scorer, [source], batch_seconds, lambda seconds: None)
-        for segment, decoding in _decode_segments(scorer, decoder, parts, pool):
+        parts = score_parts(scorer, _parts(scorer, [source]), batch_seconds)
+        for segment, decoding in decode_segments(decoder, parts, pool):
             ending = segment.ending or Ending((segment.start + len(segment.emission)) * scorer.frame_samples)
             if ending.error:
                 raise ending.error
-            yield replace(
-                scorer.to_transcript(join_decodings([(segment.start, decoding)]), ending.samples), notes=ending.notes
-            )
+            yield join_segments(scorer, [(segment.start, decoding)], ending)
 
 
 def segments(
     scorer: Scorer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
 ) -> Iterator[Segment]:
     """The sources' log-probabilities, cut where there is a pause."""
-    builder = SegmentBuilder(scorer)
-    return filter(None, map(builder.add, _score_windows(scorer, sources, batch_seconds, advance)))
+    return filter(None, map(SegmentBuilder().add, score_parts(scorer, _parts(scorer, sources), batch_seconds, advance)))
 
 
-def _decode_segments(
-    scorer: Scorer, decoder: Decoder, parts: Iterable[Part], pool: Executor
-) -> Iterator[tuple[Segment, Decoding]]:
+def decode_segments(decoder: Decoder, parts: Iterable[Part], pool: Executor) -> Iterator[tuple[Segment, Decoding]]:
+    """The words of each segment of the scored parts, in order and as soon as known."""
     if isinstance(decoder, WordDecoder) and decoder.context:
-        yield from _decode_in_order(scorer, decoder, parts)
+        yield from _decode_in_order(decoder, parts)
         return
 
     def decode(segment: Segment) -> tuple[Segment, Decoding]:
         return segment, decoder.decode_batch([segment.emission])[0]
 
-    builder, results = SegmentBuilder(scorer), OrderedResults(pool, MOST_WAITING)
+    builder, results = SegmentBuilder(), OrderedResults(pool, MOST_WAITING)
     for part in parts:
         if segment := builder.add(part):
             results.submit(decode, segment)
@@ -126,41 +126,39 @@ def _decode_segments(
     yield from results.remaining()
 
 
-def _decode_in_order(scorer: Scorer, decoder: WordDecoder, parts: Iterable[Part]) -> Iterator[tuple[Segment, Decoding]]:
+def _decode_in_order(decoder: WordDecoder, parts: Iterable[Part]) -> Iterator[tuple[Segment, Decoding]]:
     """Segments that depend on the words before them in their recording."""
     before: tuple[str, ...] = ()
-    for segment in filter(None, map(SegmentBuilder(scorer).add, parts)):
+    for segment in filter(None, map(SegmentBuilder().add, parts)):
         decoding = decoder.decode(segment.emission, before)
         before = () if segment.ending else (*before, *(word.text for word in decoding.words))[-decoder.context :]
         yield segment, decoding
 
 
 class SegmentBuilder:
-    """Joins the windows of a recording until there is a pause, or `LONGEST_SEGMENT`."""
+    """Joins the windows of a segment."""
 
-    def __init__(self, scorer: Scorer):
-        self._longest = round(LONGEST_SEGMENT / scorer.file.frame_seconds)
+    def __init__(self) -> None:
         self._emissions: list[np.ndarray] = []
         self._start = 0
 
     def add(self, part: Part) -> Segment | None:
         """The segment that ends with this window, if one does."""
         self._emissions.append(part.values)
-        frames = sum(map(len, self._emissions))
-        if not (part.ending or part.window.pause or frames > self._longest):
+        if not part.window.ends_segment:
             return None
         segment = Segment(part.key, np.concatenate(self._emissions), self._start, part.ending)
-        self._emissions, self._start = [], 0 if part.ending else self._start + frames
+        self._emissions, self._start = [], 0 if part.ending else self._start + len(segment.emission)
         return segment
 
 
-def _score_windows(
-    scorer: Scorer, sources: Iterable[Source], batch_seconds: float, advance: Callable[[float], None]
+def score_parts(
+    scorer: Scorer, parts: Iterable[Part], batch_seconds: float, advance: Callable[[float], None] = lambda seconds: None
 ) -> Iterator[Part]:
-    """Windows with their log-probabilities."""
+    """The parts with log-probabilities instead of features."""
     if scorer.batches:
         # Whole pools are prefetched: reading must go on while the network is at work on one.
-        for pool in prefetch(_pools(scorer, sources, POOL_BATCHES * batch_seconds), 1):
+        for pool in prefetch(_pools(scorer, parts, POOL_BATCHES * batch_seconds), 1):
             yield from _score_batches(scorer, pool, batch_seconds, advance)
         return
 
@@ -168,17 +166,17 @@ def _score_windows(
         return part, scorer.only_speech(scorer.log_probabilities([part.values])[0], part.window.samples)
 
     with ThreadPoolExecutor(scorer.parallel_calls) as threads:
-        parts = prefetch(_parts(scorer, sources), READ_AHEAD * scorer.parallel_calls)
-        for part, emission in prefetch_map(score, parts, threads, READ_AHEAD * scorer.parallel_calls):
+        ahead = READ_AHEAD * scorer.parallel_calls
+        for part, emission in prefetch_map(score, prefetch(parts, ahead), threads, ahead):
             advance(_seconds(scorer, part))
             yield replace(part, values=part.window.core(emission))
 
 
-def _pools(scorer: Scorer, sources: Iterable[Source], most_seconds: float) -> Iterator[list[Part]]:
-    """Windows with their features, in lists of at most `most_seconds` each."""
+def _pools(scorer: Scorer, parts: Iterable[Part], most_seconds: float) -> Iterator[list[Part]]:
+    """The same parts in lists of about `most_seconds` each."""
     pool: list[Part] = []
     seconds = 0.0
-    for part in _parts(scorer, sources):
+    for part in parts:
         pool.append(part)
         seconds += _seconds(scorer, part)
         if seconds >= most_seconds:
@@ -188,20 +186,28 @@ def _pools(scorer: Scorer, sources: Iterable[Source], most_seconds: float) -> It
 
 
 def _parts(scorer: Scorer, sources: Iterable[Source]) -> Iterator[Part]:
-    """Windows with their features; a recording that cannot be read ends with an empty one."""
+    """Windows with their features."""
     for key, open_recording in sources:
-        try:
-            with open_recording() as audio:
-                lengths: list[int] = []
-                windows = cut_windows(_counted(audio.pieces, lengths), scorer.sample_rate, scorer.frame_samples)
-                last = next(windows)
-                for window in windows:
-                    yield Part(key, scorer.log_mel(last.samples), last, None)
-                    last = window
-                ending = Ending(sum(lengths), tuple(audio.notes))
-        except AudioError as error:
-            last, ending = Window(np.zeros(0, np.float32), 0, None, True), Ending(error=error)
-        yield Part(key, scorer.log_mel(last.samples), last, ending)
+        for window, ending in read_windows(open_recording, scorer.sample_rate, scorer.frame_samples):
+            yield Part(key, scorer.log_mel(window.samples), window, ending)
+
+
+def read_windows(
+    open_recording: Opener, sample_rate: int, frame_samples: int
+) -> Iterator[tuple[Window, Ending | None]]:
+    """The windows of a recording, the last with its ending; one that cannot be read ends with an empty window."""
+    try:
+        with open_recording() as audio:
+            lengths: list[int] = []
+            windows = cut_windows(_counted(audio.pieces, lengths), sample_rate, frame_samples)
+            last = next(windows)
+            for window in windows:
+                yield last, None
+                last = window
+            ending = Ending(sum(lengths), tuple(audio.notes))
+    except AudioError as error:
+        last, ending = Window(np.zeros(0, np.float32), 0, None, True), Ending(error=error)
+    yield last, ending
 
 
 def _counted(pieces: Iterable[np.ndarray], lengths: list[int]) -> Iterator[np.ndarray]:

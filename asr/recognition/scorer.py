@@ -37,7 +37,7 @@ class Scorer:
     @property
     def frame_samples(self) -> int:
         """Samples from one output frame to the next."""
-        return self._log_mel.hop * self.file.architecture.subsampling
+        return self.file.frame_samples
 
     @property
     def parallel_calls(self) -> int:

@@ -33,7 +33,6 @@ def evaluate(
         output: Folder for report.json, report.md and report.html. Without it, only standard output.
     """
     from asr.evaluation.evaluate_model import assess
-    from asr.utils.distributed import own_group
 
     options = validate(options, "options")
     if options.folds != "none":
@@ -56,10 +55,9 @@ def evaluate(
         print(learning_curve(manifest, output, options).to_text())
         return 0
     assessment = assess(manifest, model, output, options)
-    if own_group().leads:
-        print(assessment.to_text())
-        for utterance, reason in assessment.evaluation.failures:
-            tell(f"{utterance}: {reason}")
+    print(assessment.to_text())
+    for utterance, reason in assessment.evaluation.failures:
+        tell(f"{utterance}: {reason}")
     return 0 if assessment.evaluation.complete else 1
 
 

@@ -1,0 +1,170 @@
+"""Work on a Ray cluster (https://docs.ray.io): a worker per node, or per GPU of a node, that is called with one job at
+a time. Workers that die are replaced, and new nodes are used as they join."""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from asr.errors import AsrError
+from asr.utils.messages import tell
+
+LOOK_SECONDS = 5.0  # between looks for new nodes
+PATIENCE = 60.0  # seconds without a worker after which waiting is reported
+ATTEMPTS = 3  # workers that may die of one item
+STARTS = 10  # workers that may fail to start, one after the other
+
+Slot = tuple[str, int]  # of a worker: a node, and which of its GPUs
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call of a worker's method for some items."""
+
+    method: str
+    items: tuple[Any, ...]
+    arguments: tuple[Any, ...] = ()
+    deaths: int = 0  # of workers that had it
+
+
+def why_lost(name: str, error: Exception) -> str:
+    """The failure of an item that `ATTEMPTS` workers have died of."""
+    return f"{name}: {ATTEMPTS} workers died while transcribing it ({type(error).__name__}); try it alone"
+
+
+class Work(Protocol):
+    """Jobs, and what becomes of them."""
+
+    left: int  # results that are to come
+
+    def next_job(self, workers: int) -> Job | None:
+        """A job for a worker that has none; None if there is none now."""
+
+    def awaited(self) -> list[Any]:
+        """References to objects each of which, once there, may make a job."""
+
+    def finish(self, job: Job, value: Any) -> None:
+        """Take what a worker has returned."""
+
+    def repeat(self, job: Job, error: Exception) -> None:
+        """Have done again what a worker that died has not done."""
+
+    def take_results(self) -> list[Any]:
+        """The results since the last call."""
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[None]:
+    """A connection to the cluster at an address. Raises `AsrError` when there is none."""
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise AsrError(f"no Ray cluster at '{address}': {error}; `ray start --head` starts one") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def start_on_node(folder: str, cores: int = 0, number: int = 0) -> None:
+    """Start in the folder from which relative paths count, on `cores` of the usable cores or on all of them."""
+    if os.path.isdir(folder):
+        os.chdir(folder)
+    if cores:
+        usable = sorted(os.sched_getaffinity(0))
+        # By number, as several nodes may be on one machine.
+        os.sched_setaffinity(0, {usable[(number * cores + core) % len(usable)] for core in range(cores)})
+
+
+class Cluster:
+    """The workers and the jobs that they are doing.
+
+    A worker is a `kind(*arguments, cores, number)` with a method `ready`, which returns once it can work.
+    """
+
+    def __init__(self, kind: type, arguments: tuple[Any, ...], device: str):
+        import ray
+
+        self._ray = ray
+        self._kind, self._arguments = ray.remote(kind), arguments
+        self._uses_gpus = device in ("auto", "cuda")
+        self._workers: dict[Slot, Any] = {}
+        self._calls: dict[Any, tuple[Slot, Job | None]] = {}  # without a job the worker is starting
+        self._idle: list[Slot] = []
+        self._started = self._failed_starts = 0
+
+    def do(self, work: Work) -> Iterator[Any]:
+        """Do all the work; its results as soon as known.
+
+        Raises `AsrError` when workers cannot start, and what a worker raises, such as `OSError` for a full disk.
+        """
+        looked, worked = -LOOK_SECONDS, time.monotonic()
+        while work.left:
+            if time.monotonic() - looked > LOOK_SECONDS:
+                self._find_nodes()
+                looked = time.monotonic()
+            while self._idle and (job := work.next_job(len(self._workers))):
+                slot = self._idle.pop()
+                self._calls[getattr(self._workers[slot], job.method).remote(job.items, *job.arguments)] = slot, job
+            awaited = [*self._calls, *(work.awaited() if self._idle else [])]
+            if not awaited:
+                time.sleep(0.1)
+            elif ready := self._ray.wait(awaited, timeout=LOOK_SECONDS, fetch_local=False)[0]:
+                worked = time.monotonic()
+                if ready[0] in self._calls:
+                    self._finish(ready[0], work)
+            yield from work.take_results()
+            if time.monotonic() - worked > PATIENCE and not any(job for _, job in self._calls.values()):
+                tell("waiting for a node of the cluster to start a worker")
+                worked = time.monotonic()
+
+    def _finish(self, call: Any, work: Work) -> None:
+        """A call has ended, or its worker has died."""
+        slot, job = self._calls.pop(call)
+        try:
+            value = self._ray.get(call)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except self._ray.exceptions.RayError as error:
+            self._workers.pop(slot, None)
+            if job:
+                work.repeat(job, error)
+            else:
+                self._note_failed_start(error)
+            return
+        self._failed_starts = 0
+        self._idle.append(slot)
+        if job:
+            work.finish(job, value)
+
+    def _note_failed_start(self, error: Exception) -> None:
+        self._failed_starts += 1
+        if self._failed_starts > STARTS:
+            reason = str(error).strip().splitlines()[-1]
+            raise AsrError(f"workers on the Ray cluster cannot start: {reason}") from error
+
+    def _find_nodes(self) -> None:
+        """Start the workers of each node that has none."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        slots: dict[Slot, tuple[int, int]] = {}  # cores and GPUs of each worker
+        for node in self._ray.nodes():
+            gpus = int(node["Resources"].get("GPU", 0)) if self._uses_gpus else 0
+            cores = int(node["Resources"].get("CPU", 0)) // max(1, gpus)
+            if node["Alive"] and cores:
+                slots |= {(node["NodeID"], index): (cores, min(1, gpus)) for index in range(max(1, gpus))}
+        self._idle = [slot for slot in self._idle if slot in slots]
+        busy = {slot for slot, _ in self._calls.values()}
+        self._workers = {slot: worker for slot, worker in self._workers.items() if slot in slots or slot in busy}
+        for slot in set(slots) - set(self._workers):
+            cores, gpus = slots[slot]
+            place = NodeAffinitySchedulingStrategy(slot[0], soft=False)
+            kind = self._kind.options(num_cpus=cores, num_gpus=gpus, scheduling_strategy=place)
+            self._workers[slot] = kind.remote(*self._arguments, cores, self._started)
+            self._started += 1
+            self._calls[self._workers[slot].ready.remote()] = slot, None
