@@ -130,20 +130,3 @@ def test_the_learning_rate_of_each_schedule():
     assert np.allclose(rates("constant")[10:], 1)
     assert rates("linear")[55] == pytest.approx(0.5) and rates("cosine")[55] == pytest.approx(0.5)
     assert rates("cosine")[32] > rates("linear")[32] and rates("cosine")[77] < rates("linear")[77]
-
-
-def sharded(*arguments: str) -> subprocess.CompletedProcess:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "asr"]
-    return subprocess.run([*launcher, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-
-
-@pytest.mark.slow
-def test_two_processes_evaluate_as_one_does(corpus, alone, asr, tmp_path):
-    model = alone / "model.safetensors"
-    reports = [tmp_path / "one", tmp_path / "two"]
-    arguments = ["evaluate", corpus / "train.jsonl", "--model", model, "-o"]
-    assert asr(*arguments, reports[0]).returncode == 0
-    told = sharded(*arguments, reports[1])
-    assert told.returncode == 0 and told.stdout.count("hypothesis") == 1, told.stderr
-    one, two = (json.loads((report / "report.json").read_text()) for report in reports)
-    assert one["wer"] == two["wer"] and one["utterances"] == two["utterances"]

@@ -9,7 +9,7 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 from scale import GROUP_HOURS, Cluster, simulate
 
-PERFECT = {"start_seconds": 0.0, "spread": 0.0, "failures": 0.0}
+PERFECT = {"call_seconds": 0.0, "start_seconds": 0.0, "spread": 0.0, "stragglers": 0.0, "failures": 0.0}
 
 
 def test_perfect_nodes_take_the_ideal_time():
@@ -23,9 +23,15 @@ def test_every_group_is_done_in_spite_of_failures():
     assert failing.repeated > 0 and failing.seconds > alone.seconds
 
 
-def test_the_longest_recording_bounds_the_time():
-    cluster = Cluster(100, 2, **PERFECT)
-    assert simulate(10.0, cluster, longest_hours=10.0).seconds == pytest.approx(10 * cluster.core_seconds / 2)
+def test_a_slow_node_takes_fewer_groups():
+    alone = simulate(80 * GROUP_HOURS, Cluster(10, 2, **PERFECT))
+    slow = simulate(80 * GROUP_HOURS, Cluster(10, 2, **(PERFECT | {"stragglers": 0.1})))
+    assert alone.seconds < slow.seconds < 2 * alone.seconds
+
+
+def test_the_directing_command_bounds_the_speed():
+    directing = PERFECT | {"call_seconds": 1.0}
+    assert simulate(500 * GROUP_HOURS, Cluster(1000, 16, **directing)).seconds > 500
 
 
 @pytest.mark.parametrize(("hours", "nodes"), [(1000, 4), (100_000, 100)])
