@@ -26,7 +26,7 @@ class Cluster:
     cores: int  # of each node
     core_seconds: float = 60.5  # per hour of audio: RTF 0.0084 on two cores (docs/transcription.md)
     start_seconds: float = 60.0  # until a worker has its model
-    call_seconds: float = 0.001  # of the directing command per group
+    call_seconds: float = 0.0016  # of the directing command per group, with 1,000 workers (docs/scale.md)
     spread: float = 0.3  # standard deviation of the logarithm of the factor
     stragglers: float = 0.02  # share of the nodes that are slow
     slowness: float = 3.0  # time that they take, as a multiple
