@@ -31,7 +31,7 @@ class RunConfig:
 class EngineConfig:
     """Which processes recognise."""
 
-    #: Where to recognise. 'local': in this process. 'ray': on the nodes of a Ray cluster; `asr transcribe` then needs -o.
+    #: Where to compute. 'local': in this process. 'ray': on the nodes of a Ray cluster; `asr transcribe` then needs -o.
     engine: Literal["local", "ray"] = "local"
     #: Ray cluster: 'auto' (the one this machine belongs to, or RAY_ADDRESS), 'local' (one for this run), or HOST:PORT.
     ray_address: str = "auto"
