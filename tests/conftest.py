@@ -73,6 +73,18 @@ def noise_file(tmp_path):
 
 
 @pytest.fixture
+def text_file(tmp_path):
+    """Write a text file of these lines."""
+
+    def write(*lines, name="text.txt", encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes("".join(line + "\n" for line in lines).encode(encoding))
+        return path
+
+    return write
+
+
+@pytest.fixture
 def full_disk():
     """`with full_disk(size):` no file can grow beyond `size` bytes, which fails as a full disk does."""
     resource = pytest.importorskip("resource")
