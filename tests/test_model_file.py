@@ -17,6 +17,7 @@ from asr.errors import ModelFileError
 from asr.model.acoustic_model import load_network
 from asr.model.engine import OnnxEngine
 from asr.model.model_file import convert_to_float16, export, load_model, save_model
+from asr.model.onnx_file import KEY, _checksum, _entry
 
 
 def test_model_file_holds_everything(model_path):
@@ -127,6 +128,15 @@ def test_a_damaged_onnx_file_is_refused(exported, data):
         place = data.draw(st.integers(0, len(good) - 1))
         bad.write_bytes(good[:place] + bytes([good[place] ^ data.draw(st.integers(1, 255))]) + good[place + 1 :])
     with pytest.raises(ModelFileError, match=r"bad\.onnx: cut short, damaged, or not made by"):
+        load_model(bad)
+
+
+@pytest.mark.parametrize("metadata", ["", "{", "[1]", "{}", '{"format_version": "x"}', "[" * 100_000])
+def test_an_onnx_file_with_other_metadata_is_refused(tmp_path, metadata):
+    bad = tmp_path / "bad.onnx"
+    body = _entry(KEY, metadata) if metadata else b"\xff\xff"
+    bad.write_bytes(body + _checksum(body))
+    with pytest.raises(ModelFileError, match=r"bad\.onnx: an ONNX file, but not a model"):
         load_model(bad)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from asr.errors import ModelFileError
 from asr.utils.files import write_atomically
@@ -36,8 +37,15 @@ def read_onnx(path: str | os.PathLike) -> tuple[bytes, dict[str, Any]]:
     length = len(_checksum(b""))
     if data[-length:] != _checksum(data[:-length]):
         raise ModelFileError(f"{path}: cut short, damaged, or not made by `asr export`; copy it or export it again")
-    entries = {entry.key: entry.value for entry in onnx.ModelProto.FromString(data).metadata_props}
-    return data, json.loads(entries[KEY])
+    try:
+        entries = {entry.key: entry.value for entry in onnx.ModelProto.FromString(data).metadata_props}
+        metadata = json.loads(entries[KEY])
+        metadata["format_version"] = int(metadata["format_version"])
+    except (DecodeError, KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ModelFileError(
+            f"{path}: an ONNX file, but not a model of this program; `asr export` makes them"
+        ) from error
+    return data, metadata
 
 
 def _checksum(body: bytes) -> bytes:
