@@ -89,9 +89,9 @@ def rival_reason(survey: Survey, choices: Sequence[Choice]) -> str:
     if not any(choice.values.get("base") for choice in choices):
         return ""
     if _few_words(survey):
-        return f"{len(survey.vocabulary)} words with many examples each may be learned as well from scratch"
+        return f"{len(survey.vocabulary)} words with many examples each may be learned just as well from scratch"
     if not survey.alphabet <= set(ENGLISH_LETTERS):
-        return "another language may be learned as well from scratch"
+        return "another language may be learned just as well from scratch"
     return ""
 
 
@@ -145,7 +145,7 @@ def _base(survey: Survey, corpus: Speech) -> Choice:
         reason = f"From scratch: {short} utterances are too short for the frame rate of the English model."
         return Choice("", {"base": ""}, reason)
     if english:
-        reason = "The words are English, whose sounds the shipped model knows: training starts from it."
+        reason = "The words are English, and the shipped model knows English sounds: training starts from it."
         return Choice("", {"base": "english"}, reason)
     if same_alphabet:
         return Choice("", {"base": ""}, "From scratch: the words are not English, although the letters are.")
@@ -211,9 +211,9 @@ def _size(survey: Survey) -> Choice:
 def _training(survey: Survey, from_base: bool) -> Iterator[Choice]:
     config = with_length(Recipe().training, 3600 * survey.hours, from_base)
     values = {"updates": config.updates, "batch_seconds": round(config.batch_seconds or 0, 1)}
-    third = ", a third of the updates, since it starts from a base" if from_base else ""
+    third = ": a third of the updates, since training starts from a base" if from_base else ""
     yield Choice("training", values, f"At most {config.epochs} epochs{third}.")
-    yield Choice("training", {"patience": config.patience}, "Stops after so many epochs without a better dev WER.")
+    yield Choice("training", {"patience": config.patience}, "Epochs without a better dev WER before it stops.")
     if not from_base:
         rate = next(rate for most, _, rate in SIZES if survey.hours <= most)
         yield Choice("training", {"learning_rate": rate, "ema": 0.995}, "The smaller the network, the higher the rate.")
@@ -223,13 +223,13 @@ def _training(survey: Survey, from_base: bool) -> Iterator[Choice]:
 def _decoder(survey: Survey, from_base: bool) -> Choice:
     words = survey.vocabulary
     if survey.new_sentence_share <= REPEATED:
-        kind, reason = "sentences", f"{len(survey.sentences)} sentences recur: the decoder takes their words and order."
+        kind, reason = "sentences", f"{len(survey.sentences)} sentences recur: the decoder uses their words and order."
     elif len(words) <= CLOSED * words.total():
-        kind, reason = "words", f"{len(words)} words recur: the decoder outputs no others."
+        kind, reason = "words", f"{len(words)} words recur: the decoder outputs only these."
     elif from_base and survey.alphabet <= set(ENGLISH_LETTERS):
         kind, reason = "base", "Sentences of all kinds: the language model of the English model, tuned on dev."
     else:
-        kind, reason = "none", "Sentences of all kinds: greedy. A language model of more text helps (`asr lm train`)."
+        kind, reason = "none", "Sentences of all kinds: greedy. A language model would help (`asr lm train`)."
     return Choice("training", {"decoder": kind}, reason)
 
 

@@ -61,7 +61,7 @@ def init(sources: Sequence[Path], recipe: Path) -> Start:
         rival = recipe.with_name(f"{recipe.stem}-scratch.toml")
         own = choose(found, division.dev, from_scratch=True)
         write_atomically(rival, recipe_text(origin, found, division, own, rival))
-        choices.append(Choice("", {"rival": rival.name}, f"Unclear: {reason}. Both are trained, dev decides."))
+        choices.append(Choice("", {"rival": rival.name}, f"Unclear: {reason}. Both are trained; dev decides."))
     write_atomically(recipe, recipe_text(origin, found, division, choices, recipe))
     return Start(recipe, rival, found, division)
 
