@@ -21,6 +21,7 @@ from asr.recognition.recognizer import Recognizer
 from asr.server.access import read_keys
 from asr.server.config import LimitConfig, ServeConfig
 from asr.server.hotwords import phrases_of
+from asr.transcript import Transcript, Word
 
 LIMITS = LimitConfig(megabytes=2.0, audio_seconds=60.0, workers=2, waiting=2, idle_seconds=2.0)
 
@@ -136,6 +137,24 @@ def test_the_headers_of_a_stream_come_at_once_and_comments_while_nothing_is_know
             assert sum(next(lines).startswith(":") for _ in range(6)) == 3
             release.set()
             assert "event: transcript.text.done" in lines
+
+
+def test_a_job_ends_when_the_client_of_its_stream_has_left(recognizer, sound, monkeypatch):
+    def endless(*_):
+        for second in range(1, 10_000):
+            time.sleep(0.01)
+            yield Transcript("a", (Word("a", second - 1, second, 1.0),), second)
+
+    monkeypatch.setattr(recognizer, "transcribe_parts", endless)
+    with serving(recognizer, ServeConfig()) as (service, address):
+        form = {"files": {"file": sound.read_bytes()}, "data": {"model": "whisper-1", "stream": "true"}}
+        with httpx.stream("POST", f"{address}/v1/audio/transcriptions", timeout=20, **form) as response:
+            assert "event: transcript.text.delta" in response.iter_lines()
+            assert service.jobs.running == 1
+        end = time.monotonic() + 20
+        while service.jobs.running:
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
 
 def test_asynchronous(server, sound, recognizer):

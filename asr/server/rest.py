@@ -108,6 +108,8 @@ async def _events(
             logging.getLogger("uvicorn.error").exception("a streamed transcription failed")
             yield responses.event("error", internal_error().body())
             return
+        finally:
+            coming.cancel()  # where the client has left
     yield responses.done_event(text, found, seconds, all_logprobs if logprobs else None)
 
 

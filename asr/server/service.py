@@ -1,6 +1,7 @@
 """What all protocols share: the recogniser, its jobs, and what is counted."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
@@ -58,23 +59,28 @@ class Service:
     def parts(self, path: Path, phrases: Phrases = ()) -> AsyncIterator[Transcript]:
         """The transcript of a sound file in parts, each as soon as it is known, with times from the file's start.
 
-        The job starts, or is refused, at once.
+        The job starts, or is refused, at once; it ends early when nobody waits for its parts any more.
         """
         queue: asyncio.Queue[Transcript | None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
+        loop, abandoned = asyncio.get_running_loop(), threading.Event()
 
         def work() -> None:
             try:
                 for part in self._parts(path, phrases):
                     loop.call_soon_threadsafe(queue.put_nowait, part)
+                    if abandoned.is_set():
+                        return
             finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
         job = self._submit(work)
 
         async def results() -> AsyncIterator[Transcript]:
-            while (part := await queue.get()) is not None:
-                yield part
+            try:
+                while (part := await queue.get()) is not None:
+                    yield part
+            finally:
+                abandoned.set()
             await self._finished(job)  # raises what the work raised
 
         return results()

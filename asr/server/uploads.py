@@ -26,10 +26,10 @@ MOST_PARTS = 100
 
 @dataclass(frozen=True)
 class Upload:
-    """A form: one file on disk, and the other fields, each with all its values."""
+    """A form: one file on disk, and the other fields, each with all its values. The client's name for the file is not
+    used."""
 
     path: Path
-    suffix: str  # of the client's name for the file, which is used for nothing else
     fields: dict[str, list[str]]
 
     def get(self, name: str, default: str = "") -> str:
@@ -68,7 +68,7 @@ async def received(request: Request, limits: LimitConfig) -> AsyncIterator[Uploa
             raise ApiError(400, "the form ends before its last boundary; send it again")
         if not form.has_file:
             raise ApiError(400, "the form has no file", param="file", code="missing_required_parameter")
-        yield Upload(Path(name), form.suffix, form.fields)
+        yield Upload(Path(name), form.fields)
     finally:
         os.unlink(name)
 
@@ -95,7 +95,7 @@ class _Form:
         self._headers: dict[bytes, bytes] = {}
         self._name, self._content, self._is_file, self._parts = "", bytearray(), False, 0
         self.fields: dict[str, list[str]] = {}
-        self.has_file, self.complete, self.suffix = False, False, ""
+        self.has_file, self.complete = False, False
 
     def callbacks(self) -> "MultipartCallbacks":
         return {
@@ -133,7 +133,6 @@ class _Form:
             if self.has_file:
                 raise ApiError(400, "the form has more than one file", param="file")
             self.has_file = True
-            self.suffix = Path(options.get(b"filename", b"").decode("utf-8", "replace").replace("\0", "")).suffix
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
