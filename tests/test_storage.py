@@ -63,6 +63,17 @@ def contents(url: str) -> dict[str, bytes]:
     return {name: storage.read_bytes(f"{url}/{name}") for name in names if not name.startswith(".asr-written")}
 
 
+def test_descriptions_of_files_in_a_bucket(asr, s3, model_path, noise_file, manifest):
+    sound = noise_file("x.wav", 1.5)
+    copy_to(s3, sound, model_path, manifest(("u", sound.name)))
+    shown = {name: asr("info", f"{s3}/{name}").stdout for name in ("x.wav", "model.safetensors", "test.jsonl")}
+    assert f"{s3}/x.wav" in shown["x.wav"] and "1.500 s" in shown["x.wav"]
+    assert f"{s3}/model.safetensors" in shown["model.safetensors"]
+    assert "missing" not in shown["test.jsonl"] and f"{s3}/test.jsonl" in shown["test.jsonl"]
+    gone = asr("info", f"{s3}/gone.safetensors")
+    assert gone.returncode == ERROR and gone.stderr.count("\n") == 1 and f"{s3}/gone.safetensors" in gone.stderr
+
+
 @pytest.mark.parametrize("text", ["s3://b/x/y.wav", "https://host/a.wav?x=1", "hf://user/name", "memory://x"])
 def test_a_path_keeps_a_url(text):
     assert storage.url(Path(text)) == storage.url(text) == text

@@ -11,6 +11,8 @@ from asr.errors import AsrError, ModelFileError, one_line
 from asr.lm import ARPA_NAMES
 from asr.lm.recurrent_file import is_recurrent_file, read_recurrent
 from asr.punctuation.model_file import is_punctuation_file, load_punctuation
+from asr.utils.local_copy import local_copy
+from asr.utils.storage import MODEL_NAME, in_folder, is_url, shown
 
 
 def describe(path: Path) -> str:
@@ -19,69 +21,69 @@ def describe(path: Path) -> str:
 
     Raises an `AsrError` naming the file when it cannot be read as that.
     """
+    path = in_folder(path, MODEL_NAME)
+    name = shown(path)
     if path.is_dir():
-        raise AsrError(f"{path}: a folder; give a model file, a manifest or a sound file")
-    if path.suffix == ".safetensors":
-        try:
-            return _table(_network(path))
-        except KeyError as error:
-            raise ModelFileError(f"{path}: its training summary lacks {error}; was it made by this program?") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ModelFileError(f"{path}: its training summary is damaged ({error}); copy it again") from error
+        raise AsrError(f"{name}: a folder; give a model file, a manifest or a sound file")
     if manifest_stem(path) or path.suffix == ".json":
         return _table(_manifest(path))
-    if path.suffix == ".asrlm":
-        return _table(_compiled_lm(path))
-    if path.name.endswith(ARPA_NAMES):
-        return _table(_arpa(path))
-    return _table(_sound(path))
+    kinds = {".safetensors": _network, ".asrlm": _compiled_lm} | dict.fromkeys(ARPA_NAMES, _arpa)
+    rows = next((kinds[suffix] for suffix in kinds if path.name.endswith(suffix)), None)
+    if rows is None:
+        return _table(_sound(path))
+    try:
+        return _table(rows(local_copy(path), name))
+    except KeyError as error:
+        raise ModelFileError(f"{name}: its training summary lacks {error}; was it made by this program?") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(f"{name}: its training summary is damaged ({error}); copy it again") from error
 
 
-def _network(path: Path) -> Iterable[tuple[str, str]]:
+def _network(path: Path, name: str) -> Iterable[tuple[str, str]]:
     """The rows of a file of weights, by what it says it is."""
     if is_recurrent_file(path):
-        return _recurrent_lm(path)
-    return _punctuation(path) if is_punctuation_file(path) else _model(path)
+        return _recurrent_lm(path, name)
+    return _punctuation(path, name) if is_punctuation_file(path) else _model(path, name)
 
 
-def _punctuation(path: Path) -> Iterable[tuple[str, str]]:
+def _punctuation(path: Path, name: str) -> Iterable[tuple[str, str]]:
     file = load_punctuation(path)
-    yield "punctuation", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
+    yield "punctuation", f"{name} ({path.stat().st_size / 1e6:.1f} MB)"
     yield "parameters", f"{sum(array.size for array in file.weights.values()):,}"
     if training := file.training:
         yield "trained on", f"{training['words']:,} words ({', '.join(training['train'])}), {training['date']}"
-        shown = {name: training["dev"][name] for name in ("comma", "full_stop", "question_mark")}
-        scores = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in shown.items())
+        marks = {mark: training["dev"][mark] for mark in ("comma", "full_stop", "question_mark")}
+        scores = ", ".join(f"{mark.replace('_', ' ')} {value:.3f}" for mark, value in marks.items())
         yield (
             "dev",
             f"{training['dev_words']:,} words: F1 {scores}; case accuracy {training['dev']['case_accuracy']:.2%}",
         )
 
 
-def _compiled_lm(path: Path) -> Iterable[tuple[str, str]]:
+def _compiled_lm(path: Path, name: str) -> Iterable[tuple[str, str]]:
     from asr.lm.ngram import NgramModel
 
     model = NgramModel.load(path)
-    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, compiled, checksum verified)"
+    yield "language model", f"{name} ({path.stat().st_size / 1e6:.1f} MB, compiled, checksum verified)"
     yield from _ngrams(model.counts)
     missing = [word for word in ("<s>", "</s>") if word not in model.index]
     if missing:
         yield "note", f"it lacks {' and '.join(missing)}: sentence boundaries have no influence"
 
 
-def _recurrent_lm(path: Path) -> Iterable[tuple[str, str]]:
+def _recurrent_lm(path: Path, name: str) -> Iterable[tuple[str, str]]:
     file = read_recurrent(path)
-    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, recurrent)"
+    yield "language model", f"{name} ({path.stat().st_size / 1e6:.1f} MB, recurrent)"
     for line in file.to_text().splitlines():
-        name, _, value = line.partition(" ")
-        yield name, value.strip()
+        key, _, value = line.partition(" ")
+        yield key, value.strip()
 
 
-def _arpa(path: Path) -> Iterable[tuple[str, str]]:
+def _arpa(path: Path, name: str) -> Iterable[tuple[str, str]]:
     from asr.lm.arpa import read_counts
 
     counts = read_counts(path)
-    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, ARPA)"
+    yield "language model", f"{name} ({path.stat().st_size / 1e6:.1f} MB, ARPA)"
     yield from _ngrams(counts)
     yield "note", "counts of its header; `asr lm compile` reads and checks all of it"
 
@@ -94,7 +96,7 @@ def _ngrams(counts: list[int]) -> Iterable[tuple[str, str]]:
 
 def _sound(path: Path) -> Iterable[tuple[str, str]]:
     info = probe(path)
-    yield "sound", f"{path} ({info.format}, {info.encoding})"
+    yield "sound", f"{shown(path)} ({info.format}, {info.encoding})"
     yield "duration", f"{info.duration:.3f} s ({info.frames} samples)"
     yield "sample rate", f"{info.sample_rate} Hz"
     yield "channels", str(info.channels)
@@ -103,10 +105,10 @@ def _sound(path: Path) -> Iterable[tuple[str, str]]:
 def _manifest(path: Path) -> Iterable[tuple[str, str]]:
     utterances = read_manifest(path)
     durations = sorted(utterance.duration for utterance in utterances)
-    # Path.is_file raises for a name that is too long.
-    missing = sum(not os.path.isfile(utterance.file) for utterance in utterances)
+    # Path.is_file raises for a name that is too long. A request for each of a store would take hours.
+    missing = sum(not (is_url(utterance.file) or os.path.isfile(utterance.file)) for utterance in utterances)
     synthetic = sum(utterance.synthetic for utterance in utterances)
-    yield "manifest", str(path)
+    yield "manifest", shown(path)
     yield "utterances", str(len(utterances))
     yield "hours", f"{sum(durations) / 3600:.3f}"
     yield "seconds", f"{durations[0]:.2f} to {durations[-1]:.2f}, median {durations[len(durations) // 2]:.2f}"
@@ -123,21 +125,21 @@ def _context(seconds: float) -> str:
     return "everything" if math.isinf(seconds) else f"{seconds:.3f} s"
 
 
-def _model(path: Path) -> Iterable[tuple[str, str]]:
+def _model(path: Path, name: str) -> Iterable[tuple[str, str]]:
     from asr.model.model_file import load_model
 
     file = load_model(path)
     features, architecture, training = file.features, file.architecture, file.training
     back, ahead = (frames * features.hop_seconds + features.window_seconds / 2 for frames in architecture.context)
     pieces = file.tokenizer.pieces[1:]
-    yield "model", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
+    yield "model", f"{name} ({path.stat().st_size / 1e6:.1f} MB)"
     yield "parameters", f"{file.parameter_count:,}"
     yield "layers", f"{architecture.layers} {architecture.encoder}, width {architecture.width}"
     yield "input", f"{features.mels} mel bands at {features.sample_rate} Hz, normalised by {features.normalization}"
     yield "output frame", f"{file.frame_seconds * 1000:g} ms (subsampling {architecture.subsampling})"
     yield "receptive field", f"back {_context(back)}, ahead {_context(ahead)}"
-    shown = f": {''.join(pieces)!r}" if len(pieces) < 100 else ""
-    yield "tokens", f"{len(pieces)} ({file.tokenizer.units}){shown}"
+    listed = f": {''.join(pieces)!r}" if len(pieces) < 100 else ""
+    yield "tokens", f"{len(pieces)} ({file.tokenizer.units}){listed}"
     if file.phones:
         phones = " ".join(file.phones[1:])
         yield "phones", f"{len(file.phones) - 1} phones, by layer {architecture.phone_layer}: {phones}"

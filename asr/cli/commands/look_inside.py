@@ -43,7 +43,7 @@ def info(path: Annotated[Path, Positional, arg(metavar="FILE")]) -> int:
     """Describe a model, language model, manifest or sound file.
 
     Args:
-        path: File to describe.
+        path: File to describe, or its URL.
     """
     from asr.cli.info import describe
 
