@@ -34,6 +34,7 @@ PACKAGES = {  # of a scheme
     **{"s3": "s3fs", "s3a": "s3fs", "http": "aiohttp", "https": "aiohttp"},
     **{"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "hf": "huggingface_hub"},
 }
+BUCKETS = ("s3fs", "gcsfs", "adlfs")  # packages of object stores
 CHECKSUMS = ("ETag", "etag", "md5Hash", "content_md5", "blob_id", "LastModified", "Last-Modified", "updated", "created")
 
 # What repeating cannot help: errors of programs, and error numbers.
@@ -173,7 +174,7 @@ def has_object(url: str) -> bool:
 
 def list_objects(url: str) -> list[str]:
     """The URLs of all objects below a prefix. Raises `OSError`."""
-    return _remember(url, _repeat(url, lambda: _filesystem(url).find(url, detail=True)))
+    return _remember(url, _repeat_in_bucket(url, lambda: _filesystem(url).find(url, detail=True)))
 
 
 def glob_objects(pattern: str) -> list[str]:
@@ -220,7 +221,7 @@ def put(url: str, data: bytes) -> None:
 def _write(url: str, call: Callable[[], object]) -> None:
     check_writable(url)
     _listed.pop(url, None)
-    _repeat(url, call)
+    _repeat_in_bucket(url, call)
 
 
 def remove(url: str) -> None:
@@ -279,6 +280,16 @@ def _repeat(url: str, call: Callable[[], T]) -> T:
                 raise OSError(number, f"{reason} ({ATTEMPTS} attempts)", url) from error
         time.sleep(min(LONGEST_WAIT, FIRST_WAIT * 3 ** (attempt - 1)) * random.uniform(0.5, 1.5))
         attempt += 1
+
+
+def _repeat_in_bucket(url: str, call: Callable[[], T]) -> T:
+    """`_repeat` of a call that needs no object, so that what an object store lacks is the bucket."""
+    try:
+        return _repeat(url, call)
+    except FileNotFoundError as error:
+        if PACKAGES.get(url.partition("://")[0]) not in BUCKETS:
+            raise
+        raise FileNotFoundError(errno.ENOENT, "no such bucket", url) from error
 
 
 def _explain(error: Exception) -> tuple[int, str]:
