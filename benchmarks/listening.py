@@ -8,8 +8,9 @@ place, and final when it is committed; computing counts by the processor's time,
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from terminal import log
 
 from asr.data.manifest import load_utterance, read_manifest
 from asr.decoding.config import load_decoder
-from asr.punctuation.config import PLAIN
+from asr.punctuation.config import WritingConfig
 from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.streaming import Update, listen
@@ -47,16 +48,23 @@ class Options:
     every: int = 1
     #: 'greedy', or the model's own decoder.
     decoder: str = "greedy"
+    #: Write punctuation, for which a word waits until four words or a pause follow it.
+    punctuation: bool = False
 
 
 def main(options: Options) -> None:
     """Measure and print."""
     decoder = replace(load_decoder(options.model, decoder=options.decoder), decoder=options.decoder)
-    recognizer = Recognizer.load(options.model, "cpu", decoder, writing=PLAIN)
+    recognizer = Recognizer.load(options.model, "cpu", decoder, writing=WritingConfig(options.punctuation))
     utterances = read_manifest(options.manifest)[:: options.every]
     sounds = [load_utterance(utterance, recognizer.sample_rate).samples for utterance in utterances]
-    references = [normalize(utterance.text, recognizer.file.text) for utterance in utterances]
-    whole = jiwer.wer(references, [recognizer.transcribe(sound).text for sound in sounds])
+
+    @cache
+    def plain(text: str) -> str:
+        return normalize(text, recognizer.file.text)
+
+    references = [plain(utterance.text) for utterance in utterances]
+    whole = jiwer.wer(references, [plain(recognizer.transcribe(sound).text) for sound in sounds])
     rows = [("whole", f"{whole:.2%}", *[""] * 5)]
     for look_ahead in options.look_aheads:
         log(f"{look_ahead:g} s")
@@ -64,6 +72,7 @@ def main(options: Options) -> None:
         texts, shown, final, computing = [], [], [], 0.0
         for sound in sounds:
             updates = list(streamed(recognizer, sound, config))
+            updates = [without_punctuation(update, plain) for update in updates]
             words = [word for update in updates for word in update.committed]
             texts.append(" ".join(word.text for word in words))
             shown += delays(updates, words, with_partial=True)
@@ -76,6 +85,12 @@ def main(options: Options) -> None:
     print(f"{processor()}; {len(sounds)} utterances, {hours:.2f} h; decoder {decoder.describe()}\n")
     heads = ("look-ahead", "WER", "words shown after (median)", "95% within", "final after (median)", "95% within")
     print(table((*heads, "cores per stream"), rows))
+
+
+def without_punctuation(update: Update, plain: Callable[[str], str]) -> Update:
+    """An update with plain words, which can be compared with those before they were written."""
+    words = tuple(replace(word, text=plain(word.text)) for word in update.committed)
+    return replace(update, committed=words, partial=plain(update.partial))
 
 
 def streamed(recognizer: Recognizer, sound: np.ndarray, config: ListenConfig) -> Iterator[Update]:
