@@ -1,5 +1,6 @@
 """Running command lines in tests and checking their output; fixtures for every test."""
 
+import fcntl
 import json
 import subprocess
 from pathlib import Path
@@ -12,12 +13,14 @@ COMPLETE, PARTLY, ERROR = 0, 1, 2
 
 
 @pytest.fixture(scope="session")
-def compiled_decoder():
+def compiled_decoder(tmp_path_factory):
     """The decoder in the cache of compiled code: from here on no command reports that it compiles."""
     from asr.decoding.warm_up import compiling_search
 
-    with compiling_search():
-        pass
+    with open(tmp_path_factory.getbasetemp().parent / "compiling", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one of several test processes compiles, and the others load the result
+        with compiling_search():
+            pass
 
 
 @pytest.fixture

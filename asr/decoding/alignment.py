@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asr.decoding.arrays import frozen
 from asr.decoding.greedy import Tokens
 from asr.text.tokenizer import BLANK
 from asr.utils.numba_cache import kernel, uncounted
@@ -45,7 +46,7 @@ def align_loosely(emission: np.ndarray, tokens: np.ndarray, slack: Slack) -> tup
     if not len(tokens):
         nothing = np.zeros(0, np.int64)
         return Tokens(nothing, nothing, nothing, np.zeros(0)), np.zeros(len(emission), bool)
-    emission = np.ascontiguousarray(emission, np.float32)
+    emission = frozen(np.asarray(emission, np.float32))
     starts, ends, extra = _viterbi(
         emission, tokens, slack.silence, slack.extra, slack.opening, slack.skips, slack.following, MOST_CELLS
     )

@@ -201,7 +201,7 @@ class BeamStream:
     def push(self, emission: np.ndarray) -> None:
         """Process more frames `(frames, tokens)`."""
         decoder = self._decoder
-        emission = decoder.discounted(check_emission(emission, len(decoder.pieces)))
+        emission = frozen(decoder.discounted(check_emission(emission, len(decoder.pieces))))
         frame = 0
         while frame < len(emission):
             frame = advance(emission, frame, decoder._search, self._beam, self._work)
