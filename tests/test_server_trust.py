@@ -247,6 +247,7 @@ def test_sigterm_finishes_what_runs(model_path, tmp_path):
             client.join(PATIENCE)
             assert answers[0].status_code == 200 and answers[0].json()["usage"]["seconds"] == 900
             assert process.wait(PATIENCE) == 0
+            assert process.stderr.read() == "", "the log has no text of what was said"
             with pytest.raises(httpx.ConnectError):
                 httpx.get(f"{address}/ready")
         finally:
