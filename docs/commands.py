@@ -19,7 +19,8 @@ def help_of(*command: str) -> str:
     environment = os.environ | {"COLUMNS": str(COLUMNS), "PYTHONIOENCODING": "utf-8"}
     text = subprocess.run(line, env=environment, capture_output=True, text=True, check=True).stdout
     # What precedes the options is one line per paragraph, which a terminal would wrap.
-    return "\n".join(textwrap.fill(line, COLUMNS) if len(line) > COLUMNS else line for line in text.splitlines()) + "\n"
+    lines = [line if line.startswith(" ") else textwrap.fill(line, COLUMNS) for line in text.splitlines()]
+    return "\n".join([*lines, ""])
 
 
 def subcommands(text: str) -> list[str]:
