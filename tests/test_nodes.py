@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,15 +50,17 @@ def test_a_node_that_dies_and_comes_back_resumes_the_run(tmp_path):
     recipe = tmp_path / "nodes.toml"
     for output in ("alone", "nodes"):
         (tmp_path / f"{output}.toml").write_text(RECIPE.format(output=output))
-    port = free_port()
-    with node(recipe, port, 0) as first:
-        with node(recipe, port, 1, DIES_AT="3") as second:
-            assert second.wait(300) == -signal.SIGKILL
-        with node(recipe, port, 1) as second:
-            outputs = [each.communicate(timeout=300)[1] for each in (first, second)]
-            assert [first.returncode, second.returncode] == [0, 0], outputs
+    port, log = free_port(), tmp_path / "nodes.log"
+    with node(recipe, port, 0, log) as first:
+        with node(recipe, port, 1, log, DIES_AT="3") as second:
+            assert second.wait() == -signal.SIGKILL
+        # A node that is back before the other's agent has ended would join that one's round, to wait there in vain.
+        while "starting again" not in log.read_text():
+            time.sleep(0.1)
+        with node(recipe, port, 1, log) as second:
+            assert [first.wait(), second.wait()] == [0, 0], log.read_text()
+    both = log.read_text()
     # The leading process may be on either node after the restart.
-    both = "".join(outputs)
     assert "another process of this run has ended" in both
     assert "resuming at step 3, epoch 1" in both
     expected, found = (
@@ -69,7 +72,7 @@ def test_a_node_that_dies_and_comes_back_resumes_the_run(tmp_path):
 
 
 @contextlib.contextmanager
-def node(recipe: Path, port: int, number: int, **variables: str) -> Iterator[subprocess.Popen]:
+def node(recipe: Path, port: int, number: int, log: Path, **variables: str) -> Iterator[subprocess.Popen]:
     """A node that starts its agent until the run is finished; node 0 has the store at which they meet.
 
     At the end it ends with all its processes: the agent ends its worker, which has a session of its own.
@@ -78,10 +81,9 @@ def node(recipe: Path, port: int, number: int, **variables: str) -> Iterator[sub
     agent += ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=run"]
     agent += [f"--rdzv-conf=is_host={int(number == 0)}", "--local-addr=127.0.0.1"]
     agent += [str(Path(__file__).with_name("node_worker.py")), "train", str(recipe)]
-    command = ["sh", "-c", f"until {shlex.join(agent)}; do sleep 1; done"]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | variables, start_new_session=True
-    )
+    command = ["sh", "-c", f"until {shlex.join(agent)}; do echo starting again >&2; done"]
+    with log.open("a") as file:
+        process = subprocess.Popen(command, stderr=file, env=os.environ | variables, start_new_session=True)
     try:
         yield process
     finally:
@@ -89,7 +91,7 @@ def node(recipe: Path, port: int, number: int, **variables: str) -> Iterator[sub
         for signum in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 os.killpg(process.pid, signum)
-                process.communicate(timeout=60)
+                process.wait(60)
 
 
 def free_port() -> int:

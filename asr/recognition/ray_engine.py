@@ -55,7 +55,7 @@ def transcribe_on_ray(
         sizes = {name: storage.identity(name)[1] or 0 for name in names}
         # What is rescored may depend on the words before it.
         divides = not (config.search.rescore and config.search.beam.rescore_context)
-        reader = ray.remote(Reader).options(num_cpus=0)
+        reader = ray.remote(Reader).options(num_cpus=0, scheduling_strategy="SPREAD")
         arguments = os.getcwd(), file.features.sample_rate, file.frame_samples, STRETCH_SECONDS
         work = _Transcription(sizes, divides, outputs, lambda: reader.remote(*arguments))
         cluster = Cluster(Transcriber, (os.getcwd(), model, config, ray.put(outputs)), config.run.device)

@@ -24,7 +24,7 @@ Name = str | os.PathLike[str]
 def url(path: Name) -> str | None:
     """The URL that a text or `Path` holds; None for a local path."""
     text = os.fspath(path)
-    found = URL.fullmatch(text) if isinstance(text, str) else None
+    found = URL.fullmatch(text) if isinstance(text, str) and ":/" in text else None
     if not found:
         return None
     scheme, rest = found.groups()
