@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import ModelFileError, TextError
+from asr.model.model_file import read_arrays, write_arrays
 from asr.output.formats import WRITERS, Document
 from asr.output.segments import without_doubtful_segments
 from asr.output.subtitles import make_subtitles
@@ -23,7 +24,7 @@ from asr.punctuation.features import word_features
 from asr.punctuation.labeller import CONTEXT, Labeller
 from asr.punctuation.labels import CAPITALISED, CASES, ENDS, FULL_STOP, LOWER, MARKS, NONE, TITLES, write
 from asr.punctuation.live import LOOK_AHEAD, LiveWriter
-from asr.punctuation.model_file import PunctuationFile, save_punctuation
+from asr.punctuation.model_file import PunctuationFile, load_punctuation, save_punctuation
 from asr.punctuation.numbers import find_numbers
 from asr.punctuation.pauses import pauses_between, with_pauses
 from asr.punctuation.scores import confusions
@@ -149,10 +150,12 @@ def test_onnx_computes_what_pytorch_does(tmp_path):
 
     torch.manual_seed(0)
     network = PunctuationNetwork(PunctuationConfig(width=12, embedding=10, buckets=50, layers=2)).eval()
-    weights = {name: tensor.half().float() for name, tensor in network.state_dict().items()}
-    network.load_state_dict(weights)
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     path = tmp_path / "p.safetensors"
-    save_punctuation(path, PunctuationFile({name: tensor.numpy() for name, tensor in weights.items()}, 50))
+    save_punctuation(path, PunctuationFile(weights, 50))
+    rounded = load_punctuation(path).weights
+    assert all(np.abs(rounded[name] - weights[name]).max() < 3e-3 for name in weights)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in rounded.items()})
     words = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog"]
     with torch.inference_mode():
         scores = network(torch.from_numpy(word_features(words, 50))[None])[0]
@@ -179,6 +182,10 @@ def test_a_file_that_is_none(tmp_path, model_path):
     (tmp_path / "p.safetensors").write_bytes(b"nothing")
     with pytest.raises(ModelFileError, match=r"p\.safetensors"):
         Labeller(tmp_path / "p.safetensors")
+    weights, metadata = read_arrays(save_network(tmp_path / "q.safetensors"), "file")
+    write_arrays(tmp_path / "q.safetensors", weights | {"embedding.scales": np.ones(3)}, metadata)
+    with pytest.raises(ModelFileError, match=r"q\.safetensors: damaged.*scales"):
+        Labeller(tmp_path / "q.safetensors")
 
 
 class Fixed:
@@ -452,7 +459,7 @@ def test_the_english_model_is_small_and_knows_names_and_questions():
     labeller = Labeller(path)
 
     def punctuated(text: str) -> str:
-        return " ".join(map("".join, write(text.split(), *labeller.label(text.split()))))
+        return written(timed(text), labeller, digits=False).text
 
     assert punctuated("where are you going asked mary") == "Where are you going? asked Mary."
     door = punctuated("he pushed open the door and announced mister smith who owed him twenty three pounds")

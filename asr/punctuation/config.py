@@ -28,7 +28,7 @@ class PunctuationConfig:
     #: Texts to measure on after each epoch. Without them, the last 2% of the training text are kept for it.
     dev: Annotated[tuple[Path, ...], SHOWN] = ()
     #: Width of the LSTM, per direction.
-    width: Size = 128
+    width: Size = 192
     #: Bidirectional LSTM layers.
     layers: Positive = 2
     #: Values per word at the network's input.
@@ -40,11 +40,11 @@ class PunctuationConfig:
     #: Words of a training example at most.
     window: Positive = 64
     #: Words per update of the weights.
-    batch_words: Positive = 1024
+    batch_words: Positive = 4096
     #: Passes over the training text; the last may be a part of one.
-    epochs: PositiveReal = 1.0
+    epochs: PositiveReal = 2.0
     #: Peak learning rate of AdamW.
-    learning_rate: PositiveReal = 2e-3
+    learning_rate: PositiveReal = 6e-3
     #: Share of the steps in which the learning rate rises from zero.
     warmup_share: Share = 0.02
     #: Learning rate after the warm-up: to zero along a half cosine or a line, or constant.

@@ -19,7 +19,7 @@ def build_graph(weights: Mapping[str, np.ndarray]) -> bytes:
     graph = GraphBuilder(weights, int8=False)
     buckets, size = graph.shape("embedding.weight")
     x = graph.op("Gather", graph.weight("embedding.weight", buckets, size), "features")
-    x = graph.op("ReduceMean", x, graph.constant([2]), keepdims=0)
+    x = graph.op("ReduceSum", x, graph.constant([2]), keepdims=0)
     batch, words = (graph.op("Slice", graph.op("Shape", x), *map(graph.constant, ([at], [at + 1]))) for at in (0, 1))
     lengths = graph.op("Expand", words, batch)
     for layer in range(sum(name.endswith("forwards.weight_hh_l0") for name in weights)):

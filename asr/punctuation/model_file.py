@@ -10,6 +10,7 @@ from asr.errors import ModelFileError
 from asr.model.model_file import FORMAT_VERSION, open_arrays, read_arrays, write_arrays
 
 KIND = "punctuation model"
+TABLE, SCALES = "embedding.weight", "embedding.scales"
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,11 @@ class PunctuationFile:
 
 
 def save_punctuation(path: str | os.PathLike, contents: PunctuationFile) -> None:
-    """Write the file, with float16 weights."""
+    """Write the file: float16 weights, and the embedding table in int8 with a scale per row."""
     weights = {name: array.astype(np.float16) for name, array in contents.weights.items()}
+    table = contents.weights[TABLE]
+    scales = np.maximum(abs(table).max(axis=1, keepdims=True), 1e-3).astype(np.float16) / 127
+    weights |= {TABLE: np.rint(table / scales).clip(-127, 127).astype(np.int8), SCALES: scales}
     metadata = {"format_version": FORMAT_VERSION, "kind": KIND, "buckets": contents.buckets}
     write_arrays(path, weights, metadata | {"training": contents.training})
 
@@ -40,4 +44,8 @@ def load_punctuation(path: str | os.PathLike) -> PunctuationFile:
     if metadata.get("kind") != KIND:
         raise ModelFileError(f"{path}: not a {KIND}; `asr punctuate train` makes them")
     floats = {name: array.astype(np.float32) for name, array in weights.items()}
+    try:
+        floats[TABLE] *= floats.pop(SCALES)
+    except (KeyError, ValueError) as error:
+        raise ModelFileError(f"{path}: damaged: no scales that fit the embedding table; copy it again") from error
     return PunctuationFile(floats, metadata["buckets"], metadata["training"], str(path))

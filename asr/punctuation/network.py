@@ -14,8 +14,9 @@ class PunctuationNetwork(nn.Module):
 
     def __init__(self, config: PunctuationConfig):
         super().__init__()
-        self.embedding = nn.EmbeddingBag(config.buckets, config.embedding, mode="mean")
-        nn.init.normal_(self.embedding.weight, std=1.0)
+        self.embedding = nn.EmbeddingBag(config.buckets, config.embedding, mode="sum")
+        # Small, so that what is learned of a rare word soon outweighs its random start.
+        nn.init.normal_(self.embedding.weight, std=0.1)
         sizes = [config.embedding, *[2 * config.width] * config.layers]
         self.layers = nn.ModuleList(BiLstmLayer(size, config.width, config.dropout) for size in sizes[:-1])
         self.norms = nn.ModuleList(nn.LayerNorm(2 * config.width) for _ in range(config.layers))

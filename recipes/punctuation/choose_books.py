@@ -1,5 +1,5 @@
 """Divide a file of books, a paragraph per line, into train.txt, dev.txt and test.txt:
-`choose_books.py BOOKS OUTPUT SHARE`. SHARE of the paragraphs for training are kept, from all books alike.
+`choose_books.py BOOKS OUTPUT`.
 
 The books of dev and test are kept apart by title. From training, paragraphs with more semicolons than ends of sentences
 are left out: they are in a style that nobody speaks.
@@ -28,10 +28,7 @@ BOOKS = {  # first and last line, counted from 1
 ENDS = re.compile("[.?!]")
 
 
-BLOCK = 200  # paragraphs, of which the first are kept
-
-
-def divide(books: Path, output: Path, share: float) -> None:
+def divide(books: Path, output: Path) -> None:
     """Write the three texts."""
     blocks = read_blocks(books, TextError)
     lines = [line for block in blocks for line in block.decode().splitlines()]
@@ -41,11 +38,10 @@ def divide(books: Path, output: Path, share: float) -> None:
         write_atomically(output / f"{name}.txt", "".join(f"{lines[number]}\n" for number in numbers))
         kept_apart |= set(numbers)
     rest = [line for number, line in enumerate(lines) if number not in kept_apart]
-    spoken = [line for line in rest if line.count(";") <= len(ENDS.findall(line))]
-    train = [line for number, line in enumerate(spoken) if number % BLOCK < share * BLOCK]
+    train = [line for line in rest if line.count(";") <= len(ENDS.findall(line))]
     write_atomically(output / "train.txt", "".join(f"{line}\n" for line in train))
-    print(f"train: {len(train):,} paragraphs, {len(rest) - len(spoken):,} left out for their semicolons")
+    print(f"train: {len(train):,} paragraphs, {len(rest) - len(train):,} left out for their semicolons")
 
 
 if __name__ == "__main__":
-    divide(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
+    divide(Path(sys.argv[1]), Path(sys.argv[2]))
