@@ -155,3 +155,8 @@ def test_bad_model(asr, model_path, noise_file, manifest, tmp_path, make, reason
     assert_told(asr("transcribe", sound, "-m", bad, "-o", tmp_path / "out"), ERROR, bad, reason)
     assert_told(asr("evaluate", manifest(("a", sound)), "-m", bad, "-o", tmp_path / "out"), ERROR, bad, reason)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", [["--folds", "speaker"], ["--learning_curve"]])
+def test_training_for_an_evaluation_does_not_run_on_a_cluster(asr, option):
+    assert_told(asr("evaluate", "x.jsonl", "--engine", "ray", *option), ERROR, "--engine ray", option[0])

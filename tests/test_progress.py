@@ -28,6 +28,13 @@ def test_audio_has_a_speed_and_a_time_to_go(monkeypatch):
     assert re.search(r"[1-9]\d* times real time", shown)
 
 
+def test_a_note_is_shown(monkeypatch):
+    terminal = on_terminal(monkeypatch)
+    with progress_bar("transcribing", 100.0) as advance:
+        advance(50.0, "2.5 h, 1 failed")
+    assert "50%" in terminal.getvalue() and "2.5 h, 1 failed" in terminal.getvalue()
+
+
 def test_results_go_to_their_file_while_the_bar_is_on_the_terminal(monkeypatch, capsys):
     terminal = on_terminal(monkeypatch)
     with progress_bar("transcribing", 2.0, audio=True) as advance:

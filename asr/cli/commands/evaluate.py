@@ -35,6 +35,8 @@ def evaluate(
     from asr.evaluation.evaluate_model import assess
 
     options = validate(options, "options")
+    if options.where.engine == "ray" and (options.folds != "none" or options.learning_curve):
+        raise ConfigError("--engine ray evaluates a model; leave it out with --folds and --learning_curve")
     if options.folds != "none":
         if output is None:
             raise ConfigError(f"--folds {options.folds}: needs --output, a folder for the models and the report")
