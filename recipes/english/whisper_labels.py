@@ -26,7 +26,9 @@ from asr.errors import AsrError, ConfigError
 from asr.utils.messages import tell
 
 SECONDS = 15
-TOKENS_PER_SECOND = 8  # more than anyone speaks: Whisper repeats itself where it finds nothing to transcribe
+# More than anyone speaks: Whisper repeats itself where it finds nothing to transcribe.
+TOKENS_PER_SECOND = 8
+CHARACTERS_PER_SECOND = 25
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def _plain(line: dict, options: Options) -> str:
     text = re.sub(r"[-–—,.?!;:\"“”]+", " ", line["whisper"].lower().replace("’", "'"))
     text = " ".join(text.split())
     doubtful = line["probability"] < options.probability or len(text.split()) < options.words
+    doubtful |= len(text) > CHARACTERS_PER_SECOND * line["duration"]
     return "" if doubtful or not re.fullmatch(r"[a-z' ]+", text) else text
 
 
