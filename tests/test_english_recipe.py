@@ -11,6 +11,7 @@ import soundfile
 
 from asr.audio.espeak import Espeak
 from asr.audio.io import resample
+from asr.lm.arpa import read_arpa
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "english"
 SENTENCE = "the old man went down to the river and looked at the water"
@@ -64,6 +65,20 @@ def test_a_teacher_transcribes_and_what_is_done_is_kept(clips):
         (line,) = map(json.loads, output.read_text().splitlines())
         assert line["id"] == "sentence" and line["text"] == SENTENCE
     assert len((clips / "pseudo" / "clips.all.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.slow
+def test_words_younger_than_the_books_join_the_language_model(tmp_path, asr):
+    books = tmp_path / "books.arpa.xz"
+    (tmp_path / "text.txt").write_text("the old man went down to the river\nthe river was old\n")
+    assert asr("lm", "train", tmp_path / "text.txt", "--order", 2, "-o", books).returncode == 0
+    result = run("modern_words.py", books, "-o", tmp_path / "lm.arpa.xz", "--probability", 1e-5)
+    assert result.returncode == 0, result.stderr
+    before, after = read_arpa(books), read_arpa(tmp_path / "lm.arpa.xz")
+    assert {"website", "software"} <= set(after.words) - set(before.words) and set(before.words) < set(after.words)
+    (tmp_path / "modern.txt").write_text("the website\n")
+    measured = asr("lm", "perplexity", tmp_path / "lm.arpa.xz", tmp_path / "modern.txt")
+    assert "unknown     0 words" in measured.stdout, measured.stdout + measured.stderr
 
 
 def test_a_folder_without_recordings_is_an_error(tmp_path):
