@@ -120,6 +120,12 @@ def test_english_starts_from_the_english_model_and_other_letters_from_its_acoust
     assert not chosen(spoken(7200, ["turn the light on"], 30.0)).base  # 60 h
 
 
+@pytest.mark.parametrize("from_scratch", [False, True])
+def test_characters_that_only_dev_has_are_in_the_alphabet(from_scratch):
+    choices = choose(found(spoken(100, ["гаси свет"], 3.0)), spoken(5, ["включи свет"], 3.0), from_scratch)
+    assert set(chosen_recipe(choices).text.alphabet) == set("гаси свет включи")
+
+
 @pytest.mark.parametrize(
     "texts, unclear",
     [

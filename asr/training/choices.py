@@ -79,7 +79,9 @@ def choose(survey: Survey, dev: Sequence[Utterance] = (), from_scratch: bool = F
     corpus = Speech([*survey.utterances, *dev], [*survey.texts, *texts])
     base = Choice("", {"base": ""}, "From scratch.") if from_scratch else _base(survey, corpus)
     if base.values["base"]:
-        return [base, *_short_features(survey), _augmentation(survey), *_training(survey, True)]
+        new = not corpus.alphabet <= set(ENGLISH_LETTERS) and corpus.alphabet > survey.alphabet
+        units = [_units(survey, corpus.alphabet)] if new else []  # the base's own would lack what only dev has
+        return [base, *units, *_short_features(survey), _augmentation(survey), *_training(survey, True)]
     own = [_units(survey, corpus.alphabet), _features(survey), *_short_features(survey)]
     return [base, *own, _augmentation(survey), _frame_rate(corpus, own), _size(survey), *_training(survey, False)]
 
