@@ -18,7 +18,7 @@ from asr.lm.recurrent import RecurrentModel
 from asr.lm.recurrent_file import RecurrentFile
 from asr.lm.recurrent_network import RecurrentNetwork
 from asr.lm.training import train_model
-from asr.recognition.pipeline import Ending, Part, _decode_segments
+from asr.recognition.pipeline import Ending, Part, decode_segments
 from asr.text.config import TextConfig
 from asr.text.tokenizer import CharacterTokenizer
 
@@ -127,9 +127,9 @@ def test_segments_of_a_recording_carry_their_words_on(models):
     decoder.decode = lambda emission, before: (
         given.append(before) or Decoding("", (DecodedWord(f"w{len(given)}", 0, 1, 1.0), DecodedWord("x", 1, 2, 1.0)))
     )
-    scorer, window = SimpleNamespace(file=SimpleNamespace(frame_seconds=0.04)), SimpleNamespace(pause=True)
+    window = SimpleNamespace(ends_segment=True)
     endings = (None, None, Ending(), Ending())  # three segments of a recording, and one of another
     parts = [Part("a", np.zeros((2, 4)), window, ending) for ending in endings]
-    found = list(_decode_segments(scorer, decoder, parts, None))
+    found = list(decode_segments(decoder, parts, None))
     assert len(found) == 4
     assert given == [(), ("w1", "x"), ("x", "w2", "x"), ()]
