@@ -53,7 +53,7 @@ def test_parts_by_minutes_are_nested(script, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_tiny_run_of_the_commands(script, asr, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = itertools.cycle(("aab", "bcc", "ca"))
+    words = itertools.cycle(("aabb", "bccb", "caac"))
     made = write_corpus(tmp_path, "made", 60, seed=0)
     write_manifest(made, [dataclasses.replace(u, text=next(words)) for u in read_manifest(made)])
     script.main([str(made), "--every", "5", "-o", "parts"])

