@@ -69,8 +69,6 @@ def write_rows(name: str, beam: dict, greedy: dict) -> None:
         row = rf"^(\| {name} \| {re.escape(speaker['name'])} \| \d+ \|) {RATE} \|$"
         replace(card, row, rf"\1 {percent(speaker['rate'])} |", required=False)
     wer, over_speakers = percent(beam["wer"]["rate"]), interval(beam, "speakers")
-    speed = rf"^(\| {name} \| this model \|) {RATE} \| {INTERVAL}"
-    replace(card, speed, rf"\1 **{wer}** | {over_speakers}", required=False)
     replace(recipe, rf"^(\| {name} \|) {RATE} \| {RATE}", rf"\1 {wer} | {percent(greedy['wer']['rate'])}")
     known_by = re.escape(SETS[name])
     replace(readme, rf"^(\| .*{known_by}.*\|) {RATE} \({INTERVAL}\) \|$", rf"\1 {wer} ({over_speakers}) |")
