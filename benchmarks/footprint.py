@@ -2,7 +2,7 @@
 
     python benchmarks/footprint.py RECORDING...
 
-prints two Markdown tables, with the English model that comes with the program unless `--model` names another.
+prints three Markdown tables, with the English model that comes with the program unless `--model` names another.
 """
 
 import importlib.metadata
@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import soundfile
@@ -129,11 +130,34 @@ def against_load(options: Options, recognizer: Recognizer) -> str:
     return table(("recordings", "processor s per s of audio", f"beside {options.busy} busy processes", "ratio"), rows)
 
 
+def stages(recognizer: Recognizer, recordings: tuple[Path, ...]) -> str:
+    """Processor time per second of audio of each stage of recognition, one recording after the other."""
+    used, seconds = Counter[str](), 0.0
+
+    def timed(stage: str, run: Callable, *arguments: object) -> Any:
+        started = time.process_time()
+        result = run(*arguments)
+        used[stage] += time.process_time() - started
+        return result
+
+    for path in recordings:
+        samples = timed("reading and resampling", load_audio, path, recognizer.sample_rate).samples
+        features = timed("log-mel features", recognizer.log_mel, samples)
+        (emission,) = timed("network", recognizer.log_probabilities, [features])
+        emission = timed("voice activity", recognizer.only_speech, emission, samples)
+        timed("search", recognizer.decoder.decode_batch, [emission])
+        seconds += len(samples) / recognizer.sample_rate
+    whole = sum(used.values())
+    rows = [(stage, f"{each / seconds:.4f}", f"{each / whole:.0%}") for stage, each in used.items()]
+    return table(("stage", "processor s per s of audio", "share"), rows)
+
+
 def main(options: Options) -> None:
     """Measure and print."""
     recognizer = Recognizer.load(options.model, "cpu")
     print(f"{processor()}\n\n{footprint(options, recognizer.sample_rate)}\n", flush=True)
-    print(against_load(options, recognizer))
+    print(against_load(options, recognizer), flush=True)
+    print(f"\n{stages(recognizer, options.recordings)}")
 
 
 if __name__ == "__main__":

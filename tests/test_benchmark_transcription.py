@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
 from clips import cut, write_long, write_short
 from commands import measure
-from footprint import first_seconds, installed_bytes, per_second
+from footprint import first_seconds, installed_bytes, per_second, stages
 from transcription import (
     Options,
     Turn,
@@ -127,3 +127,10 @@ def test_processor_time_per_second_is_of_all_recordings(recognizer, utterances):
     recordings = tuple(Path(utterance.audio_filepath) for utterance in utterances)
     assert all(0 < per_second(recognizer, recordings, together) < 10 for together in (False, True))
     assert len(first_seconds(recordings, 10.0, 16000)) == 160_000
+
+
+def test_the_shares_of_all_stages_are_the_whole(recognizer, utterances):
+    rows = stages(recognizer, tuple(Path(utterance.audio_filepath) for utterance in utterances)).splitlines()[2:]
+    names, _, percentages = zip(*([cell.strip() for cell in row.split("|")[1:4]] for row in rows), strict=True)
+    assert {"network", "search"} < set(names)
+    assert 97 <= sum(int(each.rstrip("%")) for each in percentages) <= 103
