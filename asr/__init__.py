@@ -7,6 +7,8 @@
 """
 
 import importlib
+import sys
+import types
 
 __version__ = "0.2.0"
 
@@ -25,3 +27,17 @@ def __getattr__(name: str):
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'asr' has no attribute '{name}'")
+
+
+def _options(name: str):
+    """`asr.options` held every option up to version 0.1; programs of its users import from it."""
+    if name.endswith("Config"):
+        for folder in ("decoding", "recognition", "evaluation", "data", "lm", "visual"):
+            module = importlib.import_module(f"asr.{folder}.config")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module 'asr.options' has no attribute '{name}'; options are in each folder's config.py")
+
+
+sys.modules["asr.options"] = types.ModuleType("asr.options")
+sys.modules["asr.options"].__dict__["__getattr__"] = _options

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +194,8 @@ def test_output_frames_are_those_of_the_model():
     model = AcousticModel(recipe.model, recipe.features.mels, tokens=2)
     expected = model.output_lengths(torch.tensor(frames)).item()
     assert recipe.output_frames(samples / recipe.features.sample_rate) == expected
+
+
+def test_programs_of_version_0_1_find_the_options():
+    code = "import asr; from asr.options import DecoderConfig; assert DecoderConfig is asr.DecoderConfig"
+    subprocess.run([sys.executable, "-c", code], check=True)
