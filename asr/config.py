@@ -43,8 +43,7 @@ class Recipe:
 
     def output_frames(self, seconds: float) -> int:
         """Output frames of the model for a recording of this length."""
-        rate = self.features.sample_rate
-        frames = 1 + round(seconds * rate) // round(self.features.hop_seconds * rate)
+        frames = 1 + round(seconds * self.features.sample_rate) // self.features.hop_samples
         return math.ceil(frames / self.model.subsampling)
 
 

@@ -119,16 +119,16 @@ def main(options: Options) -> None:
         finally:
             cluster.shutdown()
     print(f"{count} recordings, {options.hours:g} h, {len(options.cores)} cores, {processor()}\n")
+    seconds = {key: median(values) for key, values in found.items()}
     rows = []
     for name, engine in (("plain processes", "plain"), ("Ray", "ray")):
-        first, whole = median(found[engine, "start"]), median(found[engine, "all"])
+        first, whole = seconds[engine, "start"], seconds[engine, "all"]
         speed = options.hours * 3600 / whole
         rows.append((name, f"{first:.1f}", f"{whole:.1f}", f"{speed:.0f}"))
     print(table(("engine", f"{len(few)} recordings, s", "all, s", "times real time"), rows))
-    share = median(found["plain", "all"]) / median(found["ray", "all"])
-    after_start = (median(found["plain", "all"]) - median(found["plain", "start"])) / (
-        median(found["ray", "all"]) - median(found["ray", "start"])
-    )
+    share = seconds["plain", "all"] / seconds["ray", "all"]
+    plain, ray = (seconds[engine, "all"] - seconds[engine, "start"] for engine in ("plain", "ray"))
+    after_start = plain / ray
     print(f"\nSpeed on Ray: {share:.0%} of the plain processes', {after_start:.0%} after the start.")
     print(f"Starting the cluster took {cluster_seconds:.1f} s.")
 

@@ -58,7 +58,7 @@ class Speech:
     utterances: list[Utterance]
     texts: list[str]
 
-    @property
+    @functools.cached_property
     def alphabet(self) -> set[str]:
         """Characters of the texts."""
         return {character for text in self.texts for character in text}
@@ -79,8 +79,9 @@ def choose(survey: Survey, dev: Sequence[Utterance] = (), from_scratch: bool = F
     corpus = Speech([*survey.utterances, *dev], [*survey.texts, *texts])
     base = Choice("", {"base": ""}, "From scratch.") if from_scratch else _base(survey, corpus)
     if base.values["base"]:
-        new = not corpus.alphabet <= set(ENGLISH_LETTERS) and corpus.alphabet > survey.alphabet
-        units = [_units(survey, corpus.alphabet)] if new else []  # the base's own would lack what only dev has
+        # The alphabet of another script would be that of train, and lack what only dev has.
+        lacks = not _has_english_letters(corpus.alphabet) and corpus.alphabet > survey.alphabet
+        units = [_units(survey, corpus.alphabet)] if lacks else []
         return [base, *units, *_short_features(survey), _augmentation(survey), *_training(survey, True)]
     own = [_units(survey, corpus.alphabet), _features(survey), *_short_features(survey)]
     return [base, *own, _augmentation(survey), _frame_rate(corpus, own), _size(survey), *_training(survey, False)]
@@ -92,7 +93,7 @@ def rival_reason(survey: Survey, choices: Sequence[Choice]) -> str:
         return ""
     if _few_words(survey):
         return f"{len(survey.vocabulary)} words with many examples each may be learned just as well from scratch"
-    if not survey.alphabet <= set(ENGLISH_LETTERS):
+    if not _has_english_letters(survey.alphabet):
         return "another language may be learned just as well from scratch"
     return ""
 
@@ -228,11 +229,15 @@ def _decoder(survey: Survey, from_base: bool) -> Choice:
         kind, reason = "sentences", f"{len(survey.sentences)} sentences recur: the decoder uses their words and order."
     elif len(words) <= CLOSED * words.total():
         kind, reason = "words", f"{len(words)} words recur: the decoder outputs only these."
-    elif from_base and survey.alphabet <= set(ENGLISH_LETTERS):
+    elif from_base and _has_english_letters(survey.alphabet):
         kind, reason = "base", "Sentences of all kinds: the language model of the English model, tuned on dev."
     else:
         kind, reason = "none", "Sentences of all kinds: greedy. A language model would help (`asr lm train`)."
     return Choice("training", {"decoder": kind}, reason)
+
+
+def _has_english_letters(alphabet: set[str]) -> bool:
+    return alphabet <= set(ENGLISH_LETTERS)
 
 
 def _is_short(survey: Survey) -> bool:
