@@ -89,9 +89,7 @@ def test_resuming_ends_with_identical_weights(text, tmp_path, monkeypatch):
     )
     whole = train_recurrent([text], config, tmp_path / "whole.safetensors")
     asked = iter([False] * 6 + [True] * 2)
-    monkeypatch.setattr(
-        "asr.training.language_model.interruptible", lambda: contextlib.nullcontext(lambda: next(asked))
-    )
+    monkeypatch.setattr("asr.training.text_run.interruptible", lambda: contextlib.nullcontext(lambda: next(asked)))
     with pytest.raises(Interrupted, match="update 7"):
         train_recurrent([text], config, tmp_path / "parts.safetensors")
     asked = iter([False] * 20)

@@ -17,11 +17,10 @@ from asr.lm.recurrent_file import RecurrentFile, read_recurrent, write_recurrent
 from asr.lm.recurrent_network import RecurrentNetwork
 from asr.lm.word_stream import WordStream, hold_out, read_stream
 from asr.training.config import TrainingConfig
-from asr.training.learner import Learner, denormals_flushed
+from asr.training.learner import Learner
 from asr.training.run_folder import fixed_options
 from asr.training.text_run import TextRun
-from asr.training.trainer import interruptible
-from asr.utils.device import keep_memory, mixed_precision
+from asr.utils.device import mixed_precision
 from asr.utils.distributed import ALONE, own_group
 
 FORGET = 1 / 16  # of the lanes begin anew in each update, as every recording does
@@ -79,10 +78,8 @@ def train_recurrent(texts: Sequence[Path], config: LmTrainConfig, output: Path) 
         raise ConfigError(f"{output}: a recurrent model's name must end in .safetensors")
     if own_group().size > 1:
         raise ConfigError("asr lm train: works in one process; start it without torchrun")
-    keep_memory()
     run = LmTraining(read_stream(texts, config), config, output)
-    with denormals_flushed(), interruptible() as interrupted:
-        run.run(config.recurrent.seed, config.recurrent.checkpoint_minutes, interrupted)
+    run.run(config.recurrent.seed, config.recurrent.checkpoint_minutes)
     return read_recurrent(output)
 
 

@@ -19,12 +19,11 @@ from asr.punctuation.model_file import PunctuationFile, save_punctuation
 from asr.punctuation.network import PunctuationNetwork
 from asr.punctuation.scores import PunctuationScores
 from asr.punctuation.thresholds import f1_offsets
-from asr.training.learner import Learner, denormals_flushed
+from asr.training.learner import Learner
 from asr.training.run_log import environment
 from asr.training.text_run import TextRun
-from asr.training.trainer import interruptible
 from asr.utils.config_io import to_values
-from asr.utils.device import keep_memory, mixed_precision
+from asr.utils.device import mixed_precision
 from asr.utils.distributed import ALONE
 
 DEV_SHARE = 0.02  # of the training text, kept for dev without a text for it
@@ -81,7 +80,6 @@ def train_punctuation(texts: Sequence[Path], output: Path, config: PunctuationCo
     Returns the path of the model file. Raises `TextError` for an unusable text, `TrainingError` for a run begun with
     other options or text or for a NaN loss, `Interrupted` after Ctrl-C, with the state saved.
     """
-    keep_memory()
     train = read_text(texts)
     dev = read_text(config.dev) if config.dev else None
     if dev is None:
@@ -91,9 +89,8 @@ def train_punctuation(texts: Sequence[Path], output: Path, config: PunctuationCo
             int(ends[np.searchsorted(ends, wanted)]) if len(ends) and ends[-1] > wanted else wanted
         )
     run = PunctuationTraining(train, dev, output, config)
-    with denormals_flushed(), interruptible() as interrupted:
-        run.run(config.seed, config.checkpoint_minutes, interrupted)
-        weights, scores = run.finish()
+    run.run(config.seed, config.checkpoint_minutes)
+    weights, scores = run.finish()
     record = {
         "train": [path.name for path in texts],
         "words": len(train),

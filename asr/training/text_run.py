@@ -6,16 +6,17 @@ checkpoint, metrics.jsonl and TensorBoard's files.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from asr.errors import Interrupted, TrainingError
 from asr.training.checkpoint import load_state, read_progress, save_state
-from asr.training.learner import Learner, NotFiniteError, Part, learning_rate, seed_step
+from asr.training.learner import Learner, NotFiniteError, Part, denormals_flushed, learning_rate, seed_step
 from asr.training.run_folder import OTHERWISE, Progress, changes, fixed_options
 from asr.training.run_log import RunLog, clock, environment
-from asr.utils.device import peak_gigabytes
+from asr.training.trainer import interruptible
+from asr.utils.device import keep_memory, peak_gigabytes
 from asr.utils.files import make_folder
 
 LOG_UPDATES = 10  # updates between records in metrics.jsonl
@@ -52,13 +53,15 @@ class TextRun(ABC):
     def measure(self) -> tuple[dict[str, float], str]:
         """Measure on the dev text: figures for the log, and a line that reports them."""
 
-    def run(self, seed: int, checkpoint_minutes: float, interrupted: Callable[[], bool]) -> None:
+    def run(self, seed: int, checkpoint_minutes: float) -> None:
         """Train until the last update.
 
-        Raises `TrainingError` for a NaN loss, `Interrupted` when `interrupted` returns true, with the state saved.
+        Raises `TrainingError` for a NaN loss, `Interrupted` after Ctrl-C or SIGTERM, with the state saved.
         """
+        keep_memory()
         progress, saved = self.progress, time.monotonic()
-        with RunLog(self.folder, progress.step, progress.epoch, self.updates) as log:
+        log = RunLog(self.folder, progress.step, progress.epoch, self.updates)
+        with denormals_flushed(), interruptible() as interrupted, log:
             log.record("start", progress.step, environment())
             for line in [*self.introduction(), self.learner.description, *self._notes]:
                 log.say(line)
