@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from asr.lm.config import Kind, RecurrentConfig
 from asr.model.dropout import Dropout
+from asr.utils.device import in_float32
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 FORGET = 1  # place of the forget gate among PyTorch's i, f, g, o
@@ -47,7 +48,7 @@ class RecurrentNetwork(nn.Module):
         """Word ids `(span, lanes)` -> outputs `(span, lanes, units)`; moves the state on."""
         cells = self.state.detach()
         first = cells[0] if len(cells) == 1 else (cells[0], cells[1])
-        outputs, last = self.recurrent(self.dropout(self.embedding(words)), first)
+        outputs, last = in_float32(self.recurrent, self.dropout(self.embedding(words)), first)
         self.state = torch.stack(last if len(cells) > 1 else (last,)).detach().to(self.state.dtype)
         return self.dropout(outputs)
 

@@ -57,11 +57,18 @@ def competition(output: Tensor, tokens: Tensor, lengths: Tensor, token_lengths: 
 
 
 class Denominator(torch.autograd.Function):
-    """Log-probabilities `(batch, frames, tokens)` float32 on a CPU, `(batch,)` lengths and a trigram -> the log-sum
-    over all paths, in nats, summed over the batch. Token 0 is the blank."""
+    """Log-probabilities `(batch, frames, tokens)` float32 on a CPU or an NVIDIA GPU, `(batch,)` lengths on the CPU and
+    a trigram -> the log-sum over all paths, in nats, summed over the batch. Token 0 is the blank."""
 
     @staticmethod
     def forward(context, output: Tensor, lengths: Tensor, trigram: np.ndarray) -> Tensor:
+        if output.is_cuda:
+            from asr.model.ctc_crf_gpu import sum_paths
+
+            there = lengths.to(output.device), torch.from_numpy(trigram).to(output.device)
+            totals, posteriors = sum_paths(output.exp(), *there)
+            context.save_for_backward(posteriors)
+            return totals.sum()
         posteriors, total = torch.zeros_like(output), 0.0
         for row, frames in enumerate(lengths.tolist()):
             emissions = output[row, :frames].detach().exp().numpy()

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from asr.model.config import HEADS, KERNEL
 from asr.model.dropout import Dropout
+from asr.utils.device import in_float32
 
 EXPANSION = 4  # hidden size of a feed-forward branch, times the width (Vaswani et al. 2017)
 
@@ -69,7 +70,7 @@ class RecurrentLayer(Layer):
         self.forwards = self.cell(inputs, width, batch_first=True)
 
     def forward(self, x: Tensor, span: Span) -> Tensor:
-        return self.forwards(x)[0]
+        return in_float32(self.forwards, x)[0]
 
 
 class RnnLayer(RecurrentLayer):
@@ -125,10 +126,11 @@ class BiLstmLayer(Layer):
             ahead, back = self.forwards(x)[0], self.backwards(mirrored)[0]
         return torch.cat([ahead, reverse(back, span.reversal)], dim=-1)
 
+    @torch.autocast("cuda", enabled=False)
     def packed(self, x: Tensor, span: Span) -> Tensor:
-        """Both directions in one call without padding, which is what cuDNN is fastest at."""
-        frames = pack_padded_sequence(x, span.host_lengths, batch_first=True, enforce_sorted=False)
-        start = x.new_zeros(2, len(x), self.size // 2)
+        """Both directions in one call without padding, which is what cuDNN is fastest at; see `in_float32`."""
+        frames = pack_padded_sequence(x.float(), span.host_lengths, batch_first=True, enforce_sorted=False)
+        start = frames.data.new_zeros(2, len(x), self.size // 2)
         weights: list[Tensor] = [*self.forwards.parameters(), *self.backwards.parameters()]
         data, _, _ = torch.lstm(
             frames.data,

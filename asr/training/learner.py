@@ -182,10 +182,8 @@ class CtcLearner(Learner):
             references = _fitting(batch.phones, batch.phone_lengths, fits)
             phones = _ctc(output[..., tokens:], lengths, *references)
             if self._trigram is not None:
-                spoken = output[..., tokens:].cpu()
-                phones = phones + self._crf_share * competition(
-                    spoken, references[0], lengths, references[1], self._trigram
-                )
+                spoken, arguments = output[..., tokens:], (references[0], lengths, references[1], self._trigram)
+                phones = phones + self._crf_share * competition(spoken, *arguments)
             loss = loss + self._phone_weight * (phones - loss)
         return loss, short
 

@@ -4,8 +4,10 @@ import contextlib
 import ctypes
 import resource
 import sys
+from typing import Any
 
 import torch
+from torch import nn
 
 
 def choose_device(name: str) -> torch.device:
@@ -39,6 +41,15 @@ def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype, str]
 def mixed_precision(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """A context in which networks compute in this number format."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def in_float32(network: nn.Module, x: torch.Tensor, *state: Any) -> Any:
+    """`network(x, *state)`, on a GPU in float32: there mixed precision computes recurrent networks in float16, whose
+    range is too small for gradients, and their time is that of the recurrence, not of the arithmetic."""
+    if not x.is_cuda:
+        return network(x, *state)
+    with torch.autocast("cuda", enabled=False):
+        return network(x.float(), *state)
 
 
 def keep_memory() -> None:
