@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from asr.audio.espeak import Espeak
 from asr.audio.io import resample
 from asr.lm.arpa import read_arpa
+from asr.model.acoustic_model import load_network
+from asr.model.model_file import load_model
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "english"
 SENTENCE = "the old man went down to the river and looked at the water"
@@ -101,3 +104,20 @@ def test_make_trains_on_the_train_sets_of_a_folder_and_measures_on_its_dev_sets(
     ]
     assert sorted(Path(name).name for name in command[dev + 1 :]) == ["commonvoice-dev.jsonl", "librispeech-dev.jsonl"]
     assert f"choose_texts.py {tmp_path}/barista-train.jsonl" in result.stdout
+
+
+def test_a_wider_model_computes_nearly_the_same(model_path, tmp_path):
+    wider = tmp_path / "wider.safetensors"
+    narrow = load_model(model_path)
+    width = narrow.architecture.width + narrow.architecture.width // 2
+    result = run("widen.py", model_path, "--width", width, "-o", wider)
+    assert result.returncode == 0, result.stderr
+    file = load_model(wider)
+    assert file.architecture.width == width and file.parameter_count > 1.5 * narrow.parameter_count
+    features = torch.randn(1, 200, narrow.features.mels, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before, after = (load_network(each)(features, torch.tensor([200]))[0] for each in (narrow, file))
+    close = before.exp().mul(after.exp()).sqrt().sum(dim=-1)  # the overlap of the distributions: 1 if they are equal
+    assert close.mean() > 0.9
+    again = run("widen.py", wider, "--width", narrow.architecture.width, "-o", tmp_path / "narrow.safetensors")
+    assert again.returncode == 1 and "can be widened" in again.stderr and len(again.stderr.splitlines()) == 1

@@ -37,6 +37,20 @@ def test_cached_features_are_bit_identical(utterances, tmp_path, augment):
         assert np.array_equal(a, b) and np.array_equal(a, c) and a.dtype == np.float32
 
 
+@pytest.mark.slow
+def test_processes_compute_what_threads_do(utterances, tmp_path, monkeypatch):
+    features = [CorpusFeatures(utterances, FeatureConfig(), LOUD, seed=3) for _ in range(2)]
+    features[0].cache(tmp_path / "threads", 1.0, print)
+    monkeypatch.setattr("asr.data.feature_cache.MANY_CORES", 1)
+    monkeypatch.setattr("asr.data.feature_cache.MANY_GIGABYTES", 0.0)
+    features[1].cache(tmp_path / "processes", 1.0, print)
+    threads, processes = (next((tmp_path / name).iterdir()).read_bytes() for name in ("threads", "processes"))
+    assert threads == processes
+    (utterances[2].audio_filepath).write_bytes(b"no sound")
+    with pytest.raises(AudioError, match=r"2\.wav"):
+        CorpusFeatures(utterances, FeatureConfig()).cache(tmp_path / "again", 1.0, print)
+
+
 def test_features_are_computed_once_and_again_only_after_a_change(utterances, tmp_path):
     def files(config: FeatureConfig, augment: AugmentConfig | None, seed: int) -> int:
         CorpusFeatures(utterances, config, augment, seed).cache(tmp_path, 1.0, print)

@@ -1,9 +1,7 @@
 """Utterances -> batches of features and tokens, planned by seconds of audio and reproducible by seed."""
 
-import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from asr.errors import AudioError
 from asr.model.padding import Plan, pad, plan_in_order
 from asr.text.tokenizer import frames_needed
 from asr.utils.prefetch import prefetch
+from asr.utils.worker_processes import clean_processes, ignore_interrupts
 
 
 @dataclass(frozen=True)
@@ -157,8 +156,8 @@ def load_batches(maker: BatchMaker, jobs: Iterable[Job], workers: int, pin: bool
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4,
-        worker_init_fn=_ignore_interrupts,
-        multiprocessing_context=_clean_processes(),
+        worker_init_fn=ignore_interrupts,
+        multiprocessing_context=clean_processes(),
         pin_memory=pin,
     )
     try:
@@ -166,22 +165,3 @@ def load_batches(maker: BatchMaker, jobs: Iterable[Job], workers: int, pin: bool
     except AudioError as error:
         # From a worker process the message includes its traceback.
         raise AudioError(error.args[0].rsplit("AudioError: ", 1)[-1].strip()) from None
-
-
-def _clean_processes() -> BaseContext:
-    """How workers start: from a process that has computed nothing, never as a copy of this one.
-
-    A copy of a process whose Fourier transforms ran in several threads never returns from its first (MKL's allocator).
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
-
-
-def _ignore_interrupts(worker: int) -> None:
-    # Ctrl-C reaches every process of the terminal; only the training loop handles it, by a checkpoint.
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -5,10 +5,9 @@ The cache is float16, 58 MB per hour of audio, and mapped into memory: the proce
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,15 @@ from asr.audio.torch_features import TorchLogMel
 from asr.data.manifest import load_utterance
 from asr.data.utterances import Utterance, durations_of
 from asr.utils.config_io import marked, to_values
+from asr.utils.cores import core_count
 from asr.utils.files import replacing
 from asr.utils.first_draws import first_integers
 from asr.utils.prefetch import prefetch_map
 from asr.utils.progress import progress_bar
 from asr.utils.storage import identity
+from asr.utils.worker_processes import clean_processes, ignore_interrupts
 
+MANY_CORES, MANY_GIGABYTES = 4, 0.2  # from where on processes compute features: 0.2 GB are three hours
 MADE_AHEAD = 64  # utterances whose features may be computed before they are written
 
 
@@ -77,7 +79,7 @@ class CorpusFeatures:
         """The same for an object without the utterances, as worker processes get it."""
         version = epoch % self.versions
         if self._path is None:
-            return self._make(utterance, version, index).astype(np.float32)
+            return self.make((utterance, version, index)).astype(np.float32)
         if self._map is None:
             shape = (int(self._starts[-1]), self.config.mels)
             self._map = np.memmap(self._path, np.float16, "r", shape=shape)
@@ -90,7 +92,7 @@ class CorpusFeatures:
         Features larger than `most_gigabytes` or the free disk space are not cached, but computed whenever they are
         needed. Raises `AudioError` naming an unreadable recording.
         """
-        gigabytes = self._gigabytes()
+        gigabytes = self.gigabytes()
         if gigabytes > most_gigabytes:
             log(f"features take {gigabytes:.1f} GB, more than {most_gigabytes:g} GB: recomputed in every epoch")
             return
@@ -115,7 +117,9 @@ class CorpusFeatures:
         # For a worker process: pickling a mapped array would copy the whole file, and the corpus may be large.
         return self.__dict__ | {"_map": None, "_utterances": (), "_speeds": {}}
 
-    def _make(self, utterance: Utterance, version: int, index: int) -> np.ndarray:
+    def make(self, job: tuple[Utterance, int, int]) -> np.ndarray:
+        """The features, `(frames, mels)` float16, of an utterance in a version, and its position."""
+        utterance, version, index = job
         audio = load_utterance(utterance, self.config.sample_rate)
         samples = audio.samples
         if self._augment and self._augmenter:
@@ -126,7 +130,8 @@ class CorpusFeatures:
     def _random(self, version: int, index: int) -> np.random.Generator:
         return np.random.default_rng((self._seed, version, index))
 
-    def _gigabytes(self) -> float:
+    def gigabytes(self) -> float:
+        """Size of the features of all versions."""
         seconds = sum(float(self.durations(version).sum()) for version in range(self.versions))
         return seconds / self.config.hop_seconds * self.config.mels * 2 / 1e9
 
@@ -139,7 +144,7 @@ class CorpusFeatures:
         )
         frames = []
         with replacing(path) as file, progress_bar("features", self.versions * self._count) as advance:
-            for features in _ordered(lambda job: self._make(*job), jobs):
+            for features in _in_order(self, jobs):
                 file.write(features.tobytes())
                 frames.append(len(features))
                 advance(1)
@@ -162,14 +167,32 @@ class CorpusFeatures:
         return digest.hexdigest()[:16]
 
 
-def _ordered(make, jobs: Iterable) -> Iterator:
-    """Results of `make` in the order of `jobs`, prefetched by threads."""
+def _in_order(features: CorpusFeatures, jobs: Iterable[tuple[Utterance, int, int]]) -> Iterator[np.ndarray]:
+    """The features of `jobs` in order, prefetched by threads; or by processes, which share no interpreter but take
+    seconds to start, if there are many cores and hours of audio."""
+    pool: Executor
     threads = torch.get_num_threads()
     # The pool already uses all cores: nested threads would only compete.
     torch.set_num_threads(1)
-    pool = ThreadPoolExecutor(os.cpu_count())
+    if core_count() >= MANY_CORES and features.gigabytes() >= MANY_GIGABYTES:
+        pool, make = ProcessPoolExecutor(core_count(), clean_processes(), _start_worker, (features,)), _make_in_worker
+    else:
+        pool, make = ThreadPoolExecutor(core_count()), features.make
     try:
         yield from prefetch_map(make, jobs, pool, MADE_AHEAD)
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C and a damaged file must not wait for the rest
         torch.set_num_threads(threads)
+
+
+_of_worker: list[CorpusFeatures] = []  # sent to a worker process once
+
+
+def _start_worker(features: CorpusFeatures) -> None:
+    ignore_interrupts()
+    torch.set_num_threads(1)
+    _of_worker.append(features)
+
+
+def _make_in_worker(job: tuple[Utterance, int, int]) -> np.ndarray:
+    return _of_worker[0].make(job)
