@@ -1,5 +1,6 @@
 """Log-mel against librosa, and SpecAugment."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,18 @@ def test_agrees_with_librosa(config, kind):
     )
     expected = np.log(np.maximum(energies, LOG_FLOOR)).T
     np.testing.assert_allclose(kind(config).log_energies(samples), expected, atol=1e-3)
+
+
+def test_features_are_computed_in_the_calling_thread():
+    """Threads of a linear algebra library spin for a while after each product, on cores that others need."""
+    extract, samples = LogMel(FeatureConfig()), noise(160000)
+    extract(samples)
+    time.sleep(0.1)
+    others = time.thread_time() - time.process_time()
+    for _ in range(5):
+        extract(samples)
+        time.sleep(0.05)
+    assert others + time.process_time() - time.thread_time() < 0.02
 
 
 def assert_same_features(config, samples):

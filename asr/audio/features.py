@@ -14,6 +14,10 @@ VERSION = 2
 
 BLOCK = 256  # frames whose spectra are computed together
 
+# Multiplications of a matrix product that OpenBLAS computes in the calling thread. For larger ones it wakes others,
+# which then spin for 25 ms each time: more processor time than the recognition of a short recording takes.
+ONE_THREAD = 1 << 18
+
 
 class LogMel:
     """Natural-log mel energies, normalised band by band: samples `(samples,)` -> features `(frames, mels)`, float32.
@@ -32,6 +36,7 @@ class LogMel:
         start = (self.size - self.window) // 2
         self._taper[start : start + self.window] = hann(self.window)
         self._filters = mel_filters(self.size, config)
+        self._rows = max(1, ONE_THREAD // self._filters.size)  # frames of one matrix product
         self._average: AverageSpeech | None = None
         if config.average_seconds:
             frames, hertz = config.average_seconds / config.hop_seconds, config.sample_rate / self.size
@@ -52,7 +57,9 @@ class LogMel:
     def _block(self, frames: np.ndarray) -> np.ndarray:
         spectrum = np.fft.rfft(frames * self._taper)
         power = np.square(spectrum.real) + np.square(spectrum.imag)
-        return np.log(np.maximum(power @ self._filters, LOG_FLOOR))
+        starts = range(0, len(power), self._rows)
+        energies = np.concatenate([power[start : start + self._rows] @ self._filters for start in starts])
+        return np.log(np.maximum(energies, LOG_FLOOR))
 
 
 def hann(length: int) -> np.ndarray:
