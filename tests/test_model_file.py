@@ -13,11 +13,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.audio.config import FeatureConfig
 from asr.errors import ModelFileError
-from asr.model.acoustic_model import load_network
+from asr.model.acoustic_model import AcousticModel, load_network
+from asr.model.config import ModelConfig
 from asr.model.engine import OnnxEngine
-from asr.model.model_file import convert_to_float16, export, load_model, save_model
+from asr.model.model_file import ModelFile, compress, export, load_model, save_model
 from asr.model.onnx_file import KEY, _checksum, _entry
+from asr.text.config import TextConfig
+from asr.text.tokenizer import CharacterTokenizer
 
 
 def test_model_file_holds_everything(model_path):
@@ -34,7 +38,7 @@ def test_no_pickle_in_the_file(model_path):
 
 def test_float16_is_half_the_size_and_the_same_model_to_three_digits(model_path, tmp_path):
     small = tmp_path / "small.safetensors"
-    convert_to_float16(model_path, small)
+    compress(model_path, small, "float16")
     before, after = load_model(model_path), load_model(small)
     weights = sum(array.nbytes for array in before.weights.values())
     assert small.stat().st_size == pytest.approx(model_path.stat().st_size - weights / 2, rel=0.02)
@@ -44,12 +48,29 @@ def test_float16_is_half_the_size_and_the_same_model_to_three_digits(model_path,
         np.testing.assert_allclose(array, before.weights[name], rtol=1e-3, atol=1e-6)
 
 
+def test_int8_is_a_quarter_of_the_size_and_computes_as_before(tmp_path):
+    torch.manual_seed(0)
+    architecture, tokenizer = ModelConfig(channels=4, layers=2, width=96), CharacterTokenizer("abcdefgh ")
+    model = AcousticModel(architecture, 20, len(tokenizer.pieces))
+    large, small, again = (tmp_path / f"{name}.safetensors" for name in ("large", "small", "again"))
+    save_model(large, ModelFile(model.weights(), FeatureConfig(mels=20), TextConfig(), architecture, tokenizer, {}))
+    compress(large, small, "int8")
+    assert small.stat().st_size < 0.3 * large.stat().st_size
+    graphs = [onnx.load_from_string(load_model(path).graph("int8")).graph for path in (large, small)]
+    before, after = (
+        [each for each in graph.initializer if each.data_type == onnx.TensorProto.INT8] for graph in graphs
+    )
+    assert before == after and len(before) == 8  # weights and zero points of the inputs and the cells of two layers
+    compress(small, again, "int8")
+    assert again.read_bytes() == small.read_bytes()
+
+
 def test_weights_outside_the_range_of_float16_are_refused(model_path, tmp_path):
     file, large = load_model(model_path), tmp_path / "large.safetensors"
     file.weights["head.bias"][0] = 1e6
     save_model(large, file)
     with pytest.raises(ModelFileError, match=r"large\.safetensors: has weights above 65504"):
-        convert_to_float16(large, tmp_path / "small.safetensors")
+        compress(large, tmp_path / "small.safetensors", "float16")
     assert not (tmp_path / "small.safetensors").exists()
 
 

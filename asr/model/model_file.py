@@ -6,11 +6,12 @@ It is written aside and renamed, so a crash leaves the old file or the new one.
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import safetensors
@@ -20,6 +21,7 @@ from asr.audio.config import FeatureConfig
 from asr.errors import AsrError, ModelFileError
 from asr.model.config import ModelConfig
 from asr.model.graph_cache import cached_graph
+from asr.model.quantization import rounded_rows
 from asr.text.config import TextConfig
 from asr.text.tokenizer import Tokenizer, load_tokenizer
 from asr.utils.config_io import from_values, to_values
@@ -30,7 +32,9 @@ from asr.utils.storage import MODEL_NAME, identity, in_folder, shown
 if TYPE_CHECKING:
     import onnx
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 has no int8 weights
+LSTM_MATRIX = re.compile(r".*\.weight_[ih]h_l0")
+SCALES = ".scales"  # added to the name of an int8 matrix: those of its rows
 HEAD = ("head.weight", "head.bias")  # a row per token
 
 Arrays = Mapping[str, np.ndarray]
@@ -124,8 +128,9 @@ def _build(contents: ModelFile, precision: str) -> "onnx.ModelProto":
         raise damaged(contents.path, error) from error
 
 
-def convert_to_float16(path: str | os.PathLike, output: str | os.PathLike) -> None:
-    """Rewrite a model file with float16 weights: half the size, three significant digits.
+def compress(path: str | os.PathLike, output: str | os.PathLike, precision: Literal["float16", "int8"]) -> None:
+    """Rewrite a model file with smaller weights: float16 has three significant digits. With 'int8' the matrices of
+    LSTMs are rounded as the graph with int8 weights rounds them, which stays the same, and the rest is float16.
 
     Raises `ModelFileError` when the file cannot be used, or has weights beyond float16's range.
     """
@@ -133,7 +138,12 @@ def convert_to_float16(path: str | os.PathLike, output: str | os.PathLike) -> No
     limit = np.finfo(np.float16).max
     if not all(np.abs(array).max() <= limit for array in contents.weights.values()):
         raise ModelFileError(f"{path}: has weights above {limit:g}, which float16 cannot hold")
-    weights = {name: array.astype(np.float16) for name, array in contents.weights.items()}
+    weights = {}
+    for name, array in contents.weights.items():
+        if precision == "int8" and LSTM_MATRIX.fullmatch(name):
+            weights[name], weights[name + SCALES] = rounded_rows(array)
+        else:
+            weights[name] = array.astype(np.float16)
     save_model(output, replace(contents, weights=weights))
 
 
@@ -182,7 +192,11 @@ class StoredWeights(Mapping):
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
         file = self._file or open_arrays(self.path, "model file")[0]
-        arrays = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        arrays = {name: array.astype(np.float32) for name, array in stored.items() if not name.endswith(SCALES)}
+        for name in arrays:
+            if stored[name].dtype == np.int8 and name + SCALES in stored:
+                arrays[name] *= stored[name + SCALES][:, None]
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ModelFileError(f"{self.path}: damaged, it has weights that are NaN or infinite; copy it again")
         return arrays

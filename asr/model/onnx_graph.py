@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from asr.errors import ModelFileError
 from asr.model.config import HEADS, STRIDES, ModelConfig
+from asr.model.quantization import rounded_rows
 
 OPSET = 21
 IR_VERSION = 10
@@ -212,9 +213,9 @@ def recurrent(graph: GraphBuilder, encoder: str, width: int, name: str, x: str, 
 
 def _int8(graph: GraphBuilder, matrices: np.ndarray) -> tuple[str, str, str]:
     """`(directions, rows, columns)` as int8 `(directions, columns, rows)`, the scales of the rows, and zero points."""
-    scales = np.maximum(np.abs(matrices).max(axis=2), 1e-8) / 127  # (directions, rows)
-    rounded = np.rint(matrices / scales[:, :, None]).astype(np.int8).transpose(0, 2, 1)
-    return graph.constant(rounded), graph.constant(scales), graph.constant(np.zeros(scales.shape, np.int8))
+    rounded, scales = rounded_rows(matrices)
+    points = np.zeros(scales.shape, np.int8)
+    return graph.constant(rounded.transpose(0, 2, 1)), graph.constant(scales), graph.constant(points)
 
 
 def _residual(graph: GraphBuilder, config: ModelConfig, name: str, x: str, size: int, inside: str) -> str:

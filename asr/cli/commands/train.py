@@ -189,19 +189,22 @@ def tune(
     return 0
 
 
-def halve(
+def compress(
     model: Annotated[Path, Positional, arg(metavar="MODEL")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+    precision: Literal["float16", "int8"] = "float16",
 ) -> int:
-    """Convert a model's weights to float16, which halves the file.
+    """Make a model file smaller.
 
     Args:
         model: Model file written by `asr train`.
-        output: Converted model file, used like any other.
+        output: Smaller model file, used like any other.
+        precision: Data type of the weights. 'float16': half of the size. 'int8': a quarter; LSTMs compute with such
+            weights on a CPU anyway.
     """
-    from asr.model.model_file import convert_to_float16
+    from asr.model.model_file import compress
 
-    convert_to_float16(model, output)
+    compress(model, output, precision)
     print(f"model  {one_line(str(output))}")
     return 0
 
@@ -267,7 +270,7 @@ GROUP = Group(
         "train": Command(train, recipe_defaults),
         "augment": Command(augment, _augment_defaults),
         "tune": Command(tune, _tune_defaults),
-        "halve": Command(halve),
+        "compress": Command(compress),
         "export": Command(export),
         "push": Command(push),
     },
