@@ -88,6 +88,7 @@ def training_record(
         "dev": [path.name for path in recipe.data.dev],
         "dev_wer": result.wer,
         "dev_cer": result.cer,
+        **({} if result.per is None else {"dev_per": result.per}),
         "dev_hours": round(dev.hours, 3),
         "dev_synthetic": dev.synthetic,
         "epochs": progress.epoch,

@@ -1,5 +1,6 @@
 """Accuracy of a family: training and scoring a run, and WER by length of the recording."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,14 @@ import jiwer
 from sounds import load_sounds
 
 from asr.config import Recipe
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training run."""
+
+    model: str  # path of the model file
+    dev_error: float  # PER if the model has phones, else WER; greedy
 
 
 @dataclass(frozen=True)
@@ -39,14 +48,31 @@ class LengthCurve:
     wer: list[float]
 
 
-def train_and_score(recipe: Recipe, test: Path) -> Accuracy:
-    """Train a recipe, or resume it, and measure the model."""
+def train_run(recipe: Recipe) -> Trained:
+    """Train a recipe, or resume it. At too high a learning rate, which ends in NaN, the dev error is infinite."""
+    from asr.errors import TrainingError
+    from asr.model.model_file import load_model
+    from asr.training.run_folder import RunFolder
+    from asr.training.trainer import train
+
+    folder = RunFolder(recipe)
+    try:
+        path = train(recipe)
+    except TrainingError:
+        if not folder.bad_batch.exists():
+            raise
+        return Trained(str(folder.model), math.inf)
+    record = load_model(path).training
+    return Trained(str(path), record.get("dev_per", record["dev_wer"]))
+
+
+def score(recipe: Recipe, test: Path) -> Accuracy:
+    """Measure the trained model of a recipe."""
     from asr.evaluation.config import EvaluateConfig
     from asr.evaluation.evaluate_model import assess
     from asr.model.model_file import load_model
-    from asr.training.trainer import train
 
-    path = train(recipe)
+    path = recipe.output / "model.safetensors"
     file, evaluation = load_model(path), assess(test, path, None, EvaluateConfig()).evaluation
     low, high = evaluation.interval or (evaluation.words.rate, evaluation.words.rate)
     return Accuracy(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asr.config import Recipe
@@ -11,6 +11,7 @@ from asr.data.manifest import Utterance, read_manifests, total_hours, write_mani
 from asr.errors import ConfigError
 from asr.model.config import ModelConfig
 from asr.text.normalizer import normalize
+from asr.text.phones import Phones
 from asr.text.tokenizer import train_tokenizer
 from asr.training.length import with_length
 
@@ -29,7 +30,9 @@ class Plan:
     epoch_share: float = 1.0
     #: Shares of the recipe's learning rate to try on all the speech; each family keeps the one with the lowest dev WER.
     rate_shares: tuple[float, ...] = (1.0, 0.3)
-    #: Minutes of speech in the smaller training sets.
+    #: Families for which these shares are multiplied by another, such as `rnn 0.25`.
+    family_shares: dict[str, float] = field(default_factory=dict)
+    #: Minutes of speech in the smaller training sets; none: no such runs.
     minutes: tuple[float, ...] = (10.0, 30.0)
     #: Share of the parameters in the small models; 0 trains none.
     small_share: float = 0.25
@@ -88,35 +91,42 @@ class Run:
 class Recipes:
     """The recipe of each run, derived from that of the default family."""
 
-    def __init__(self, base: Recipe, plan: Plan, output: Path):
+    def __init__(self, base: Recipe, plan: Plan, output: Path, device: str = "cpu"):
         from asr.model.acoustic_model import AcousticModel
 
-        self.plan, self.output = plan, output
+        self.plan, self.output, self.device = plan, output, device
         self.utterances = read_manifests(base.data.train, check_audio=True)
         self.hours = total_hours(self.utterances)
         base = dataclasses.replace(base, training=with_length(base.training, 3600 * self.hours))
         self.base = base
-        if 60 * self.hours <= max(plan.minutes):
+        if 60 * self.hours <= max(plan.minutes, default=0):
             raise ConfigError(
                 f"{base.data.train[0]}: {60 * self.hours:.0f} min of training speech; "
                 f"the study compares it with {max(plan.minutes):g} min and needs more"
             )
         texts = [normalize(utterance.text, base.text) for utterance in self.utterances]
         self.tokens = len(train_tokenizer(texts, base.text).pieces)
+        self.phones = len(Phones.read(base.data.lexicon).pieces) if base.data.lexicon else 0
         self.epochs = max(1, round(plan.epoch_share * base.training.epochs))
-        self.steps = round(self.epochs * 3600 * self.hours / base.training.batch_seconds)
-        self.parameters = AcousticModel(base.model, base.features.mels, self.tokens).parameter_count()
+        self.parameters = AcousticModel(base.model, base.features.mels, self.tokens, self.phones).parameter_count()
+
+    @property
+    def steps(self) -> int:
+        """Updates of the weights in each run."""
+        return round(self.epochs * 3600 * self.hours / self.base.training.batch_seconds)
 
     def recipe(self, run: Run) -> Recipe:
         """A run's recipe, with the same number of steps whatever the amount of speech."""
-        layers = DEPTH.get(run.family, 1) * self.base.model.layers
-        model = dataclasses.replace(self.base.model, encoder=run.family, layers=layers)
+        depth, base = DEPTH.get(run.family, 1), self.base.model
+        layers = {"layers": depth * base.layers, "phone_layer": depth * base.phone_layer}
+        model = dataclasses.replace(base, encoder=run.family, **layers)
         parameters = round(self.parameters * (self.plan.small_share if run.small else 1.0))
-        model = match_width(model, self.base.features.mels, self.tokens, parameters)
+        model = match_width(model, self.base.features.mels, self.tokens, parameters, self.phones)
         passes = 60 * self.hours / run.minutes if run.minutes else 1.0
         epochs = round(self.epochs * passes)
-        # No early stopping, and on the CPU, so that runs and times are comparable.
-        settings = {"epochs": epochs, "patience": epochs, "device": "cpu", "cache": self.output / "features"}
+        # No early stopping, so that runs are comparable; cached features need no other processes.
+        settings = {"epochs": epochs, "patience": epochs, "device": self.device, "workers": 0}
+        settings["cache"] = self.output / "features"
         settings["learning_rate"] = run.rate_share * self.base.training.learning_rate
         training = dataclasses.replace(self.base.training, **settings)
         train = (self._subset(run.minutes),) if run.minutes else self.base.data.train
@@ -139,7 +149,7 @@ def choose(utterances: list[Utterance], minutes: float) -> list[Utterance]:
     return first_minutes(shuffled, minutes)
 
 
-def match_width(config: ModelConfig, mels: int, tokens: int, parameters: int) -> ModelConfig:
+def match_width(config: ModelConfig, mels: int, tokens: int, parameters: int, phones: int = 0) -> ModelConfig:
     """The config with the width whose model comes nearest to this number of parameters."""
     import torch
 
@@ -147,7 +157,8 @@ def match_width(config: ModelConfig, mels: int, tokens: int, parameters: int) ->
 
     def excess(width: int) -> int:
         with torch.device("meta"):  # tensors without contents
-            return AcousticModel(dataclasses.replace(config, width=width), mels, tokens).parameter_count() - parameters
+            model = AcousticModel(dataclasses.replace(config, width=width), mels, tokens, phones)
+        return model.parameter_count() - parameters
 
     above = 1
     while excess(above) < 0:

@@ -4,21 +4,24 @@
     python recipes/architectures/study.py --quick    a small version, to see it work
 
 trains all families, measures them, and writes report.html, report.md and expected.json. Rerun the same command to
-resume. Everything runs on the CPU, each run on one thread, so that times are comparable.
+resume. Everything is measured on the CPU, each run on one thread, so that times are comparable; `--device cuda`
+trains on a GPU, all runs at once.
 """
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two runs of two threads each would slow each other down
 
 import tyro
-from accuracy import Accuracy, LengthCurve, train_and_score, wer_by_length
+from accuracy import Accuracy, LengthCurve, Trained, score, train_run, wer_by_length
 from exploding import Excursion, learn_too_fast
+from fit import Pace, epochs_within, measure_pace
 from jobs import Job, run_all
 from parallelism import Speed, measure_speed
 from partial import Partial, measure_partial
@@ -26,11 +29,11 @@ from plan import FAMILIES, QUICK, Plan, Recipes, Run
 from reach import Reach, measure_reach
 from results import Results
 
-from asr.config import load_recipe
+from asr.config import Recipe, load_recipe
 from asr.data.manifest import read_manifest, total_hours
 from asr.errors import AsrError
 from asr.training.run_log import environment
-from asr.utils.config_io import Positive, validate
+from asr.utils.config_io import NotNegativeReal, Positive, validate
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -53,32 +56,51 @@ class Options:
     plan: Plan = field(default_factory=Plan)
     #: A small version with a plan of its own, to see it work in minutes; its WERs mean nothing.
     quick: bool = False
-    #: Parallel runs, each on one thread.
+    #: Device to train on.
+    device: Literal["cpu", "cuda"] = "cpu"
+    #: Seconds of wall-clock time in which all the speech must be learnt, every run at once: chooses the number of
+    #: epochs after timing two. 0: the recipe's epochs.
+    train_seconds: NotNegativeReal = 0.0
+    #: End after training, and print the model files: the same command without this option measures them elsewhere.
+    only_train: bool = False
+    #: Parallel runs, each on one thread. On a GPU: all of them.
     processes: Positive = 2
 
 
 def study(options: Options) -> list[Path]:
     """Train, measure and write the report; returns its files."""
+    started = time.monotonic()
     from page import write_report  # not at the top: processes that only train need no plots
 
     plan, output = (QUICK, options.output / "quick") if options.quick else (options.plan, options.output)
     recipe = load_recipe(options.recipe)
     data = replace(recipe.data, train=options.train or recipe.data.train, dev=options.dev or recipe.data.dev)
-    recipes = Recipes(replace(recipe, data=data), plan, output)
-    tested = read_manifest(options.test, check_audio=True)
-    tried = [Run(family, rate_share=share) for family in FAMILIES for share in plan.rate_shares]
+    recipes = Recipes(replace(recipe, data=data), plan, output, options.device)
+    tried = [
+        Run(family, rate_share=share * plan.family_shares.get(family, 1.0))
+        for family in FAMILIES
+        for share in plan.rate_shares
+    ]
+    if options.train_seconds:
+        recipes.epochs = epochs_within(*time_left(recipes, tried, options, started))
     further = len(FAMILIES) * (len(plan.minutes) + bool(plan.small_share))
     tell(f"{len(tried) + further} runs of {recipes.parameters:,} parameters and about {recipes.steps:,} steps")
 
-    def train(runs: list[Run]) -> dict[Run, Accuracy]:
-        jobs = [training_job(recipes, run, options.test) for run in runs]
-        return dict(zip(runs, run_all(jobs, options.processes), strict=True))
+    def train(runs: list[Run]) -> dict[Run, Trained]:
+        return dict(zip(runs, run_all([training_job(recipes, run) for run in runs], options.processes), strict=True))
 
-    accuracy = train(tried)
-    best = {family: _best(family, accuracy) for family in FAMILIES}
+    trained = train(tried)
+    best = {family: _best(family, trained) for family in FAMILIES}
+    if options.only_train:
+        return [Path(trained[run].model) for run in best.values()]
     less = {minutes: [replace(run, minutes=minutes) for run in best.values()] for minutes in plan.minutes}
     small = [replace(run, small=True) for run in best.values() if plan.small_share]
-    accuracy |= train([*(run for group in less.values() for run in group), *small])
+    further_runs = [*(run for group in less.values() for run in group), *small]
+    train(further_runs)
+    tested = read_manifest(options.test, check_audio=True)
+    scored = [*best.values(), *further_runs]
+    jobs = [scoring_job(recipes, run, options.test) for run in scored]
+    accuracy = dict(zip(scored, run_all(jobs, options.processes), strict=True))
     return write_report(
         output,
         Results(
@@ -99,15 +121,47 @@ def study(options: Options) -> list[Path]:
     )
 
 
-def _best(family: str, accuracy: dict[Run, Accuracy]) -> Run:
-    """The run of the family with the lowest dev WER."""
-    return min((run for run in accuracy if run.family == family), key=lambda run: accuracy[run].dev_wer)
+def _best(family: str, trained: dict[Run, Trained]) -> Run:
+    """The run of the family with the fewest errors on dev."""
+    return min((run for run in trained if run.family == family), key=lambda run: trained[run].dev_error)
 
 
-def training_job(recipes: Recipes, run: Run, test: Path) -> Job:
-    """Train a run and score it."""
+def time_left(recipes: Recipes, runs: list[Run], options: Options, started: float) -> tuple[float, list[Pace]]:
+    """Seconds left for training, and the pace of each run, all at once."""
+    keep_features(recipes.recipe(runs[0]))
+    jobs = [pace_job(recipes, run) for run in runs]
+    paces = run_all(jobs, options.processes)
+    return options.train_seconds - (time.monotonic() - started), paces
+
+
+def keep_features(recipe: Recipe) -> None:
+    """Compute the features of training and dev speech before the runs, each of which would do it otherwise."""
+    from asr.data.dataset import load_corpora
+    from asr.data.feature_cache import CorpusFeatures
+
+    assert recipe.training.cache
+    train, dev, _ = load_corpora(recipe)
+    for corpus, *changes in ((train, recipe.augment, recipe.training.seed), (dev,)):
+        features = CorpusFeatures(corpus.utterances, recipe.features, *changes)
+        features.cache(recipe.training.cache, recipe.training.cache_gigabytes, tell)
+
+
+def pace_job(recipes: Recipes, run: Run) -> Job:
+    """Time a run."""
+    folder = recipes.output / "pace" / run.name
+    return Job(f"timed {run.name}", folder / "pace.json", Pace, measure_pace, (recipes.recipe(run), recipes.hours))
+
+
+def training_job(recipes: Recipes, run: Run) -> Job:
+    """Train a run."""
     recipe = recipes.recipe(run)
-    return Job(f"trained {run.name}", recipe.output / "accuracy.json", Accuracy, train_and_score, (recipe, test))
+    return Job(f"trained {run.name}", recipe.output / "trained.json", Trained, train_run, (recipe,))
+
+
+def scoring_job(recipes: Recipes, run: Run, test: Path) -> Job:
+    """Measure a trained run."""
+    recipe = recipes.recipe(run)
+    return Job(f"scored {run.name}", recipe.output / "accuracy.json", Accuracy, score, (recipe, test))
 
 
 def measure(recipes: Recipes, options: Options, best: dict[str, Run]) -> dict[str, dict[str, Any]]:
