@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 sys.path.append(str(Path(__file__).parent.parent / "recipes/architectures"))
 
 import findings
-from accuracy import Accuracy, LengthCurve, difference, wer_by_length
+from accuracy import Accuracy, LengthCurve, difference, train_run, wer_by_length
 from exploding import Excursion, learn_too_fast
 from findings import CAUSAL
+from fit import Pace, epochs_within, measure_pace
 from jobs import Job, run_all
 from page import figures, markdown, write_report
 from parallelism import Speed, growth, measure_speed
@@ -152,6 +153,40 @@ def test_each_run_has_a_folder_of_its_own(recipes):
     outputs = [recipes.recipe(run).output for run in runs]
     assert len(set(outputs)) == len(outputs)
     assert outputs[0].name == "gru"  # the folder that `asr train` of the recipe would use
+
+
+def test_the_slowest_run_sets_the_number_of_epochs():
+    assert epochs_within(100.0, [Pace(2.0, 5.0), Pace(10.0, 9.0)]) == 10
+    with pytest.raises(ConfigError, match="an epoch of the slowest run takes 9 s and its start 10 s"):
+        epochs_within(18.0, [Pace(2.0, 5.0), Pace(10.0, 9.0)])
+
+
+@pytest.mark.slow
+def test_the_pace_of_a_run_is_that_of_its_epochs(recipes):
+    recipe = recipes.recipe(Run("lstm", rate_share=0.1))
+    started = time.monotonic()
+    pace = measure_pace(recipe, recipes.hours)
+    assert pace.start > 0 and pace.epoch > 0
+    assert pace.start + 2 * pace.epoch == pytest.approx(time.monotonic() - started, abs=1)
+    assert not recipe.output.exists()
+
+
+@pytest.mark.slow
+def test_a_run_with_phones_is_chosen_by_them(recipes, tmp_path):
+    lexicon = tmp_path / "lexicon.txt"
+    lexicon.write_text("ab AA B\nba B AA\n")
+    base = dataclasses.replace(
+        recipes.base,
+        data=dataclasses.replace(recipes.base.data, lexicon=lexicon),
+        model=dataclasses.replace(recipes.base.model, phone_layer=2),
+        training=dataclasses.replace(recipes.base.training, epochs=1),
+    )
+    recipes = Recipes(base, recipes.plan, tmp_path)
+    recipe = recipes.recipe(Run("cnn"))
+    assert recipe.model.phone_layer == recipe.model.layers == 4
+    trained = train_run(recipe)
+    record = json.loads((recipe.output / "metrics.jsonl").read_text().splitlines()[-2])
+    assert record["kind"] == "epoch" and trained.dev_error == record["dev_per"]
 
 
 def test_less_speech_is_part_of_more(recipes):
