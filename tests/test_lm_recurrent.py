@@ -26,10 +26,11 @@ def weights_of(network):
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("layers", [1, 2])
-def test_onnx_runtime_computes_what_pytorch_does(kind, layers):
+@pytest.mark.parametrize(("layers", "embedding"), [(1, 0), (2, 0), (2, 6)])
+def test_onnx_runtime_computes_what_pytorch_does(kind, layers, embedding):
     torch.manual_seed(1)
-    network = RecurrentNetwork(kind, len(WORDS), RecurrentConfig(units=8, layers=layers, lanes=3)).eval()
+    config = RecurrentConfig(units=8, embedding=embedding, layers=layers, lanes=3)
+    network = RecurrentNetwork(kind, len(WORDS), config).eval()
     model = RecurrentModel(RecurrentFile(weights_of(network), kind, WORDS, "basic", False, {}))
     state = model.start(3)
     for words in torch.randint(len(WORDS), (2, 5, 3)):  # the second passage goes on from the state of the first
@@ -39,7 +40,7 @@ def test_onnx_runtime_computes_what_pytorch_does(kind, layers):
         outputs, state = model.move(words.numpy(), state)
         np.testing.assert_allclose(outputs, expected.numpy(), atol=1e-5)
         np.testing.assert_allclose(state, network.state.numpy(), atol=1e-5)
-        scores = model.log_probabilities(outputs.reshape(-1, 8))
+        scores = model.log_probabilities(outputs.reshape(-1, embedding or 8))
         np.testing.assert_allclose(scores, torch.log_softmax(logits, -1).flatten(0, 1).numpy(), atol=1e-4)
 
 
@@ -72,13 +73,8 @@ def test_training_finds_the_rule_and_ngrams_agree(asr, text, tmp_path, kind):
     assert sum(line in ("cat sat", "dog ran") for line in written.stdout.splitlines()) > 15
     assert asr("lm", "sample", model, "--length", 40, "--seed", 3).stdout == written.stdout
     shown = asr("info", model).stdout.splitlines()
-    assert shown[0].startswith(f"language model   {model} (") and shown[1].split() == [
-        "network",
-        f"{kind},",
-        "1",
-        "x",
-        "8",
-    ]
+    assert shown[0].startswith(f"language model   {model} (")
+    assert " ".join(shown[1].split()) == f"network {kind}, 1 x 8, word vectors of 8"
 
 
 @pytest.mark.slow
@@ -106,6 +102,20 @@ def test_resuming_ends_with_identical_weights(text, tmp_path, monkeypatch):
     other = dataclasses.replace(config, recurrent=dataclasses.replace(config.recurrent, units=16))
     with pytest.raises(TrainingError, match="units = 8, now it is 16"):
         train_recurrent([text], other, tmp_path / "parts.safetensors")
+
+
+def test_training_for_some_minutes_ends_in_time(text, tmp_path):
+    """The learning rate reaches zero with the time, whatever the number of updates."""
+    options = RecurrentConfig(units=8, embedding=6, minutes=0.05, lanes=8, span=8, samples=3, precision="float32")
+    train_recurrent([text], LmTrainConfig(kind="lstm", recurrent=options), tmp_path / "lm.safetensors")
+    lines = (tmp_path / "lm-run/metrics.jsonl").read_text().splitlines()
+    records = [each for each in map(json.loads, lines) if each["kind"] == "train"]
+    rates = [each["learning_rate"] for each in records]
+    assert max(rates) > 0.002 and rates[-1] < 0.0005
+    end = json.loads(lines[-1])
+    assert end["kind"] == "epoch" and 3 <= end["seconds"] < 30
+    train_recurrent([text], LmTrainConfig(kind="lstm", recurrent=options), tmp_path / "lm.safetensors")
+    assert len((tmp_path / "lm-run/metrics.jsonl").read_text().splitlines()) == len(lines) + 1, "finished: only a start"
 
 
 @pytest.mark.parametrize(("words", "samples"), [(50, 10), (50, 45)])

@@ -290,6 +290,17 @@ def test_transcribe_with_and_without_punctuation(asr, model_path, noise_file, tm
     assert_told(asr("transcribe", sound, "-m", model), ERROR, "punctuation.safetensors: cut short, damaged")
 
 
+def test_weights_of_a_file_are_those_that_were_saved(tmp_path):
+    generator = np.random.default_rng(1)
+    weights = {"head.weight": generator.normal(size=(5, 40)), "head.bias": generator.normal(size=5)}
+    save_punctuation(tmp_path / "p.safetensors", PunctuationFile(weights, 1))
+    found = load_punctuation(tmp_path / "p.safetensors").weights
+    assert found.keys() == weights.keys()
+    for name, array in weights.items():
+        limit = abs(array).max() / 127 if array.ndim == 2 else 1e-3
+        np.testing.assert_allclose(found[name], array, atol=limit)
+
+
 def test_pauses_make_and_take_back_full_stops():
     """Without a pause the network's full stop goes, and with a long one it is written where the words leave it open."""
     marks = np.full((3, len(MARKS)), -9.0)

@@ -65,14 +65,18 @@ class LmConfig(LmTextConfig):
 class RecurrentConfig:
     """A recurrent language model and its training. Not used for n-grams."""
 
-    #: Recurrent units per layer, and size of the word embeddings, which input and output share.
+    #: Recurrent units per layer.
     units: Size = 256
+    #: Size of the word embeddings, which input and output share. 0: that of a layer.
+    embedding: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
     #: Recurrent layers.
     layers: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
     #: Dropout of word embeddings and outputs in training.
     dropout: Share = 0.1
     #: Updates of the weights. May differ when a run is resumed.
     updates: Annotated[Positive, MAY_CHANGE] = 20_000
+    #: Minutes of training, in place of --updates: the learning rate reaches zero in time. 0: no limit.
+    minutes: Annotated[NotNegativeReal, MAY_CHANGE] = 0.0
     #: Batch size: places in the text that are read in parallel, each with its own state.
     lanes: Positive = 64
     #: Words per lane and update. Gradients reach back to the first of them (truncated backpropagation); the state is

@@ -44,16 +44,16 @@ class RecurrentModel:
         return np.zeros((parts, self.file.layers, lanes, self.file.units), np.float32)
 
     def move(self, words: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Read words `(span, lanes)`: outputs `(span, lanes, units)`, and the state after them."""
+        """Read words `(span, lanes)`: outputs `(span, lanes, size of a word vector)`, and the state after them."""
         outputs, state = self._states.run(None, {"words": words.astype(np.int64), "state": state})
         return outputs, state
 
     def log_probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """ln P of every word after outputs `(rows, units)`: `(rows, words)`."""
+        """ln P of every word after outputs `(rows, size of a word vector)`: `(rows, words)`."""
         return self._outputs.run(None, {"outputs": outputs})[0]
 
     def score(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """ln P of the words `targets` `(rows,)` after outputs `(rows, units)`: `(rows,)`."""
+        """ln P of the words `targets` `(rows,)` after outputs `(rows, size)`: `(rows,)`."""
         parts = []
         for first in range(0, len(targets), ROWS):
             rows = targets[first : first + ROWS]

@@ -1,4 +1,4 @@
-"""Files of recurrent language models: safetensors, weights as float16, with the words."""
+"""Files of recurrent language models: safetensors, matrices in int8, with the words."""
 
 import os
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import numpy as np
 
 from asr.errors import LanguageModelError, ModelFileError
 from asr.lm.config import Kind
+from asr.model import int8_rows
 from asr.model.model_file import open_arrays, read_arrays, write_arrays
 
 FORMAT_VERSION = 1
@@ -30,7 +31,12 @@ class RecurrentFile:
 
     @property
     def units(self) -> int:
-        """Values of a word vector, and of a layer's output."""
+        """Values of a layer's output."""
+        return self.weights["recurrent.weight_hh_l0"].shape[1]
+
+    @property
+    def embedding(self) -> int:
+        """Values of a word vector."""
         return self.weights["embedding.weight"].shape[1]
 
     @property
@@ -42,7 +48,7 @@ class RecurrentFile:
         """Rows of names and values."""
         training = self.training
         rows = [
-            ("network", f"{self.kind}, {self.layers} x {self.units}"),
+            ("network", f"{self.kind}, {self.layers} x {self.units}, word vectors of {self.embedding}"),
             ("vocabulary", f"{len(self.words) - 2:,} {'characters' if self.characters else 'words'}"),
             ("text", f"{training['words']:,} words, {training['read']:,} read in training"),
             ("perplexity", f"{training['dev_perplexity']:.2f} on {training['dev_words']:,} words of dev text"),
@@ -52,7 +58,7 @@ class RecurrentFile:
 
 def write_recurrent(path: str | os.PathLike, contents: RecurrentFile) -> None:
     """Write a file."""
-    arrays = {name: array.astype(np.float16) for name, array in contents.weights.items()}
+    arrays = int8_rows.pack(contents.weights)
     arrays[WORDS] = np.frombuffer("\n".join(contents.words).encode(), np.uint8)
     metadata = {
         "format_version": FORMAT_VERSION,
@@ -80,7 +86,7 @@ def read_recurrent(path: str | os.PathLike) -> RecurrentFile:
         if metadata.get("contents") != CONTENTS:
             raise LanguageModelError(f"{path}: not a recurrent language model; `asr lm train --kind lstm` makes them")
         words = tuple(arrays.pop(WORDS).tobytes().decode().split("\n"))
-        weights = {name: array.astype(np.float32) for name, array in arrays.items()}
+        weights = int8_rows.unpack(arrays)
         if not all(np.isfinite(array).all() for array in weights.values()):
             raise LanguageModelError(f"{path}: damaged, it has weights that are NaN or infinite; copy it again")
         text = metadata["normalizer"], metadata["characters"]

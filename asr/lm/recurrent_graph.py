@@ -18,45 +18,48 @@ CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 
 def state_graph(kind: Kind, weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """`words` `(span, lanes)` int64 and `state` `(parts, layers, lanes, units)` -> `outputs` `(span, lanes, units)` and
-    `next_state`."""
+    """`words` `(span, lanes)` int64 and `state` `(parts, layers, lanes, units)` -> `outputs` `(span, lanes, size)` and
+    `next_state`; size is that of a word vector."""
     own = {name: array for name, array in weights.items() if name != "bias"}
     graph = GraphBuilder(own, int8=False)
-    words, units = graph.shape("embedding.weight")
+    words, size = graph.shape("embedding.weight")
+    units = graph.shape("recurrent.weight_hh_l0")[1]
     layers = sum(name.startswith("recurrent.weight_hh") for name in own)
     parts = 2 if kind == "lstm" else 1
-    x = graph.op("Gather", graph.weight("embedding.weight", words, units), "words")
+    x = graph.op("Gather", graph.weight("embedding.weight", words, size), "words")
     last: list[list[str]] = [[] for _ in range(parts)]
     for layer in range(layers):
-        x, *ends = _layer(graph, kind, layer, x, units, parts)
+        x, *ends = _layer(graph, kind, layer, x, units if layer else size, units, parts)
         for part, end in zip(last, ends, strict=True):
             part.append(graph.op("Unsqueeze", end, graph.constant([0])))
     joined = [graph.op("Concat", *part, axis=1) for part in last]
     graph.op("Concat", *joined, axis=0, output="next_state")
+    if "projection.weight" in own:
+        x = graph.op("MatMul", x, graph.constant(graph.array("projection.weight", size, units).T))
     graph.op("Identity", x, output="outputs")
     state = (parts, layers, "lanes", units)
     return graph.finish(
         "recurrent language model",
         [("words", TensorProto.INT64, ("span", "lanes")), ("state", TensorProto.FLOAT, state)],
-        [("outputs", TensorProto.FLOAT, ("span", "lanes", units)), ("next_state", TensorProto.FLOAT, state)],
+        [("outputs", TensorProto.FLOAT, ("span", "lanes", size)), ("next_state", TensorProto.FLOAT, state)],
     )
 
 
 def output_graph(weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """`outputs` `(rows, units)` -> `log_probabilities` `(rows, words)`."""
+    """`outputs` `(rows, size of a word vector)` -> `log_probabilities` `(rows, words)`."""
     graph = GraphBuilder({name: weights[name] for name in ("embedding.weight", "bias") if name in weights}, int8=False)
-    words, units = graph.shape("embedding.weight")
-    matrix = graph.constant(graph.array("embedding.weight", words, units).T)
+    words, size = graph.shape("embedding.weight")
+    matrix = graph.constant(graph.array("embedding.weight", words, size).T)
     logits = graph.op("Add", graph.op("MatMul", "outputs", matrix), graph.weight("bias", words))
     graph.op("LogSoftmax", logits, axis=-1, output="log_probabilities")
     return graph.finish(
         "output layer",
-        [("outputs", TensorProto.FLOAT, ("rows", units))],
+        [("outputs", TensorProto.FLOAT, ("rows", size))],
         [("log_probabilities", TensorProto.FLOAT, ("rows", words))],
     )
 
 
-def _layer(graph: GraphBuilder, kind: Kind, layer: int, x: str, units: int, parts: int) -> Sequence[str]:
+def _layer(graph: GraphBuilder, kind: Kind, layer: int, x: str, inputs: int, units: int, parts: int) -> Sequence[str]:
     """A recurrent layer: outputs `(span, lanes, units)`, and each part of the state after the last word."""
     order = GATES[CELLS[kind]]
     rows = len(order) * units
@@ -66,7 +69,7 @@ def _layer(graph: GraphBuilder, kind: Kind, layer: int, x: str, units: int, part
         return np.concatenate([np.split(array, len(order))[gate] for gate in order])
 
     biases = np.concatenate([gates("bias_ih"), gates("bias_hh")])
-    arrays = [graph.constant(array[None]) for array in (gates("weight_ih", units), gates("weight_hh", units), biases)]
+    arrays = [graph.constant(array[None]) for array in (gates("weight_ih", inputs), gates("weight_hh", units), biases)]
     first = []
     for part in range(parts):
         of_part = graph.op("Gather", "state", graph.constant(part), axis=0)

@@ -19,6 +19,8 @@ START = 0.1  # word vectors begin within plus and minus this
 class RecurrentNetwork(nn.Module):
     """Word vectors, recurrent layers, and an output layer whose matrix is that of the word vectors (Press & Wolf 2017).
 
+    Where a layer has more units than a word vector has values, or fewer, a linear map goes between.
+
     `state` `(parts, layers, lanes, units)`, the cells' last values (an LSTM has two parts, others one), is a buffer: it
     is kept from one call to the next, and in checkpoints.
     """
@@ -27,10 +29,12 @@ class RecurrentNetwork(nn.Module):
 
     def __init__(self, kind: Kind, words: int, config: RecurrentConfig):
         super().__init__()
-        self.embedding = nn.Embedding(words, config.units)
+        size = config.embedding or config.units
+        self.embedding = nn.Embedding(words, size)
         self.recurrent = CELLS[kind](
-            config.units, config.units, config.layers, dropout=config.dropout if config.layers > 1 else 0.0
+            size, config.units, config.layers, dropout=config.dropout if config.layers > 1 else 0.0
         )
+        self.projection = nn.Linear(config.units, size, bias=False) if size != config.units else nn.Identity()
         self.bias = nn.Parameter(torch.zeros(words))
         self.dropout = Dropout(config.dropout)
         nn.init.uniform_(self.embedding.weight, -START, START)
@@ -45,12 +49,12 @@ class RecurrentNetwork(nn.Module):
         self.register_buffer("state", torch.zeros(parts, config.layers, config.lanes, config.units))
 
     def forward(self, words: Tensor) -> Tensor:
-        """Word ids `(span, lanes)` -> outputs `(span, lanes, units)`; moves the state on."""
+        """Word ids `(span, lanes)` -> outputs `(span, lanes, size of a word vector)`; moves the state on."""
         cells = self.state.detach()
         first = cells[0] if len(cells) == 1 else (cells[0], cells[1])
         outputs, last = in_float32(self.recurrent, self.dropout(self.embedding(words)), first)
         self.state = torch.stack(last if len(cells) > 1 else (last,)).detach().to(self.state.dtype)
-        return self.dropout(outputs)
+        return self.projection(self.dropout(outputs))
 
     def forget(self, lanes: Tensor | None = None) -> None:
         """Begin anew in all lanes, or in those where `lanes` `(lanes,)` is True."""

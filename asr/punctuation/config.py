@@ -43,6 +43,8 @@ class PunctuationConfig:
     batch_words: Positive = 4096
     #: Passes over the training text; the last may be a part of one.
     epochs: PositiveReal = 2.0
+    #: Minutes of training, in place of --epochs: the learning rate reaches zero in time. 0: no limit.
+    minutes: Annotated[NotNegativeReal, MAY_CHANGE] = 0.0
     #: Peak learning rate of AdamW.
     learning_rate: PositiveReal = 6e-3
     #: Share of the steps in which the learning rate rises from zero.

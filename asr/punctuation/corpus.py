@@ -1,7 +1,7 @@
 """Punctuated text -> word ids with labels, in examples of a bounded length."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,6 +86,26 @@ def plan_batches(windows: np.ndarray, batch_words: int, seed: Sequence[int]) -> 
         batches += [rows[at : at + size, None] + np.arange(length) for at in range(0, len(rows), size)]
     random.shuffle(batches)
     return batches
+
+
+class BatchPlan:
+    """The batches of a run by update: each epoch is planned when its first batch is asked for."""
+
+    def __init__(self, plan: Callable[[int], list[np.ndarray]]):
+        """`plan` gives the batches of an epoch, counted from 0."""
+        self._plan, self._epoch, self._first, self._batches = plan, 0, 0, plan(0)
+
+    @property
+    def end(self) -> int:
+        """The updates until the end of the epoch that was planned last."""
+        return self._first + len(self._batches)
+
+    def __getitem__(self, update: int) -> np.ndarray:
+        """The batch of an update, which must not be of an earlier epoch than the last one asked for."""
+        while update >= self.end:
+            self._epoch, self._first = self._epoch + 1, self.end
+            self._batches = self._plan(self._epoch)
+        return self._batches[update - self._first]
 
 
 def read_text(paths: Sequence[Path]) -> LabelledText:

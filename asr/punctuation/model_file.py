@@ -1,4 +1,4 @@
-"""The punctuation model's file: safetensors with float16 weights and JSON metadata, as the acoustic model's."""
+"""The punctuation model's file: safetensors with int8 matrices and JSON metadata, as the acoustic model's."""
 
 import os
 from dataclasses import dataclass, field
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from asr.errors import ModelFileError
+from asr.model import int8_rows
 from asr.model.model_file import FORMAT_VERSION, open_arrays, read_arrays, write_arrays
 
 KIND = "punctuation model"
-TABLE, SCALES = "embedding.weight", "embedding.scales"
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,9 @@ class PunctuationFile:
 
 
 def save_punctuation(path: str | os.PathLike, contents: PunctuationFile) -> None:
-    """Write the file: float16 weights, and the embedding table in int8 with a scale per row."""
-    weights = {name: array.astype(np.float16) for name, array in contents.weights.items()}
-    table = contents.weights[TABLE]
-    scales = np.maximum(abs(table).max(axis=1, keepdims=True), 1e-3).astype(np.float16) / 127
-    weights |= {TABLE: np.rint(table / scales).clip(-127, 127).astype(np.int8), SCALES: scales}
+    """Write the file."""
     metadata = {"format_version": FORMAT_VERSION, "kind": KIND, "buckets": contents.buckets}
-    write_arrays(path, weights, metadata | {"training": contents.training})
+    write_arrays(path, int8_rows.pack(contents.weights), metadata | {"training": contents.training})
 
 
 def is_punctuation_file(path: str | os.PathLike) -> bool:
@@ -40,12 +36,11 @@ def is_punctuation_file(path: str | os.PathLike) -> bool:
 
 def load_punctuation(path: str | os.PathLike) -> PunctuationFile:
     """Read the file, its weights as float32. Raises `ModelFileError` naming it when it cannot be used."""
-    weights, metadata = read_arrays(path, KIND)
+    arrays, metadata = read_arrays(path, KIND)
     if metadata.get("kind") != KIND:
         raise ModelFileError(f"{path}: not a {KIND}; `asr punctuate train` makes them")
-    floats = {name: array.astype(np.float32) for name, array in weights.items()}
     try:
-        floats[TABLE] *= floats.pop(SCALES)
-    except (KeyError, ValueError) as error:
-        raise ModelFileError(f"{path}: damaged: no scales that fit the embedding table; copy it again") from error
-    return PunctuationFile(floats, metadata["buckets"], metadata["training"], str(path))
+        weights = int8_rows.unpack(arrays)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: damaged: {error}; copy it again") from error
+    return PunctuationFile(weights, metadata["buckets"], metadata["training"], str(path))

@@ -19,7 +19,7 @@ from asr.lm.word_stream import WordStream, hold_out, read_stream
 from asr.training.config import TrainingConfig
 from asr.training.learner import Learner
 from asr.training.run_folder import fixed_options
-from asr.training.text_run import TextRun
+from asr.training.text_run import Length, TextRun
 from asr.utils.device import mixed_precision
 from asr.utils.distributed import ALONE, own_group
 
@@ -106,8 +106,8 @@ class LmTraining(TextRun):
         model = RecurrentNetwork(self.kind, len(stream.words), options)
         learner = LmLearner(model, _training_config(config), options.samples)
         digest = hashlib.sha256(self.train_words.tobytes() + self.dev_words.tobytes()).hexdigest()[:16]
-        super().__init__(output, learner, config, digest, options.updates)
-        if self.progress.step >= self.updates and not output.exists():
+        super().__init__(output, learner, config, digest, Length(options.updates, options.minutes))
+        if self.finished and not output.exists():
             raise TrainingError(f"{output}: missing, but its run is finished; delete {self.folder} to train again")
 
     def introduction(self) -> Iterator[str]:

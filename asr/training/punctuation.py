@@ -1,7 +1,5 @@
 """`asr punctuate train`: punctuated text -> punctuation model, by the same learner, logs and checkpoints as speech."""
 
-import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from asr.punctuation.config import PunctuationConfig
-from asr.punctuation.corpus import LabelledText, plan_batches, read_text
+from asr.punctuation.corpus import BatchPlan, LabelledText, plan_batches, read_text
 from asr.punctuation.labels import CASES
 from asr.punctuation.model_file import PunctuationFile, save_punctuation
 from asr.punctuation.network import PunctuationNetwork
@@ -21,7 +19,7 @@ from asr.punctuation.scores import PunctuationScores
 from asr.punctuation.thresholds import f1_offsets
 from asr.training.learner import Learner
 from asr.training.run_log import environment
-from asr.training.text_run import TextRun
+from asr.training.text_run import Length, TextRun
 from asr.utils.config_io import to_values
 from asr.utils.device import mixed_precision
 from asr.utils.distributed import ALONE
@@ -60,7 +58,7 @@ class LabelLearner(Learner):
     def loss(self, batch: LabelBatch) -> tuple[Tensor, int]:
         """Cross-entropy of the cases and of the marks in nats, summed over the words."""
         cases, marks = self.scores(batch.features)
-        targets = batch.cases.to(self.device).flatten(), batch.marks.to(self.device).flatten()
+        targets = batch.cases.flatten(), batch.marks.flatten()
         losses = [
             cross_entropy(scores.float().flatten(0, 1), target, reduction="sum")
             for scores, target in zip((cases, marks), targets, strict=True)
@@ -70,7 +68,7 @@ class LabelLearner(Learner):
     def scores(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """`(batch, words, FEATURES)` -> scores of the cases and of the marks, `(batch, words, labels)` each."""
         with mixed_precision(self.device, self.dtype):
-            output = self._network(features.to(self.device))
+            output = self._network(features)
         return output[..., : len(CASES)], output[..., len(CASES) :]
 
 
@@ -106,11 +104,12 @@ def train_punctuation(texts: Sequence[Path], output: Path, config: PunctuationCo
 
 
 class Examples:
-    """A labelled text as batches of tensors."""
+    """A labelled text as batches of tensors, in the memory of a device."""
 
-    def __init__(self, text: LabelledText, config: PunctuationConfig):
-        self.text, self._config = text, config
-        self._features = torch.from_numpy(text.features(config.buckets))
+    def __init__(self, text: LabelledText, config: PunctuationConfig, device: torch.device):
+        self.text, self._config, self._device = text, config, device
+        arrays = text.features(config.buckets), text.ids, text.cases, text.marks
+        self._features, self._ids, self._cases, self._marks = (torch.from_numpy(each).to(device) for each in arrays)
 
     def plan(self, epoch: int) -> list[np.ndarray]:
         """The batches of an epoch, counted from 0, as positions of words `(batch, words)`."""
@@ -119,9 +118,8 @@ class Examples:
 
     def batch(self, positions: np.ndarray) -> LabelBatch:
         """The features and labels of these words."""
-        features = self._features[torch.from_numpy(self.text.ids[positions]).long()]
-        cases, marks = (torch.from_numpy(labels[positions]).long() for labels in (self.text.cases, self.text.marks))
-        return LabelBatch(features, cases, marks)
+        at = torch.from_numpy(positions).to(self._device)
+        return LabelBatch(self._features[self._ids[at].long()], self._cases[at].long(), self._marks[at].long())
 
 
 class PunctuationTraining(TextRun):
@@ -130,14 +128,12 @@ class PunctuationTraining(TextRun):
     learner: LabelLearner
 
     def __init__(self, train: LabelledText, dev: LabelledText, output: Path, config: PunctuationConfig):
-        self.train, self.dev = Examples(train, config), Examples(dev, config)
-        plans = [self.train.plan(epoch) for epoch in range(math.ceil(config.epochs))]
-        self._ends = {*itertools.accumulate(map(len, plans))}
-        self._plan = [positions for plan in plans for positions in plan]
         torch.manual_seed(config.seed)
         learner = LabelLearner(PunctuationNetwork(config), config, ALONE)
-        updates = max(1, round(len(self._plan) * config.epochs / len(plans)))
-        super().__init__(output, learner, config, train.digest() + dev.digest(), updates)
+        self.train, self.dev = (Examples(text, config, learner.device) for text in (train, dev))
+        self._plan = BatchPlan(self.train.plan)
+        length = Length(max(1, round(self._plan.end * config.epochs)), config.minutes)
+        super().__init__(output, learner, config, train.digest() + dev.digest(), length)
 
     def introduction(self) -> Iterator[str]:
         """Lines about the text."""
@@ -149,11 +145,12 @@ class PunctuationTraining(TextRun):
 
     def batch(self, update: int) -> tuple[LabelBatch, int]:
         """The batch of an update, counted from 0, and its number of words."""
-        return self.train.batch(self._plan[update]), self._plan[update].size
+        positions = self._plan[update]
+        return self.train.batch(positions), positions.size
 
     def due(self, updates: int) -> bool:
         """Whether an epoch ends after this number of updates."""
-        return updates in self._ends
+        return updates == self._plan.end
 
     def measure(self) -> tuple[dict[str, float], str]:
         """The loss and the scores of the dev text."""
@@ -181,8 +178,7 @@ class PunctuationTraining(TextRun):
             for positions in self.dev.plan(0):
                 batch = self.dev.batch(positions)
                 loss += self.learner.loss(batch)[0].item()
-                cases, marks = self.learner.scores(batch.features)
-                parts.append([each.float().flatten(0, 1).cpu() for each in (cases, marks)])
-                parts[-1] += [batch.cases.flatten(), batch.marks.flatten()]
+                scores = [each.float() for each in self.learner.scores(batch.features)]
+                parts.append([each.flatten(0, 1).cpu() for each in (*scores, batch.cases, batch.marks)])
         case_scores, mark_scores, cases, marks = (torch.cat(each).numpy() for each in zip(*parts, strict=True))
         return Predictions(case_scores, mark_scores, cases, marks, loss / len(self.dev.text))

@@ -95,7 +95,9 @@ def perplexity(model: Path, test: Path, *arguments: object) -> float:
 def gradient_shares(file: RecurrentFile, test: Path) -> list[float]:
     """How much a word's log-probability depends on the word vectors before it, by distance: the gradients' norms,
     averaged over windows of the test text, as shares of their sum."""
-    options = RecurrentConfig(units=file.units, layers=file.layers, lanes=WINDOWS, dropout=0.0)
+    options = RecurrentConfig(
+        units=file.units, embedding=file.embedding, layers=file.layers, lanes=WINDOWS, dropout=0.0
+    )
     network = RecurrentNetwork(file.kind, len(file.words), options).eval()
     weights = {name: torch.from_numpy(array) for name, array in file.weights.items()}
     network.load_state_dict(weights | {"state": network.state})
