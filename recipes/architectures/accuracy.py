@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jiwer
 from sounds import load_sounds
 
 from asr.config import Recipe
+from asr.decoding.config import DecoderConfig, load_decoder
+from asr.evaluation.config import EvaluateConfig, TuneConfig
+
+#: A coarse grid of weights for a narrow beam, then a finer one around the best; the final beam is wider.
+TUNING = TuneConfig(grid=3, rounds=1, most_word_bonus=1.0, beams=(1024,))
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Accuracy:
     low: float  # of the 95% interval over speakers, over utterances where there are none
     high: float
     cer: float
-    dev_wer: float
+    dev_wer: float  # greedy
     errors: list[int]  # word errors per utterance
     words: list[int]  # reference words per utterance
     speakers: list[str]
@@ -38,6 +43,9 @@ class Accuracy:
     hours: float  # of training speech
     steps: int
     learning_rate: float
+    dev_per: float | None = None  # of the phones, greedy; None without them
+    greedy_wer: float | None = None  # on the test recordings, where `wer` is with a language model
+    decoder: str = "greedy"  # with its weights
 
 
 @dataclass(frozen=True)
@@ -66,14 +74,20 @@ def train_run(recipe: Recipe) -> Trained:
     return Trained(str(path), record.get("dev_per", record["dev_wer"]))
 
 
-def score(recipe: Recipe, test: Path) -> Accuracy:
-    """Measure the trained model of a recipe."""
-    from asr.evaluation.config import EvaluateConfig
+def score(recipe: Recipe, test: Path, search: DecoderConfig) -> Accuracy:
+    """Measure the trained model of a recipe. The weights of a search with a language model are tuned on dev first, and
+    kept beside the model."""
     from asr.evaluation.evaluate_model import assess
+    from asr.evaluation.tuning import tune
     from asr.model.model_file import load_model
 
     path = recipe.output / "model.safetensors"
-    file, evaluation = load_model(path), assess(test, path, None, EvaluateConfig()).evaluation
+    file, greedy_wer = load_model(path), None
+    if not search.is_greedy:
+        tune(recipe.data.dev[0], path, replace(TUNING, search=search))
+        greedy = assess(test, path, None, EvaluateConfig(search=DecoderConfig(decoder="greedy")))
+        search, greedy_wer = load_decoder(path), greedy.evaluation.words.rate
+    evaluation = assess(test, path, None, EvaluateConfig(search=search)).evaluation
     low, high = evaluation.interval or (evaluation.words.rate, evaluation.words.rate)
     return Accuracy(
         evaluation.words.rate,
@@ -91,6 +105,9 @@ def score(recipe: Recipe, test: Path) -> Accuracy:
         file.training["hours"],
         file.training["steps"],
         recipe.training.learning_rate,
+        file.training.get("dev_per"),
+        greedy_wer,
+        search.describe(),
     )
 
 

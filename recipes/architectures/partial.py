@@ -11,6 +11,7 @@ import torch
 from sounds import load_sounds
 from torch import Tensor
 
+from asr.decoding.config import DecoderConfig
 from asr.model.acoustic_model import load_network
 
 HOP = 2  # output frames from one beginning of the recording to the next
@@ -82,10 +83,10 @@ def taken_back(texts: Sequence[str]) -> int:
 
 
 def measure_partial(model: Path, test: Path, looks: Sequence[float], utterances: int) -> Partial:
-    """Recognise test recordings incrementally; the example is the longest that fits on a page."""
+    """Recognise test recordings incrementally by greedy decoding; the example is the longest that fits on a page."""
     from asr.recognition.recognizer import Recognizer
 
-    recognizer = Recognizer.load(model, "cpu")
+    recognizer = Recognizer.load(model, "cpu", DecoderConfig(decoder="greedy"))
     sounds = load_sounds(test, recognizer.sample_rate, recognizer.file.text)
     sounds = sounds[:: max(1, len(sounds) // utterances)][:utterances]
     decode = recognizer.decoder.decode_batch

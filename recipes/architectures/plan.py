@@ -54,6 +54,8 @@ class Plan:
     high_rate: float = 1.0
     #: Steps at that rate.
     steps: int = 150
+    #: Seconds of audio in each of them.
+    step_seconds: float = 20.0
 
 
 QUICK = Plan(

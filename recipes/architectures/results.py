@@ -33,6 +33,11 @@ class Results:
     partial: dict[str, Partial]
 
     @property
+    def searched(self) -> bool:
+        """Whether a language model took part in decoding."""
+        return self.accuracy["bilstm"].greedy_wer is not None
+
+    @property
     def ranked(self) -> list[str]:
         """Families by WER, lowest first."""
         return sorted(self.accuracy, key=lambda family: self.accuracy[family].wer)
