@@ -13,6 +13,7 @@ UNKNOWN_WORD = -2  # what a token completed: a word that the lexicon lacks
 NEW_WORD = -1  # in `Graph.lm_word`: a word added for one run, which the language model lacks
 SNAPSHOT_FRAMES = 4  # frames from one snapshot of the beam to the next
 SNAPSHOT_PREFIXES = 16  # prefixes kept in one
+WEIGHTS = 1 << 12  # weights of words that are kept for later frames
 
 
 class Graph(NamedTuple):
@@ -128,6 +129,8 @@ HELD = np.dtype(
 )
 
 
+#: The factor of the weight of a word after a language model state.
+WEIGHT = np.dtype([("state", np.int32), ("word", np.int32), ("weight", np.float64)])
 #: What is known of the frame that the search is in.
 FRAME = np.dtype(
     [
@@ -165,6 +168,7 @@ class Work(NamedTuple):
     extensions: np.ndarray  # EXTENSION (room,) of all prefixes
     values: np.ndarray  # float64 (room + width,)
     table: np.ndarray  # int32 (a power of two,) hash table
+    weights: np.ndarray  # WEIGHT (a power of two,) those that were computed last, each at the place of its hash
 
 
 def new_beam(width: int, lm_state: int, hot_state: int) -> Beam:
@@ -188,6 +192,8 @@ def new_beam(width: int, lm_state: int, hot_state: int) -> Beam:
 def new_work(width: int, tokens: int) -> Work:
     """Scratch memory for `width` prefixes and `tokens`."""
     room = 4 * width + 64
+    weights = np.zeros(WEIGHTS, WEIGHT)
+    weights["state"] = -1
     return Work(
         np.zeros(1, FRAME),
         np.zeros(tokens),
@@ -198,6 +204,7 @@ def new_work(width: int, tokens: int) -> Work:
         np.zeros(room, EXTENSION),
         np.zeros(room + width),
         np.zeros(2 << (width - 1).bit_length(), np.int32),
+        weights,
     )
 
 

@@ -33,7 +33,7 @@ def _continue_word(search, beam, work, slot):
     most = beam.slots[slot].total * search.hotwords.most
     inverse = 1.0 / look_ahead(search, node.lexical)
     unknown = rules.ahead_unknown * inverse
-    if most * frame.likeliest * max(1.0, unknown) <= frame.cutoff and not rules.joined:
+    if most * frame.likeliest * max(1.0, unknown) <= frame.cutoff:
         return 0
     found = 0
     if node.lexical >= 0:
@@ -67,15 +67,18 @@ def _follow_edges(search, work, slot, node, most, inverse):
             if edge == last or graph.edge_token[edge] != token:
                 continue
         work.seen[token] = slot
+        if most * work.extending[token] <= frame.cutoff:
+            continue
         target = np.int64(graph.edge_target[edge])
         value = work.extending[token] * graph.ahead[target] * inverse
+        if most * value <= frame.cutoff:
+            continue
         if search.rules.joined and graph.edge_begin[target] == graph.edge_begin[target + 1]:
-            if value > 0.0:
-                for spot in range(graph.word_begin[target], graph.word_begin[target + 1]):
-                    word = np.int64(graph.node_word[spot])
-                    weight = work.extending[token] * word_weight(search, node.state, word) * inverse
-                    found = _propose(work, found, token, ROOT, word, weight)
-        elif most * value > frame.cutoff:
+            for spot in range(graph.word_begin[target], graph.word_begin[target + 1]):
+                word = np.int64(graph.node_word[spot])
+                weight = work.extending[token] * word_weight(search, work, node.state, word) * inverse
+                found = _propose(work, found, token, ROOT, word, weight)
+        else:
             found = _propose(work, found, token, target, NO_WORD, value)
     return found
 
@@ -106,10 +109,10 @@ def _start_word(search, beam, work, slot, place):
             return 0
         if words <= 1:
             if math.isnan(node.commit):
-                node.commit = word_weight(search, node.state, word) * inverse
+                node.commit = word_weight(search, work, node.state, word) * inverse
             factor = node.commit
         else:
-            factor = word_weight(search, node.state, word) * inverse
+            factor = word_weight(search, work, node.state, word) * inverse
     found = 0
     for place in range(frame.active):
         token = work.order[place]

@@ -29,10 +29,14 @@ def word_bias(rules, raw, word):
 
 
 @kernel
-def word_weight(search, state, word):
-    """The factor of the weight for a word after a language model state."""
-    raw, _ = query_word(search, state, word)
-    return math.exp(word_bias(search.rules, raw, word))
+def word_weight(search, work, state, word):
+    """The factor of the weight for a word after a language model state, from the cache if it was asked for lately."""
+    place = (np.uint64(state) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(word)) & np.uint64(len(work.weights) - 1)
+    known = work.weights[place]
+    if known.state != state or known.word != word:
+        raw, _ = query_word(search, state, word)
+        known.state, known.word, known.weight = state, word, math.exp(word_bias(search.rules, raw, word))
+    return known.weight
 
 
 @kernel
