@@ -39,8 +39,8 @@ def test_columns_give_back_the_utterances(utterances):
 @given(st.lists(st.text("ab", max_size=3)), st.integers(0, 4))
 def test_repeated_strings_are_found(values, first):
     strings = Strings()
-    for value in values:
-        strings.append(value)
+    for start in range(0, len(values), 3):
+        strings.extend(values[start : start + 3])
     first = min(first, len(values))
     expected = {n: values.index(v, first) for n, v in enumerate(values) if n >= first and v in values[first:n]}
     assert repeated(strings, first) == expected

@@ -5,28 +5,23 @@ They may be compressed (.gz, .xz, .zst), Parquet tables with the same names as c
 
 import contextlib
 import hashlib
-import itertools
 import os
 import random
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from asr.audio.io import Audio, AudioPieces, load_audio, read_audio
-from asr.data.shards import expand, read_shard, sound_of
-from asr.data.utterances import ByteRange, Utterance, Utterances, durations_of, repeated, shard_of
+from asr.data.manifest_lines import append_lines
+from asr.data.missing_recordings import missing_recordings
+from asr.data.shards import expand, sound_of
+from asr.data.utterances import Utterance, Utterances, durations_of, repeated
 from asr.errors import AudioError, ManifestError
 from asr.utils import storage
-from asr.utils.compressed_text import read_blocks
 from asr.utils.files import write_atomically
-
-FIELDS = ("id", "audio_filepath", "duration", "text", "speaker", "offset", "byte_range")
-FIELD_SET = frozenset(FIELDS)
-LONGEST = 1e7  # seconds: four months. Sums of more, and their samples, overflow elsewhere.
 
 # A recording may differ from the duration in the manifest by the larger of the two: durations are rounded, and MP3
 # decoders disagree about padding.
@@ -40,7 +35,6 @@ SUFFIXES = (
     ".parquet",
     ".tar",
 )  # by which a manifest is known among files
-PARQUET_ROWS = 1 << 14  # read at a time
 
 
 def manifest_stem(path: Path) -> str:
@@ -73,8 +67,6 @@ def _read(path: Path, utterances: Utterances, check_audio: bool) -> None:
     """Append the utterances of a manifest."""
     first_row, first_problem, problems = len(utterances), (0, ""), 0
     numbers = array("q")  # of the lines of the rows
-    utterances.begin(path.parent)
-    is_there = _Recordings(path.parent)
 
     def note(number: int, what: object) -> None:
         nonlocal first_problem, problems
@@ -82,16 +74,11 @@ def _read(path: Path, utterances: Utterances, check_audio: bool) -> None:
         if problems == 1 or number < first_problem[0]:
             first_problem = number, f"{path}:{number}: {what}"
 
-    for number, line in _lines(path):
-        try:
-            record = decode_record(line) if isinstance(line, bytes) else line
-            _append(record, utterances)
-        except ValueError as error:
-            note(number, error)
-            continue
-        numbers.append(number)
-        if check_audio and not is_there(record["audio_filepath"], record.get("byte_range")):
-            note(number, f"no such recording: {path.parent / record['audio_filepath']}")
+    utterances.begin(path.parent)
+    for appended in append_lines(path, utterances, note):
+        numbers.extend(appended)
+    for row in missing_recordings(utterances, first_row, path.parent) if check_audio else []:
+        note(numbers[row - first_row], f"no such recording: {path.parent / utterances.paths[row]}")
     for row, before in repeated(utterances.ids, first_row).items():
         first = numbers[before - first_row]
         note(numbers[row - first_row], f"duplicate id '{utterances.ids[row]}', first on line {first}")
@@ -100,52 +87,6 @@ def _read(path: Path, utterances: Utterances, check_audio: bool) -> None:
         raise ManifestError(f"{first_problem[1]}{more}; fix the manifest or prepare it again")
     if len(utterances) == first_row:
         raise ManifestError(f"{path}: no utterances in it; `asr prepare` makes manifests")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes | dict[str, Any]]]:
-    """The lines of a manifest that are not blank, or the rows of a Parquet table, with their numbers from 1."""
-    if not (storage.is_url(path) or os.path.lexists(path)):
-        raise ManifestError(f"{path}: no such file; `asr prepare` makes manifests")
-    if path.suffix == ".tar":
-        yield from enumerate(read_shard(path), start=1)
-        return
-    if path.suffix == ".parquet":
-        yield from enumerate(_parquet_rows(path), start=1)
-        return
-    lines = itertools.chain.from_iterable(block.splitlines() for block in read_blocks(path, ManifestError))
-    yield from ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=PARQUET_ROWS):
-                yield from ({k: v for k, v in row.items() if v is not None} for row in batch.to_pylist())
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ManifestError(f"{path}: not a Parquet file that can be read ({error}); write it again") from error
-
-
-class _Recordings:
-    """Whether the recordings below a folder exist; that of a shard is asked once."""
-
-    def __init__(self, folder: Path):
-        self._folder = str(folder)
-        self._shard, self._size = "", -1
-        self._is_remote = storage.is_url(folder)
-
-    def __call__(self, path: str, byte_range: Sequence[int] | None) -> bool:
-        if self._is_remote or storage.is_url(path):
-            return True  # a request for each would take hours; reading reports it
-        if byte_range is None:
-            return os.path.isfile(os.path.join(self._folder, path))
-        shard = shard_of(path)
-        if shard != self._shard:
-            file = os.path.join(self._folder, shard)
-            self._shard, self._size = shard, os.path.getsize(file) if os.path.isfile(file) else -1
-        return sum(byte_range) <= self._size
 
 
 def write_manifest(path: str | os.PathLike, utterances: Iterable[Utterance]) -> Path:
@@ -180,25 +121,6 @@ def relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
     if above:
         return os.path.realpath(path)
     return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
-
-
-def utterance_id(id: Any, audio_filepath: str, offset: float | None) -> str:
-    """`id` as text or, as NeMo's own manifests have none, the path with the offset of a part."""
-    if id is None or id == "":
-        return audio_filepath + (f"@{offset:g}" if offset else "")
-    return str(id)
-
-
-def speaker_name(value: Any) -> str:
-    """A speaker from JSON as text, empty if unknown (null or an empty string). A number is a name too: 0 is speaker 0.
-
-    Raises `ValueError` for anything else.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"'speaker' is {value!r}, not a name or a number")
-    return str(value)
 
 
 def speaker_digest(name: str) -> str:
@@ -249,59 +171,6 @@ def single_speaker(utterances: Iterable[Utterance]) -> str | None:
     """The speaker of all utterances, or None if there are several, or any is unknown."""
     speakers = {utterance.speaker for utterance in utterances}
     return speakers.pop() if len(speakers) == 1 and "" not in speakers else None
-
-
-def decode_record(line: str | bytes) -> dict[str, Any]:
-    """A line of JSON Lines; raises `ValueError` unless it is one JSON object."""
-    try:
-        record = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise ValueError(f"not JSON: {error}") from error
-    except RecursionError as error:
-        raise ValueError("not an utterance: JSON nested too deeply") from error
-    if not isinstance(record, dict):
-        raise ValueError("not a JSON object; each line holds one utterance")
-    return record
-
-
-def _append(record: dict[str, Any], utterances: Utterances) -> None:
-    """Append the utterance of a manifest's line; raises `ValueError` for a field that is missing or wrong."""
-    path, duration, text = record.get("audio_filepath"), record.get("duration"), record.get("text")
-    if type(path) is not str:
-        raise ValueError("'audio_filepath' is missing or of the wrong type")
-    if type(duration) is not float and type(duration) is not int:
-        raise ValueError("'duration' is missing or of the wrong type")
-    if type(text) is not str:
-        raise ValueError("'text' is missing or of the wrong type")
-    if not 0 < duration <= LONGEST:
-        raise ValueError(f"'duration' is {duration}, not a positive number of seconds up to {LONGEST:.0f}")
-    offset = record.get("offset")
-    if offset is not None and (type(offset) not in (int, float) or not 0 <= offset <= LONGEST):
-        raise ValueError(f"'offset' is {offset!r}, not a number of seconds up to {LONGEST:.0f}")
-    extra = ""
-    if not FIELD_SET.issuperset(record):
-        extra = msgspec.json.encode({key: value for key, value in record.items() if key not in FIELD_SET}).decode()
-    utterances.append(
-        utterance_id(record.get("id"), path, offset),
-        path,
-        duration,
-        text,
-        speaker_name(record.get("speaker")),
-        offset,
-        _byte_range(record.get("byte_range"), path),
-        extra,
-    )
-
-
-def _byte_range(value: Any, path: str) -> ByteRange | None:
-    if value is None:
-        return None
-    is_range = isinstance(value, list) and len(value) == 2 and all(type(each) is int and each > 0 for each in value)
-    if not is_range:
-        raise ValueError(f"'byte_range' is {value!r}, not [start, size] in bytes")
-    if ".tar/" not in path:
-        raise ValueError(f"'byte_range' is for a recording SHARD.tar/NAME, but 'audio_filepath' is {path!r}")
-    return ByteRange(*value)
 
 
 def total_hours(utterances: Sequence[Utterance]) -> float:

@@ -5,7 +5,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -70,10 +70,16 @@ class Strings(Sequence[str]):
         self.data = bytearray()
         self.ends: Any = array("q")  # then an int64 array of NumPy
 
-    def append(self, value: str) -> None:
-        """Add a string at the end. Lone surrogates, which JSON can name, are kept."""
-        self.data += value.encode("utf-8", "surrogatepass")
-        self.ends.append(len(self.data))
+    def extend(self, values: Sequence[str]) -> None:
+        """Add strings at the end. Lone surrogates, which JSON can name, are kept."""
+        joined = "".join(values)
+        if joined.isascii():
+            data, lengths = joined.encode(), map(len, values)
+        else:
+            encoded = [value.encode("utf-8", "surrogatepass") for value in values]
+            data, lengths = b"".join(encoded), map(len, encoded)
+        self.ends.extend(islice(accumulate(lengths, initial=len(self.data)), 1, None))
+        self.data += data
 
     def frozen(self) -> "Strings":
         """The same, no longer to be appended to."""
@@ -102,11 +108,17 @@ class Strings(Sequence[str]):
 
     def since(self, first: int) -> Iterator[str]:
         """The strings from position `first` on; none may be appended meanwhile."""
-        data, start = memoryview(self.data), int(self.ends[first - 1]) if first else 0
+        start = int(self.ends[first - 1]) if first else 0
         for chunk in range(first, len(self), CHUNK):
-            for end in self.ends[chunk : chunk + CHUNK].tolist():
-                yield str(data[start:end], "utf-8", "surrogatepass")
-                start = end
+            ends = self.ends[chunk : chunk + CHUNK].tolist()
+            data = self.data[start : ends[-1]]
+            bounds = pairwise([0, *(end - start for end in ends)])
+            if data.isascii():
+                text = data.decode()
+                yield from [text[begin:end] for begin, end in bounds]
+            else:
+                yield from [data[begin:end].decode("utf-8", "surrogatepass") for begin, end in bounds]
+            start = ends[-1]
 
 
 class _Rare:
@@ -116,16 +128,24 @@ class _Rare:
         self._width, self._missing = width, missing
         self.values: Any = array(typecode)
 
-    def append(self, row: int, values: Sequence | None) -> None:
-        """Add what row `row` has, all rows before it being there or missing."""
-        if values is not None or self.values:
+    def extend(self, row: int, rows: Sequence[Sequence | None]) -> None:
+        """Add what the rows from `row` on have, all rows before being there or missing."""
+        if self.values or rows.count(None) < len(rows):
             self.values.extend([self._missing] * (self._width * row - len(self.values)))
-            self.values.extend(values or [self._missing] * self._width)
+            missing = [self._missing] * self._width
+            self.values.extend(value for values in rows for value in values or missing)
 
     def frozen(self) -> "_Rare":
         """The same, no longer to be appended to."""
         self.values = np.array(self.values).reshape(-1, self._width)
         return self
+
+    def rows(self, first: int, end: int) -> np.ndarray:
+        """The numbers of some rows, `(rows, width)`."""
+        numbers = np.full((end - first, self._width), self._missing)
+        held = np.array(self.values).reshape(-1, self._width)[first:end]
+        numbers[: len(held)] = held
+        return numbers
 
     def get(self, row: int) -> list | None:
         """The numbers of a row, or None."""
@@ -153,10 +173,21 @@ class Utterances(Sequence[Utterance]):
         """These utterances in columns."""
         columns = cls()
         columns.begin(Path())
-        for each in utterances:
-            extra = msgspec.json.encode(each.extra).decode() if each.extra else ""
-            path = os.fspath(each.audio_filepath)
-            columns.append(each.id, path, each.duration, each.text, each.speaker, each.offset, each.byte_range, extra)
+        rows = [
+            (
+                each.id,
+                os.fspath(each.audio_filepath),
+                each.duration,
+                each.text,
+                each.speaker,
+                each.offset,
+                each.byte_range,
+                msgspec.json.encode(each.extra).decode() if each.extra else "",
+            )
+            for each in utterances
+        ]
+        if rows:
+            columns.extend(*map(list, zip(*rows, strict=True)))
         return columns.frozen()
 
     def begin(self, folder: Path) -> None:
@@ -164,31 +195,35 @@ class Utterances(Sequence[Utterance]):
         self._folders.append(folder)
         self._first_rows.append(len(self))
 
-    def append(
+    def extend(
         self,
-        id: str,
-        path: str,
-        duration: float,
-        text: str,
-        speaker: str = "",
-        offset: float | None = None,
-        byte_range: Sequence[int] | None = None,
-        extra: str = "",
+        ids: Sequence[str],
+        paths: Sequence[str],
+        durations: Sequence[float],
+        texts: Sequence[str],
+        speakers: Sequence[str],
+        offsets: Sequence[float | None],
+        byte_ranges: Sequence[ByteRange | None],
+        extras: Sequence[str],
     ) -> None:
-        """Add an utterance; `extra` is its further keys as a JSON object, or empty."""
-        row = len(self.durations)
-        self.ids.append(id)
-        self.paths.append(path)
-        self.texts.append(text)
-        self._extras.append(extra)
-        self._offsets.append(row, None if offset is None else (offset,))
-        if byte_range is None:
-            self._byte_ranges.append(row, None)
-        else:
-            shard = len(self._folders), shard_of(path)
-            self._byte_ranges.append(row, (*byte_range, self._shards.setdefault(shard, len(self._shards))))
-        self._speakers.append(self.speakers.setdefault(speaker, len(self.speakers)))
-        self.durations.append(duration)
+        """Add utterances; `extras` are their further keys as JSON objects, or empty."""
+        row = len(self)
+        self.ids.extend(ids)
+        self.paths.extend(paths)
+        self.texts.extend(texts)
+        self._extras.extend(extras)
+        self._offsets.extend(row, [None if offset is None else (offset,) for offset in offsets])
+        self._byte_ranges.extend(
+            row, [each and (*each, self._shard(path)) for each, path in zip(byte_ranges, paths, strict=True)]
+        )
+        for name in dict.fromkeys(speakers):
+            self.speakers.setdefault(name, len(self.speakers))
+        self._speakers.extend(map(self.speakers.__getitem__, speakers))
+        self.durations.extend(durations)
+
+    def _shard(self, path: str) -> int:
+        """The number of the shard in the path SHARD.tar/NAME."""
+        return self._shards.setdefault((len(self._folders), shard_of(path)), len(self._shards))
 
     def frozen(self) -> "Utterances":
         """The same, no longer to be appended to."""
@@ -224,11 +259,16 @@ class Utterances(Sequence[Utterance]):
     @property
     def shards(self) -> np.ndarray | None:
         """The number of the shard that holds each utterance, -1 for none; None if there are no shards."""
-        if not self._shards:
-            return None
-        numbers = np.full(len(self), -1)
-        numbers[: len(self._byte_ranges.values)] = self._byte_ranges.values[:, 2]
-        return numbers
+        return self.byte_ranges()[:, 2] if self._shards else None
+
+    @property
+    def shard_paths(self) -> list[str]:
+        """The shards by number, each relative to the folder of its utterances."""
+        return [path for _, path in self._shards]
+
+    def byte_ranges(self, first: int = 0) -> np.ndarray:
+        """Start, size and number of the shard of the utterances from `first` on, `(utterances, 3)`; -1 for none."""
+        return self._byte_ranges.rows(first, len(self))
 
     @property
     def synthetic(self) -> bool:
@@ -243,16 +283,23 @@ def durations_of(utterances: Sequence[Utterance]) -> np.ndarray:
     return np.array([utterance.duration for utterance in utterances], np.float64)
 
 
+def hashes(strings: Strings, first: int = 0) -> np.ndarray:
+    """The hashes of the strings from `first` on, which hold in this process, int64."""
+    return np.fromiter(map(hash, strings.since(first)), np.int64, len(strings) - first)
+
+
 def repeated(strings: Strings, first: int = 0) -> dict[int, int]:
     """Positions from `first` on whose string stands before, each with the first position of that string.
 
     Hashes are sorted, not the strings themselves: 16 bytes per string.
     """
-    hashes = np.fromiter(map(hash, strings.since(first)), np.int64, len(strings) - first)
-    order = np.argsort(hashes, kind="stable")
     found: dict[int, int] = {}
-    for pair in np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]]).tolist():
-        before, later = (first + order[pair : pair + 2]).tolist()
-        if strings[before] == strings[later]:
-            found[later] = found.get(before, before)
+    each = hashes(strings, first)
+    ordered = np.sort(each)
+    equal = ordered[1:][ordered[1:] == ordered[:-1]]
+    firsts: dict[str, int] = {}
+    for row in (first + np.flatnonzero(np.isin(each, equal))).tolist() if len(equal) else []:
+        before = firsts.setdefault(strings[row], row)
+        if before != row:
+            found[row] = before
     return found

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from asr.data.manifest import Utterance, decode_record, speaker_name, utterance_id
+from asr.data.manifest import Utterance
+from asr.data.manifest_lines import decode_record, speaker_name, utterance_id
 from asr.errors import ScoreError
 from asr.evaluation.config import ScoreConfig
 from asr.evaluation.metrics import Evaluation, evaluate

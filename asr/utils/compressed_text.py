@@ -19,10 +19,10 @@ LONGEST_LINE = 1 << 25  # bytes, plus a block: a small compressed file may unpac
 
 
 def read_blocks(
-    path: Path, error_kind: type[AsrError], advance: Callable[[int], object] | None = None
+    path: Path, error_kind: type[AsrError], advance: Callable[[int], object] | None = None, size: int = BLOCK
 ) -> Iterator[bytes]:
     """The content of a plain, gzip, xz or Zstandard file (recognised by its first bytes) in blocks that end with a line
-    end.
+    end, made of about `size` bytes.
 
     A UTF-8 byte order mark is dropped. `advance` is called with the number of compressed bytes read. Raises an error of
     `error_kind` naming a file that cannot be read to its end.
@@ -39,7 +39,7 @@ def read_blocks(
             elif start[:4] == b"\x28\xb5\x2f\xfd":
                 stream = _Zstandard(file)
             rest, reported = b"", 0
-            while block := stream.read(BLOCK):
+            while block := stream.read(size):
                 if reported == 0:
                     block = _without_mark(block, path, error_kind)
                 whole = block.rfind(b"\n") + 1

@@ -12,7 +12,7 @@ from typing import Any
 from asr.data.config import HuggingfaceConfig
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.table import SPEAKER
-from asr.data.manifest import FIELDS, speaker_name
+from asr.data.manifest_lines import FIELDS, speaker_name
 from asr.errors import ManifestError
 from asr.utils.files import write_atomically
 

@@ -16,7 +16,7 @@ from asr.data.config import NemoConfig
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import numbered_lines
 from asr.data.corpora.table import to_candidate
-from asr.data.manifest import decode_record
+from asr.data.manifest_lines import decode_record
 from asr.errors import ManifestError
 from asr.utils import storage
 from asr.utils.files import replacing

@@ -16,7 +16,7 @@ import msgspec
 
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import not_in_layout
-from asr.data.manifest import FIELDS, speaker_name
+from asr.data.manifest_lines import FIELDS, speaker_name
 from asr.data.shards import expand, read_shard
 from asr.data.utterances import ByteRange
 from asr.errors import ManifestError

@@ -18,7 +18,7 @@ from typing import Any
 
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import numbered_lines, read_text
-from asr.data.manifest import FIELDS, decode_record, speaker_name, utterance_id
+from asr.data.manifest_lines import FIELDS, decode_record, speaker_name, utterance_id
 from asr.errors import ManifestError
 from asr.utils import storage
 
