@@ -20,14 +20,22 @@ from asr.data.manifest import read_manifests, total_hours
 from asr.data.utterances import Utterances
 from asr.errors import TrainingError
 from asr.text.config import TextConfig
+from asr.text.normalize_all import normalize_all
 from asr.text.normalizer import find_tags, normalize
 from asr.text.phones import Phones
-from asr.text.tokenizer import Tokenizer, count_unknown, frames_needed_each, name_characters, train_tokenizer
+from asr.text.tokenizer import (
+    CharacterTokenizer,
+    Tokenizer,
+    count_unknown,
+    frames_needed_each,
+    name_characters,
+    train_tokenizer,
+)
 
 S = TypeVar("S")
 T = TypeVar("T")
 
-CHUNK = 1 << 13  # utterances checked, or hashed, at a time
+CHUNK = 1 << 10  # utterances checked, or hashed, at a time
 
 
 class Derived(Sequence[T], Generic[S, T]):
@@ -119,13 +127,19 @@ def load_corpora(
             raise TrainingError(f"{name} names no manifest; `asr prepare` writes them")
     utterances = read_manifests(recipe.data.train, check_audio=True)
     dev_utterances = read_manifests(recipe.data.dev, check_audio=True)
-    tokenizer = tokenizer or train_tokenizer(normalized(utterances, recipe.text), recipe.text)
+    tokenizer = tokenizer or _tokenizer(utterances, recipe.text)
     phones = _load_phones(recipe, phone_pieces)
     train = _corpus(utterances, tokenizer, phones, recipe, recipe.data.train)
     dev = _corpus(dev_utterances, tokenizer, phones, recipe, recipe.data.dev)
     if phone_pieces:
         train, dev = (replace(corpus, phone_pieces=tuple(phone_pieces)) for corpus in (train, dev))
     return train, dev, tokenizer
+
+
+def _tokenizer(utterances: Utterances, config: TextConfig) -> Tokenizer:
+    if config.alphabet and config.units == "characters":
+        return CharacterTokenizer(config.alphabet)  # `_corpus` names the characters outside it
+    return train_tokenizer(normalized(utterances, config), config)
 
 
 def normalized(utterances: Utterances, config: TextConfig) -> Sequence[str]:
@@ -163,16 +177,16 @@ class _Check:
 
     def __init__(self, tokenizer: Tokenizer, phones: Phones | None, recipe: Recipe, origin: str):
         self._tokenizer, self._phones, self._recipe, self._origin = tokenizer, phones, recipe, origin
-        self._known = {character for piece in tokenizer.pieces for character in piece} | {" "}
+        self._known = {character for piece in tokenizer.pieces for character in piece}
         self._tags, self._unknown, self._lacking, self._problems = Counter(), Counter(), Counter(), Counter()
         self._checked = 0
         self._first = -1  # position of an utterance with a problem
 
     def add(self, transcripts: Sequence[str], durations: np.ndarray) -> None:
         """Check the next utterances."""
-        texts = [normalize(transcript, self._recipe.text) for transcript in transcripts]
+        texts = normalize_all(transcripts, self._recipe.text)
         self._tags.update(tag for transcript in transcripts for tag in find_tags(transcript, self._recipe.text))
-        self._unknown += count_unknown(texts, self._known)
+        self._unknown += count_unknown(["".join(texts)], self._known)
         if self._phones:
             self._lacking += self._phones.lacking(texts)
         if self._tags or self._unknown or self._lacking:

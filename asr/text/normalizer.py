@@ -19,7 +19,7 @@ FOLDED = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
 DOTTED_I = re.compile("i\u0307+")
 # For ASCII alone the rules of `basic` are these two.
 ASCII = bytes(code if chr(code).isalnum() else ord("'") if chr(code) in "'`" else ord(" ") for code in range(128)) * 2
-LONE_APOSTROPHE = re.compile("(?<![a-z0-9])'|'(?![a-z0-9])")
+LONE_APOSTROPHE = re.compile("'(?:(?![a-z0-9])|(?<![a-z0-9]'))")
 # `<s>`, `</s>`, `<unk>`, `[noise]`: a tag in brackets, with a letter in it.
 TAG = re.compile(r"<[^<>\s]*[^\W\d_][^<>\s]*>|\[[^\[\]\s]*[^\W\d_][^\[\]\s]*\]")
 
@@ -97,5 +97,7 @@ def find_tags(text: str, config: TextConfig) -> list[str]:
     >>> find_tags("[noise] yes <unk>", TextConfig())
     ['[noise]', '<unk>']
     """
+    if not config.replace and "<" not in text and "[" not in text:
+        return []
     # 'basic' drops the brackets; elsewhere a replacement may take the tag away.
     return TAG.findall(text if config.normalizer == "basic" else normalize(text, config))
