@@ -2,8 +2,8 @@
 
     python benchmarks/manifests.py [--utterances 1000000]
 
-writes a manifest of made-up sentences (132 characters on average) into a temporary folder, with a thousand empty sound
-files; reads and checks it as `asr train` does and plans an epoch, in a process of its own; prints a Markdown table.
+writes a manifest of made-up sentences (132 characters on average) into a temporary folder, with an empty sound file for
+each; reads and checks it as `asr train` does and plans an epoch, in a process of its own; prints a Markdown table.
 Times are of the processor; memory is what the process takes beyond its imports.
 """
 
@@ -30,7 +30,7 @@ from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz '"
-FILES, SPEAKERS, WORDS = 1000, 2000, 20_000
+FOLDER, SPEAKERS, WORDS = 1000, 2000, 20_000  # files in a folder, speakers, different words
 BATCH_SECONDS = 300.0
 
 
@@ -48,20 +48,22 @@ def write_corpus(folder: Path, count: int) -> None:
     """train.jsonl of `count` utterances of 2 to 20 s, and dev.jsonl of one."""
     draw = random.Random(0)
     words = ["".join(draw.choices("etaoinshrdlu", k=draw.randint(1, 9))) for _ in range(WORDS)]
-    for number in range(FILES):
-        (folder / f"audio-{number:04d}.flac").touch()
     with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
         for number in range(count):
+            sound = folder / f"{number // FOLDER:04d}" / f"{number:08d}.flac"
+            if number % FOLDER == 0:
+                sound.parent.mkdir()
+            sound.open("x").close()
             seconds, speaker = draw.uniform(2, 20), f"{number % SPEAKERS:04d}"
             line = {
                 "id": f"{speaker}-{number // SPEAKERS % 50:06d}-{number:08d}",
-                "audio_filepath": f"audio-{number % FILES:04d}.flac",
+                "audio_filepath": str(sound.relative_to(folder)),
                 "duration": round(seconds, 2),
                 "text": " ".join(draw.choices(words, k=int(2 * seconds) + 1)),
                 "speaker": speaker,
             }
             file.write(json.dumps(line) + "\n")
-    line = {"id": "dev", "audio_filepath": "audio-0000.flac", "duration": 5.0, "text": "eta"}
+    line = {"id": "dev", "audio_filepath": "0000/00000000.flac", "duration": 5.0, "text": "eta"}
     (folder / "dev.jsonl").write_text(json.dumps(line), encoding="utf-8")
 
 

@@ -39,10 +39,13 @@ CHUNK = 1 << 10  # utterances checked, or hashed, at a time
 
 
 class Derived(Sequence[T], Generic[S, T]):
-    """`function` of each item of a sequence, computed on access."""
+    """`function` of each item of a sequence, computed on access; `of_all`, if given, does the same for many."""
 
-    def __init__(self, function: Callable[[S], T], items: Sequence[S]):
+    def __init__(
+        self, function: Callable[[S], T], items: Sequence[S], of_all: Callable[[Sequence[S]], list[T]] | None = None
+    ):
         self._function, self._items = function, items
+        self._of_all = of_all or (lambda items: list(map(function, items)))
 
     def __len__(self) -> int:
         return len(self._items)
@@ -53,7 +56,7 @@ class Derived(Sequence[T], Generic[S, T]):
     def __getitem__(self, index: slice) -> list[T]: ...
     def __getitem__(self, index):
         found = self._items[index]
-        return [self._function(item) for item in found] if isinstance(index, slice) else self._function(found)
+        return self._of_all(found) if isinstance(index, slice) else self._function(found)
 
     def __iter__(self) -> Iterator[T]:
         return map(self._function, self._items)
@@ -144,7 +147,7 @@ def _tokenizer(utterances: Utterances, config: TextConfig) -> Tokenizer:
 
 def normalized(utterances: Utterances, config: TextConfig) -> Sequence[str]:
     """The normalised transcripts."""
-    return Derived(partial(normalize, config=config), utterances.texts)
+    return Derived(partial(normalize, config=config), utterances.texts, partial(normalize_all, config=config))
 
 
 def _load_phones(recipe: Recipe, pieces: Sequence[str]) -> Phones | None:
@@ -197,10 +200,12 @@ class _Check:
             rows = [self._phones.encode(text) for text in texts]
             flat = np.array([phone for row in rows for phone in row], np.int32)
             needed = np.maximum(needed, frames_needed_each(flat, np.array([len(row) for row in rows], np.int64)))
-        rows = zip(durations.tolist(), lengths.tolist(), needed.tolist(), strict=True)
-        for position, row in enumerate(rows, start=self._checked):
-            if problem := self._problem(*row):
-                self._first = position if self._first < 0 else self._first
+        # A recording has at least as many output frames as fit into its length: few are left to examine one by one.
+        is_short = needed * self._recipe.frame_seconds > durations
+        suspects = np.flatnonzero(is_short | (lengths == 0) | (durations > self._recipe.data.max_seconds))
+        for index in suspects.tolist():
+            if problem := self._problem(float(durations[index]), int(lengths[index]), int(needed[index])):
+                self._first = self._checked + index if self._first < 0 else self._first
                 self._problems[problem] += 1
         self._checked += len(texts)
 

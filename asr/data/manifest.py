@@ -10,6 +10,7 @@ import random
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -66,7 +67,6 @@ def read_manifests(paths: Sequence[str | os.PathLike], check_audio: bool = False
 def _read(path: Path, utterances: Utterances, check_audio: bool) -> None:
     """Append the utterances of a manifest."""
     first_row, first_problem, problems = len(utterances), (0, ""), 0
-    numbers = array("q")  # of the lines of the rows
 
     def note(number: int, what: object) -> None:
         nonlocal first_problem, problems
@@ -75,11 +75,13 @@ def _read(path: Path, utterances: Utterances, check_audio: bool) -> None:
             first_problem = number, f"{path}:{number}: {what}"
 
     utterances.begin(path.parent)
-    for appended in append_lines(path, utterances, note):
-        numbers.extend(appended)
-    for row in missing_recordings(utterances, first_row, path.parent) if check_audio else []:
+    batches = list(append_lines(path, utterances, note))
+    missing = missing_recordings(utterances, first_row, path.parent) if check_audio else []
+    duplicates = repeated(utterances.ids, first_row)
+    numbers = array("q", chain.from_iterable(batches) if missing or duplicates else [])
+    for row in missing:
         note(numbers[row - first_row], f"no such recording: {path.parent / utterances.paths[row]}")
-    for row, before in repeated(utterances.ids, first_row).items():
+    for row, before in duplicates.items():
         first = numbers[before - first_row]
         note(numbers[row - first_row], f"duplicate id '{utterances.ids[row]}', first on line {first}")
     if problems:

@@ -4,17 +4,17 @@ import os
 import sys
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from asr.data.utterances import Utterances, hashes
+from asr.data.utterances import Utterances
 from asr.utils import storage
 
-MOST_ENTRIES = (
-    10  # entries of a folder per recording sought there: of more, asking for each recording is cheaper than a list
-)
+CHUNK = 1 << 13  # recordings looked for at a time
+MOST_ENTRIES = 10  # of a folder per recording sought there: with more, asking for each is cheaper than a list
 
 
 def missing_recordings(utterances: Utterances, first: int, folder: Path) -> list[int]:
@@ -24,15 +24,14 @@ def missing_recordings(utterances: Utterances, first: int, folder: Path) -> list
     """
     if storage.is_url(folder):
         return []
-    byte_ranges = utterances.byte_ranges(first)
-    shards = np.unique(byte_ranges[:, 2]).tolist()
-    sizes = {shard: _size(folder, utterances.shard_paths[shard]) for shard in shards if shard >= 0}
-    unlisted = np.flatnonzero(~_are_listed(utterances, first, folder)).tolist()
+    sizes: dict[int, int] = {}  # of shards
     missing = []
-    for row in unlisted:
-        start, size, shard = byte_ranges[row].tolist()
-        if start + size > sizes[shard] if shard >= 0 else _size(folder, utterances.paths[first + row]) < 0:
-            missing.append(first + row)
+    for row, path in _unlisted(utterances, first, folder):
+        ((start, size, shard),) = utterances.byte_ranges(row, row + 1).tolist()
+        if shard >= 0 and shard not in sizes:
+            sizes[shard] = _size(folder, utterances.shard_paths[shard])
+        if start + size > sizes[shard] if shard >= 0 else _size(folder, path) < 0:
+            missing.append(row)
     return missing
 
 
@@ -44,13 +43,24 @@ def _size(folder: Path, path: str) -> int:
     return os.path.getsize(file) if os.path.isfile(file) else -1
 
 
-def _are_listed(utterances: Utterances, first: int, folder: Path) -> np.ndarray:
-    """Whether the folders' lists have the recordings from row `first` on, which they may lack, as some are not made.
+def _unlisted(utterances: Utterances, first: int, folder: Path) -> Iterator[tuple[int, str]]:
+    """Rows and paths of the recordings from `first` on that the lists of their folders lack: these may be short.
 
-    Lists take a fifth of the time of asking for each file. Names are compared by their hashes: 8 bytes each.
+    A list takes a fifth of the time of asking for each file. Names are compared by their hashes, of 8 bytes each.
     """
+    listed = _listed(utterances, first, folder)
+    paths = utterances.paths.since(first)
+    for row in range(first, len(utterances), CHUNK):
+        chunk = list(islice(paths, CHUNK))
+        hashes = np.array(list(map(hash, chunk)))
+        is_listed = listed[np.searchsorted(listed, hashes)] == hashes
+        yield from ((row + index, chunk[index]) for index in np.flatnonzero(~is_listed).tolist())
+
+
+def _listed(utterances: Utterances, first: int, folder: Path) -> np.ndarray:
+    """Hashes of the paths of files in the recordings' folders, sorted, and a last one that is larger."""
     sought = Counter(path.rpartition("/")[0] for path in utterances.paths.since(first))
-    found = array("q")
+    found = array("q", [sys.maxsize])
     for place, count in sought.items():
         try:
             with os.scandir(os.path.join(folder, place)) as entries:
@@ -58,8 +68,6 @@ def _are_listed(utterances: Utterances, first: int, folder: Path) -> np.ndarray:
                 found.extend(hash(f"{place}/{name}" if place else name) for name in files)
         except (OSError, ValueError):  # of a folder that is not there, or cannot be
             continue
-    wanted = hashes(utterances.paths, first)
-    if not found:
-        return np.zeros(len(wanted), bool)
-    listed = np.sort(np.frombuffer(found, np.int64))
-    return listed[np.minimum(np.searchsorted(listed, wanted), len(listed) - 1)] == wanted
+    hashes = np.asarray(found)
+    hashes.sort()
+    return hashes

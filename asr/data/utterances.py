@@ -68,7 +68,7 @@ class Strings(Sequence[str]):
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.ends: Any = array("q")  # then an int64 array of NumPy
+        self.ends: Any = array("I")  # of 4 GB and more, array("q"); then an array of NumPy
 
     def extend(self, values: Sequence[str]) -> None:
         """Add strings at the end. Lone surrogates, which JSON can name, are kept."""
@@ -78,12 +78,14 @@ class Strings(Sequence[str]):
         else:
             encoded = [value.encode("utf-8", "surrogatepass") for value in values]
             data, lengths = b"".join(encoded), map(len, encoded)
+        if self.ends.typecode == "I" and len(self.data) + len(data) >= 1 << 32:
+            self.ends = array("q", self.ends)
         self.ends.extend(islice(accumulate(lengths, initial=len(self.data)), 1, None))
         self.data += data
 
     def frozen(self) -> "Strings":
         """The same, no longer to be appended to."""
-        self.ends = np.frombuffer(self.ends, np.int64) if len(self.ends) else np.zeros(0, np.int64)
+        self.ends = np.asarray(self.ends)
         return self
 
     def __len__(self) -> int:
@@ -143,7 +145,7 @@ class _Rare:
     def rows(self, first: int, end: int) -> np.ndarray:
         """The numbers of some rows, `(rows, width)`."""
         numbers = np.full((end - first, self._width), self._missing)
-        held = np.array(self.values).reshape(-1, self._width)[first:end]
+        held = np.asarray(self.values).reshape(-1, self._width)[first:end]
         numbers[: len(held)] = held
         return numbers
 
@@ -159,7 +161,8 @@ class Utterances(Sequence[Utterance]):
     """The utterances of some manifests, in columns. They are appended file by file, then `frozen`."""
 
     def __init__(self) -> None:
-        self.ids, self.paths, self.texts, self._extras = Strings(), Strings(), Strings(), Strings()
+        self.ids, self.paths, self.texts = Strings(), Strings(), Strings()
+        self._extras = Strings()  # up to the last utterance that has any
         self.durations: Any = array("d")  # seconds; then a float64 array of NumPy
         self.speakers = {"": 0}  # names, each with its number in this column
         self._speakers: Any = array("i")
@@ -211,7 +214,9 @@ class Utterances(Sequence[Utterance]):
         self.ids.extend(ids)
         self.paths.extend(paths)
         self.texts.extend(texts)
-        self._extras.extend(extras)
+        if any(extras):
+            self._extras.extend([""] * (row - len(self._extras)))
+            self._extras.extend(extras)
         self._offsets.extend(row, [None if offset is None else (offset,) for offset in offsets])
         self._byte_ranges.extend(
             row, [each and (*each, self._shard(path)) for each, path in zip(byte_ranges, paths, strict=True)]
@@ -229,7 +234,7 @@ class Utterances(Sequence[Utterance]):
         """The same, no longer to be appended to."""
         for column in (self.ids, self.paths, self.texts, self._extras, self._offsets, self._byte_ranges):
             column.frozen()
-        self.durations, self._speakers = np.array(self.durations), np.array(self._speakers)
+        self.durations, self._speakers = np.asarray(self.durations), np.asarray(self._speakers)
         self._names = list(self.speakers)
         return self
 
@@ -244,7 +249,7 @@ class Utterances(Sequence[Utterance]):
         if isinstance(index, slice):
             return [self[row] for row in range(*index.indices(len(self)))]
         row = range(len(self))[index]
-        offset, byte_range, extra = self._offsets.get(row), self._byte_ranges.get(row), self._extras[row]
+        offset, byte_range, extra = self._offsets.get(row), self._byte_ranges.get(row), self._extras[row : row + 1]
         return Utterance(
             self.ids[row],
             storage.join(self._folders[bisect_right(self._first_rows, row) - 1], self.paths[row]),
@@ -252,23 +257,23 @@ class Utterances(Sequence[Utterance]):
             self.texts[row],
             self._names[self._speakers[row]],
             offset[0] if offset else None,
-            msgspec.json.decode(extra) if extra else {},
+            msgspec.json.decode(extra[0]) if extra and extra[0] else {},
             ByteRange(*byte_range[:2]) if byte_range else None,
         )
 
     @property
     def shards(self) -> np.ndarray | None:
         """The number of the shard that holds each utterance, -1 for none; None if there are no shards."""
-        return self.byte_ranges()[:, 2] if self._shards else None
+        return self.byte_ranges(0, len(self))[:, 2] if self._shards else None
 
     @property
     def shard_paths(self) -> list[str]:
         """The shards by number, each relative to the folder of its utterances."""
         return [path for _, path in self._shards]
 
-    def byte_ranges(self, first: int = 0) -> np.ndarray:
-        """Start, size and number of the shard of the utterances from `first` on, `(utterances, 3)`; -1 for none."""
-        return self._byte_ranges.rows(first, len(self))
+    def byte_ranges(self, first: int, end: int) -> np.ndarray:
+        """Start, size and number of the shard of some utterances, `(utterances, 3)`; -1 for none."""
+        return self._byte_ranges.rows(first, end)
 
     @property
     def synthetic(self) -> bool:
@@ -283,18 +288,13 @@ def durations_of(utterances: Sequence[Utterance]) -> np.ndarray:
     return np.array([utterance.duration for utterance in utterances], np.float64)
 
 
-def hashes(strings: Strings, first: int = 0) -> np.ndarray:
-    """The hashes of the strings from `first` on, which hold in this process, int64."""
-    return np.fromiter(map(hash, strings.since(first)), np.int64, len(strings) - first)
-
-
 def repeated(strings: Strings, first: int = 0) -> dict[int, int]:
     """Positions from `first` on whose string stands before, each with the first position of that string.
 
     Hashes are sorted, not the strings themselves: 16 bytes per string.
     """
     found: dict[int, int] = {}
-    each = hashes(strings, first)
+    each = np.fromiter(map(hash, strings.since(first)), np.int64, len(strings) - first)
     ordered = np.sort(each)
     equal = ordered[1:][ordered[1:] == ordered[:-1]]
     firsts: dict[str, int] = {}
