@@ -40,3 +40,10 @@ def test_tags_in_transcripts_are_an_error_with_their_counts(recipe, text):
 def test_tags_that_are_replaced_are_no_error(recipe):
     train, _, _ = load_corpora(recipe("yes [noise]", normalizer="nfc", replace={"[noise]": ""}))
     assert list(train.texts) == ["yes no", "yes"]
+
+
+@pytest.mark.parametrize(("alphabet", "lacking"), [("yesno", "' ' (1)"), ("yeso ", "'n' (2)")])
+def test_training_characters_outside_the_given_alphabet_are_named(recipe, alphabet, lacking):
+    with pytest.raises(TrainingError, match=r"train\.jsonl: characters that the alphabet lacks") as caught:
+        load_corpora(recipe("no", alphabet=alphabet))
+    assert lacking in str(caught.value)

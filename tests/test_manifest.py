@@ -10,6 +10,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.data import manifest_lines, missing_recordings
 from asr.data.manifest import (
     Utterance,
     load_utterance,
@@ -99,12 +100,46 @@ def test_further_broken_lines_are_counted(tmp_path):
         read_manifest(path)
 
 
+def test_lines_are_counted_through_blocks_of_any_kind(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest_lines, "BLOCK", 200)
+    lines = [
+        GOOD | {"id": f"{number}", "text": "é"} | ({"accent": "en"} if number == 40 else {}) for number in range(99)
+    ]
+    utterances = read_manifest(write_lines(tmp_path / "m.jsonl", *lines))
+    assert [u.id for u in utterances] == [line["id"] for line in lines] and {u.text for u in utterances} == {"é"}
+    assert [u.extra for u in utterances][39:42] == [{}, {"accent": "en"}, {}]
+    with pytest.raises(ManifestError, match=r"m\.jsonl:52: 'duration' is 0.*and 2 more such lines"):
+        read_manifest(
+            write_lines(tmp_path / "m.jsonl", *lines[:51], GOOD | {"duration": 0}, *lines[51:], "x", lines[3])
+        )
+
+
 def test_missing_recordings_are_named_when_asked_for(tmp_path):
     path = write_lines(tmp_path / "m.jsonl", GOOD, GOOD | {"id": "b", "audio_filepath": "b.wav"})
     (tmp_path / "a.wav").touch()
     assert len(read_manifest(path)) == 2
     with pytest.raises(ManifestError, match=r"m\.jsonl:2: no such recording: .*b\.wav"):
         read_manifest(path, check_audio=True)
+
+
+def test_recordings_are_found_wherever_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(missing_recordings, "MOST_ENTRIES", 2)  # of folders that hold many more files than are sought
+    monkeypatch.setattr(missing_recordings, "CHUNK", 3)
+    folder = tmp_path / "corpus"
+    for name in [*(f"crowd/{number}.wav" for number in range(20)), "a.wav", "deep/er/b.wav", "../c.wav"]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "link.wav").symlink_to("a.wav")
+    (folder / "deep.wav").mkdir()
+    (folder / "dead.wav").symlink_to("nothing")
+    there = ["a.wav", "deep/er/b.wav", "../c.wav", "./a.wav", str(folder / "a.wav"), "link.wav", "s3://bucket/x.wav"]
+    there += [f"crowd/{number}.wav" for number in (19, 3)]
+    names = [*there, "deep.wav", "dead.wav", "no/a.wav", "deep/a.wav"]
+    path = write_lines(folder / "m.jsonl", *(GOOD | {"id": name, "audio_filepath": name} for name in names))
+    with pytest.raises(ManifestError, match=r"m\.jsonl:10: no such recording: .*deep\.wav \(and 3 more such lines\)"):
+        read_manifest(path, check_audio=True)
+    write_lines(path, *(GOOD | {"id": name, "audio_filepath": name} for name in there))
+    assert len(read_manifest(path, check_audio=True)) == len(there)
 
 
 def test_a_byte_order_mark_and_odd_characters_in_texts(tmp_path):

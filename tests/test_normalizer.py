@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import asr.text.normalizer
 from asr.text.config import TextConfig
+from asr.text.normalize_all import normalize_all
 from asr.text.normalizer import APOSTROPHES, basic, find_tags, nfc, normalize
 
 
@@ -117,3 +118,11 @@ def test_tags_that_are_replaced_are_none():
 @given(st.text(st.characters(max_codepoint=127)))
 def test_basic_treats_ascii_as_any_other_text(text):
     assert basic(text) == asr.text.normalizer._basic(text)
+
+
+@given(
+    st.lists(st.text(st.sampled_from("abZ9'`- .,\t\né")) | st.text(st.characters(max_codepoint=127))),
+    st.sampled_from([TextConfig(), TextConfig(normalizer="nfc"), TextConfig(replace={"a": "b"})]),
+)
+def test_many_texts_are_normalized_as_one_is(texts, config):
+    assert normalize_all(texts, config) == [normalize(text, config) for text in texts]

@@ -2,9 +2,9 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -14,10 +14,7 @@ from asr.errors import ManifestError
 from asr.utils import storage
 from asr.utils.compressed_text import read_blocks
 
-# With what a line has that lacks the field.
-FIELDS = dict.fromkeys(("id", "audio_filepath", "duration", "text", "speaker", "offset", "byte_range")) | {
-    "speaker": ""
-}
+FIELDS = ("id", "audio_filepath", "duration", "text", "speaker", "offset", "byte_range")
 LONGEST = 1e7  # seconds: four months. Sums of more, and their samples, overflow elsewhere.
 
 BLOCK = 1 << 20  # bytes of lines decoded at a time
@@ -27,7 +24,18 @@ Note = Callable[[int, object], None]  # called with the number of a faulty line 
 Record = dict[str, Any]
 Row = tuple[str, str, float, str, str, float | None, ByteRange | None]  # the values of FIELDS
 
-_decode = msgspec.json.Decoder(Record).decode
+
+class _PlainLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A line as nearly all are, in which nothing is to be checked further."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    audio_filepath: str
+    duration: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)]
+    text: str
+    speaker: str = ""
+
+
+_decode_plain = msgspec.json.Decoder(_PlainLine).decode
 
 
 def append_lines(path: Path, utterances: Utterances, note: Note) -> Iterator[Sequence[int]]:
@@ -37,33 +45,40 @@ def append_lines(path: Path, utterances: Utterances, note: Note) -> Iterator[Seq
     """
     if not (storage.is_url(path) or os.path.lexists(path)):
         raise ManifestError(f"{path}: no such file; `asr prepare` makes manifests")
-    if path.suffix == ".tar":
-        batches = _numbered(read_shard(path))
-    elif path.suffix == ".parquet":
-        batches = _numbered(_parquet_rows(path))
-    else:
-        batches = _decoded(read_blocks(path, ManifestError, size=BLOCK), note)
-    for numbers, records in batches:
-        yield _append(numbers, records, utterances, note)
-
-
-def _decoded(blocks: Iterable[bytes], note: Note) -> Iterator[tuple[Sequence[int], list[Record]]]:
-    """The records of lines that are not blank, with their numbers."""
-    number = 1
-    for block in blocks:
+    if path.suffix in (".tar", ".parquet"):
+        for numbers, records in _numbered(read_shard(path) if path.suffix == ".tar" else _parquet_rows(path)):
+            yield _append(numbers, records, utterances, note)
+        return
+    first = 1
+    for block in read_blocks(path, ManifestError, size=BLOCK):
         lines = block.splitlines()
-        numbers: Sequence[int] = range(number, number + len(lines))
-        try:
-            yield numbers, list(map(_decode, lines))
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            yield _decode_each(numbers, lines, note)
-        number += len(lines)
+        if _append_plain(lines, utterances):
+            yield range(first, first + len(lines))
+        else:
+            yield _append(*_decoded(lines, first, note), utterances, note)
+        first += len(lines)
 
 
-def _decode_each(numbers: Sequence[int], lines: Sequence[bytes], note: Note) -> tuple[list[int], list[Record]]:
-    """The lines that are records, noting the others."""
+def _append_plain(lines: Sequence[bytes], utterances: Utterances) -> bool:
+    """Append lines if all of them are plain; whether they are."""
+    try:
+        rows = list(map(_decode_plain, lines))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    utterances.extend(
+        [row.id for row in rows],
+        [row.audio_filepath for row in rows],
+        [row.duration for row in rows],
+        [row.text for row in rows],
+        [row.speaker for row in rows],
+    )
+    return True
+
+
+def _decoded(lines: Sequence[bytes], first: int, note: Note) -> tuple[list[int], list[Record]]:
+    """The numbers, of which `first` is the first, and the records of lines that are not blank."""
     found: dict[int, Record] = {}
-    for number, line in zip(numbers, lines, strict=True):
+    for number, line in enumerate(lines, start=first):
         try:
             if line.strip():
                 found[number] = decode_record(line)
@@ -104,35 +119,19 @@ def _parquet_rows(path: Path) -> Iterator[Record]:
         raise ManifestError(f"{path}: not a Parquet file that can be read ({error}); write it again") from error
 
 
-def _append(numbers: Sequence[int], records: Sequence[Record], utterances: Utterances, note: Note) -> Sequence[int]:
-    """Append what is right, and note the rest; the numbers of the lines appended. Takes the fields from the records."""
-    columns = [[record.pop(field, "" if field == "speaker" else None) for record in records] for field in FIELDS]
-    if not _is_plain(*columns):
-        good: dict[int, Row] = {}
-        for index, row in enumerate(zip(*columns, strict=True)):
-            try:
-                good[index] = _checked(*row)
-            except ValueError as error:
-                note(numbers[index], error)
-        columns = [list(column) for column in zip(*good.values(), strict=True)] or columns
-        numbers, records = [numbers[index] for index in good], [records[index] for index in good]
-    if records:
-        columns.append([msgspec.json.encode(record).decode() if record else "" for record in records])
-        utterances.extend(*columns)
-    return numbers
-
-
-def _is_plain(
-    ids: list, paths: list, durations: list, texts: list, speakers: list, offsets: list, byte_ranges: list
-) -> bool:
-    """Whether `_checked` would leave these columns as they are, as those of nearly all manifests."""
-    return (
-        all(set(map(type, column)) == {str} for column in (ids, paths, texts, speakers))
-        and "" not in ids
-        and set(map(type, durations)) <= {float, int}
-        and all(0 < duration <= LONGEST for duration in durations)
-        and offsets.count(None) == byte_ranges.count(None) == len(paths)
-    )
+def _append(numbers: Sequence[int], records: Sequence[Record], utterances: Utterances, note: Note) -> list[int]:
+    """Append the records that are right, and note the others; the numbers of those appended."""
+    rows: dict[int, tuple[Any, ...]] = {}
+    for number, record in zip(numbers, records, strict=True):
+        try:
+            row = _checked(*[record.pop(field, None) for field in FIELDS])
+        except ValueError as error:
+            note(number, error)
+        else:
+            rows[number] = *row, msgspec.json.encode(record).decode() if record else ""
+    if rows:
+        utterances.extend(*map(list, zip(*rows.values(), strict=True)))
+    return list(rows)
 
 
 def _checked(id: Any, path: Any, duration: Any, text: Any, speaker: Any, offset: Any, byte_range: Any) -> Row:

@@ -205,11 +205,11 @@ class Utterances(Sequence[Utterance]):
         durations: Sequence[float],
         texts: Sequence[str],
         speakers: Sequence[str],
-        offsets: Sequence[float | None],
-        byte_ranges: Sequence[ByteRange | None],
-        extras: Sequence[str],
+        offsets: Sequence[float | None] = (),
+        byte_ranges: Sequence[ByteRange | None] = (),
+        extras: Sequence[str] = (),
     ) -> None:
-        """Add utterances; `extras` are their further keys as JSON objects, or empty."""
+        """Add utterances. `extras` are their further keys as JSON objects, or empty. What is () no utterance has."""
         row = len(self)
         self.ids.extend(ids)
         self.paths.extend(paths)
@@ -218,9 +218,8 @@ class Utterances(Sequence[Utterance]):
             self._extras.extend([""] * (row - len(self._extras)))
             self._extras.extend(extras)
         self._offsets.extend(row, [None if offset is None else (offset,) for offset in offsets])
-        self._byte_ranges.extend(
-            row, [each and (*each, self._shard(path)) for each, path in zip(byte_ranges, paths, strict=True)]
-        )
+        places = zip(byte_ranges, paths, strict=False)
+        self._byte_ranges.extend(row, [place and (*place, self._shard(path)) for place, path in places])
         for name in dict.fromkeys(speakers):
             self.speakers.setdefault(name, len(self.speakers))
         self._speakers.extend(map(self.speakers.__getitem__, speakers))
