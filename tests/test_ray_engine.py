@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -88,6 +89,12 @@ def test_what_cannot_run_on_a_cluster(asr, model_path, noise_file, tmp_path):
     # Before any test has started a cluster, which would be found.
     nowhere = asr(*command, "-o", tmp_path / "out", "--ray_address", "auto")
     assert nowhere.returncode == ERROR and "ray start --head" in nowhere.stderr and nowhere.stderr.count("\n") == 1
+    with socket.socket() as silent:  # bound, but not listening
+        silent.bind(("127.0.0.1", 0))
+        address = "{}:{}".format(*silent.getsockname())
+        refused = asr(*command, "-o", tmp_path / "out", "--ray_address", address)
+    assert refused.returncode == ERROR and refused.stderr.count("\n") == 1
+    assert refused.stderr.startswith(f"asr: no Ray cluster at '{address}': Connection refused; `ray start --head`")
 
 
 def test_a_node_that_dies(asr, cluster, recordings, plain, model_path, tmp_path):

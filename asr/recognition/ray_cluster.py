@@ -4,6 +4,7 @@ a time. Workers that die are replaced, and new nodes are used as they join."""
 import contextlib
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from asr.errors import AsrError
 from asr.utils.messages import tell
 
 LOOK_SECONDS = 5.0  # between looks for new nodes
+KNOCK_SECONDS = 10.0  # until a host that does not answer counts as unreachable
 PATIENCE = 60.0  # seconds without a worker after which waiting is reported
 ATTEMPTS = 3  # workers that may die of one item
 STARTS = 10  # workers that may fail to start, one after the other
@@ -56,15 +58,26 @@ class Work(Protocol):
         """The results since the last call."""
 
 
+def _knock(address: str) -> None:
+    """Raises `OSError` if nothing listens at HOST:PORT, where Ray would try for two minutes and then end the process."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+
+
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[None]:
     """A connection to the cluster at an address. Raises `AsrError` when there is none."""
     import ray
 
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or address
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise AsrError(f"no Ray cluster at '{address}': {error}; `ray start --head` starts one") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise AsrError(f"no Ray cluster at '{address}': {reason}; `ray start --head` starts one") from error
     try:
         yield
     finally:
