@@ -99,7 +99,7 @@ class Strings(Sequence[str]):
         if isinstance(index, slice):
             first, last, step = index.indices(len(self))
             if step == 1:
-                return list(islice(self.since(first), max(0, last - first)))
+                return self._between(first, last)
             return [self[position] for position in range(first, last, step)]
         index = range(len(self))[index]
         start = int(self.ends[index - 1]) if index else 0
@@ -110,17 +110,17 @@ class Strings(Sequence[str]):
 
     def since(self, first: int) -> Iterator[str]:
         """The strings from position `first` on; none may be appended meanwhile."""
+        for start in range(first, len(self), CHUNK):
+            yield from self._between(start, start + CHUNK)
+
+    def _between(self, first: int, last: int) -> list[str]:
         start = int(self.ends[first - 1]) if first else 0
-        for chunk in range(first, len(self), CHUNK):
-            ends = self.ends[chunk : chunk + CHUNK].tolist()
-            data = self.data[start : ends[-1]]
-            bounds = pairwise([0, *(end - start for end in ends)])
-            if data.isascii():
-                text = data.decode()
-                yield from [text[begin:end] for begin, end in bounds]
-            else:
-                yield from [data[begin:end].decode("utf-8", "surrogatepass") for begin, end in bounds]
-            start = ends[-1]
+        ends = [end - start for end in self.ends[first:last].tolist()]
+        data = self.data[start : start + ends[-1]] if ends else b""
+        if data.isascii():
+            text = data.decode()
+            return [text[begin:end] for begin, end in pairwise([0, *ends])]
+        return [data[begin:end].decode("utf-8", "surrogatepass") for begin, end in pairwise([0, *ends])]
 
 
 class _Rare:

@@ -59,7 +59,7 @@ class Work(Protocol):
 
 
 def _knock(address: str) -> None:
-    """Raises `OSError` if nothing listens at HOST:PORT, where Ray would try for two minutes and then end the process."""
+    """Raises `OSError` if nothing listens at HOST:PORT. Ray would try for two minutes and then end the process."""
     host, _, port = address.rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
