@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +33,7 @@ class _PlainLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     duration: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)]
     text: str
     speaker: str = ""
+    offset: Annotated[float, msgspec.Meta(ge=0, le=LONGEST)] | None = None
 
 
 _decode_plain = msgspec.json.Decoder(_PlainLine).decode
@@ -46,8 +47,9 @@ def append_lines(path: Path, utterances: Utterances, note: Note) -> Iterator[Seq
     if not (storage.is_url(path) or os.path.lexists(path)):
         raise ManifestError(f"{path}: no such file; `asr prepare` makes manifests")
     if path.suffix in (".tar", ".parquet"):
-        for numbers, records in _numbered(read_shard(path) if path.suffix == ".tar" else _parquet_rows(path)):
-            yield _append(numbers, records, utterances, note)
+        rows = enumerate(read_shard(path) if path.suffix == ".tar" else _parquet_rows(path), start=1)
+        while batch := list(itertools.islice(rows, ROWS)):
+            yield _append(batch, utterances, note)
         return
     first = 1
     for block in read_blocks(path, ManifestError, size=BLOCK):
@@ -55,7 +57,7 @@ def append_lines(path: Path, utterances: Utterances, note: Note) -> Iterator[Seq
         if _append_plain(lines, utterances):
             yield range(first, first + len(lines))
         else:
-            yield _append(*_decoded(lines, first, note), utterances, note)
+            yield _append(_decoded(lines, first, note), utterances, note)
         first += len(lines)
 
 
@@ -71,20 +73,19 @@ def _append_plain(lines: Sequence[bytes], utterances: Utterances) -> bool:
         [row.duration for row in rows],
         [row.text for row in rows],
         [row.speaker for row in rows],
+        [row.offset for row in rows],
     )
     return True
 
 
-def _decoded(lines: Sequence[bytes], first: int, note: Note) -> tuple[list[int], list[Record]]:
-    """The numbers, of which `first` is the first, and the records of lines that are not blank."""
-    found: dict[int, Record] = {}
+def _decoded(lines: Sequence[bytes], first: int, note: Note) -> Iterator[tuple[int, Record]]:
+    """The lines that are not blank, with their numbers, of which `first` is the first."""
     for number, line in enumerate(lines, start=first):
         try:
             if line.strip():
-                found[number] = decode_record(line)
+                yield number, decode_record(line)
         except ValueError as error:
             note(number, error)
-    return list(found), list(found.values())
 
 
 def decode_record(line: str | bytes) -> Record:
@@ -100,13 +101,6 @@ def decode_record(line: str | bytes) -> Record:
     return record
 
 
-def _numbered(rows: Iterator[Record]) -> Iterator[tuple[Sequence[int], list[Record]]]:
-    number = 1
-    while records := list(itertools.islice(rows, ROWS)):
-        yield range(number, number + len(records)), records
-        number += len(records)
-
-
 def _parquet_rows(path: Path) -> Iterator[Record]:
     import pyarrow
     import pyarrow.parquet
@@ -119,19 +113,20 @@ def _parquet_rows(path: Path) -> Iterator[Record]:
         raise ManifestError(f"{path}: not a Parquet file that can be read ({error}); write it again") from error
 
 
-def _append(numbers: Sequence[int], records: Sequence[Record], utterances: Utterances, note: Note) -> list[int]:
-    """Append the records that are right, and note the others; the numbers of those appended."""
-    rows: dict[int, tuple[Any, ...]] = {}
-    for number, record in zip(numbers, records, strict=True):
+def _append(records: Iterable[tuple[int, Record]], utterances: Utterances, note: Note) -> list[int]:
+    """Append the records that are right, given with their numbers, and note the others; the numbers of the former."""
+    numbers, rows = [], []
+    for number, record in records:
         try:
             row = _checked(*[record.pop(field, None) for field in FIELDS])
         except ValueError as error:
             note(number, error)
         else:
-            rows[number] = *row, msgspec.json.encode(record).decode() if record else ""
+            numbers.append(number)
+            rows.append((*row, msgspec.json.encode(record).decode() if record else ""))
     if rows:
-        utterances.extend(*map(list, zip(*rows.values(), strict=True)))
-    return list(rows)
+        utterances.extend(*zip(*rows, strict=True))
+    return numbers
 
 
 def _checked(id: Any, path: Any, duration: Any, text: Any, speaker: Any, offset: Any, byte_range: Any) -> Row:

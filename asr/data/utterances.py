@@ -190,7 +190,7 @@ class Utterances(Sequence[Utterance]):
             for each in utterances
         ]
         if rows:
-            columns.extend(*map(list, zip(*rows, strict=True)))
+            columns.extend(*zip(*rows, strict=True))
         return columns.frozen()
 
     def begin(self, folder: Path) -> None:
@@ -217,7 +217,7 @@ class Utterances(Sequence[Utterance]):
         if any(extras):
             self._extras.extend([""] * (row - len(self._extras)))
             self._extras.extend(extras)
-        self._offsets.extend(row, [None if offset is None else (offset,) for offset in offsets])
+        self._offsets.extend(row, [offset if offset is None else (offset,) for offset in offsets])
         places = zip(byte_ranges, paths, strict=False)
         self._byte_ranges.extend(row, [place and (*place, self._shard(path)) for place, path in places])
         for name in dict.fromkeys(speakers):
