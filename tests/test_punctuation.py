@@ -175,7 +175,7 @@ def test_a_file_that_is_none(tmp_path, model_path):
     with pytest.raises(ModelFileError, match=r"p\.safetensors"):
         Labeller(tmp_path / "p.safetensors")
     weights, metadata = read_arrays(save_network(tmp_path / "q.safetensors"), "file")
-    write_arrays(tmp_path / "q.safetensors", weights | {"embedding.scales": np.ones(3)}, metadata)
+    write_arrays(tmp_path / "q.safetensors", weights | {"embedding.weight.scales": np.ones(3)}, metadata)
     with pytest.raises(ModelFileError, match=r"q\.safetensors: damaged.*scales"):
         Labeller(tmp_path / "q.safetensors")
 

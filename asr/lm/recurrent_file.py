@@ -9,10 +9,9 @@ import numpy as np
 
 from asr.errors import LanguageModelError, ModelFileError
 from asr.lm.config import Kind
-from asr.model import int8_rows
-from asr.model.model_file import open_arrays, read_arrays, write_arrays
+from asr.model.model_file import FORMAT_VERSION, open_arrays, read_arrays, write_arrays
+from asr.model.quantization import matrices, pack, unpack
 
-FORMAT_VERSION = 1
 CONTENTS = "recurrent language model"
 WORDS = "words"  # their text, one per line, among the arrays
 
@@ -58,7 +57,7 @@ class RecurrentFile:
 
 def write_recurrent(path: str | os.PathLike, contents: RecurrentFile) -> None:
     """Write a file."""
-    arrays = int8_rows.pack(contents.weights)
+    arrays = pack(contents.weights, matrices(contents.weights))
     arrays[WORDS] = np.frombuffer("\n".join(contents.words).encode(), np.uint8)
     metadata = {
         "format_version": FORMAT_VERSION,
@@ -86,7 +85,7 @@ def read_recurrent(path: str | os.PathLike) -> RecurrentFile:
         if metadata.get("contents") != CONTENTS:
             raise LanguageModelError(f"{path}: not a recurrent language model; `asr lm train --kind lstm` makes them")
         words = tuple(arrays.pop(WORDS).tobytes().decode().split("\n"))
-        weights = int8_rows.unpack(arrays)
+        weights = unpack(arrays)
         if not all(np.isfinite(array).all() for array in weights.values()):
             raise LanguageModelError(f"{path}: damaged, it has weights that are NaN or infinite; copy it again")
         text = metadata["normalizer"], metadata["characters"]

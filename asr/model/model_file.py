@@ -21,7 +21,7 @@ from asr.audio.config import FeatureConfig
 from asr.errors import AsrError, ModelFileError
 from asr.model.config import ModelConfig
 from asr.model.graph_cache import cached_graph
-from asr.model.quantization import rounded_rows
+from asr.model.quantization import pack, unpack
 from asr.text.config import TextConfig
 from asr.text.tokenizer import Tokenizer, load_tokenizer
 from asr.utils.config_io import from_values, to_values
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2  # 1 has no int8 weights
 LSTM_MATRIX = re.compile(r".*\.weight_[ih]h_l0")
-SCALES = ".scales"  # added to the name of an int8 matrix: those of its rows
 HEAD = ("head.weight", "head.bias")  # a row per token
 
 Arrays = Mapping[str, np.ndarray]
@@ -138,13 +137,8 @@ def compress(path: str | os.PathLike, output: str | os.PathLike, precision: Lite
     limit = np.finfo(np.float16).max
     if not all(np.abs(array).max() <= limit for array in contents.weights.values()):
         raise ModelFileError(f"{path}: has weights above {limit:g}, which float16 cannot hold")
-    weights = {}
-    for name, array in contents.weights.items():
-        if precision == "int8" and LSTM_MATRIX.fullmatch(name):
-            weights[name], weights[name + SCALES] = rounded_rows(array)
-        else:
-            weights[name] = array.astype(np.float16)
-    save_model(output, replace(contents, weights=weights))
+    rounded = {name for name in contents.weights if precision == "int8" and LSTM_MATRIX.fullmatch(name)}
+    save_model(output, replace(contents, weights=pack(contents.weights, rounded)))
 
 
 def load_model(path: str | os.PathLike) -> ModelFile:
@@ -193,10 +187,10 @@ class StoredWeights(Mapping):
     def _arrays(self) -> dict[str, np.ndarray]:
         file = self._file or open_arrays(self.path, "model file")[0]
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        arrays = {name: array.astype(np.float32) for name, array in stored.items() if not name.endswith(SCALES)}
-        for name in arrays:
-            if stored[name].dtype == np.int8 and name + SCALES in stored:
-                arrays[name] *= stored[name + SCALES][:, None]
+        try:
+            arrays = unpack(stored)
+        except ValueError as error:
+            raise damaged(self.path, error) from error
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ModelFileError(f"{self.path}: damaged, it has weights that are NaN or infinite; copy it again")
         return arrays

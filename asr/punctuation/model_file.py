@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from asr.errors import ModelFileError
-from asr.model import int8_rows
 from asr.model.model_file import FORMAT_VERSION, open_arrays, read_arrays, write_arrays
+from asr.model.quantization import matrices, pack, unpack
 
 KIND = "punctuation model"
 
@@ -26,7 +26,8 @@ class PunctuationFile:
 def save_punctuation(path: str | os.PathLike, contents: PunctuationFile) -> None:
     """Write the file."""
     metadata = {"format_version": FORMAT_VERSION, "kind": KIND, "buckets": contents.buckets}
-    write_arrays(path, int8_rows.pack(contents.weights), metadata | {"training": contents.training})
+    arrays = pack(contents.weights, matrices(contents.weights))
+    write_arrays(path, arrays, metadata | {"training": contents.training})
 
 
 def is_punctuation_file(path: str | os.PathLike) -> bool:
@@ -40,7 +41,7 @@ def load_punctuation(path: str | os.PathLike) -> PunctuationFile:
     if metadata.get("kind") != KIND:
         raise ModelFileError(f"{path}: not a {KIND}; `asr punctuate train` makes them")
     try:
-        weights = int8_rows.unpack(arrays)
+        weights = unpack(arrays)
     except ValueError as error:
         raise ModelFileError(f"{path}: damaged: {error}; copy it again") from error
     return PunctuationFile(weights, metadata["buckets"], metadata["training"], str(path))
