@@ -28,11 +28,10 @@ from asr.data.manifest import Utterance, read_manifest
 from asr.decoding.config import DecoderConfig
 from asr.errors import ConfigError
 from asr.recognition.batch import recognize_utterances, transcribe_files
-from asr.recognition.config import RunConfig
+from asr.recognition.config import BATCH_SECONDS
 from asr.recognition.recognizer import Recognizer
 from asr.text.normalizer import normalize
 
-BATCH_SECONDS = RunConfig().batch_seconds
 REPEATED = 600.0  # seconds of audio up to which a command is run several times
 NETWORK_SECONDS = 600.0  # of audio for the comparison of precisions, per kind of recordings
 

@@ -2,6 +2,7 @@
 those that train one themselves."""
 
 import contextlib
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,13 @@ from small_corpus import corpus, output  # noqa: F401 (fixtures)
 # Time is no criterion: the machine may be busy.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_collection_finish() -> None:
+    """Search what was imported for garbage no more: that took a tenth of the time of the quick tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
 
 
 @pytest.fixture(scope="session")

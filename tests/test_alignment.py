@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchaudio.functional import forced_align
 
 import asr.decoding.alignment as alignment
 from asr.decoding.alignment import Slack, align, align_loosely
@@ -30,9 +28,13 @@ def path_score(emission, found):
 labels = st.lists(st.integers(1, 4), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @given(labels, st.integers(0, 40), st.integers(0, 10**6))
 @settings(max_examples=60, deadline=None)
 def test_the_path_is_torchaudios(tokens, more, seed):
+    import torch
+    from torchaudio.functional import forced_align
+
     emission = noise(frames_needed(tokens) + more, 5, seed)
     found = align(emission, np.array(tokens))
     _, scores = forced_align(torch.from_numpy(emission)[None], torch.tensor([tokens]))

@@ -101,6 +101,7 @@ def test_asr_recognises_the_same_in_its_process_as_here(model_path, manifest, co
         run_engine(Asr, (model_path,), [missing], cores)
 
 
+@pytest.mark.slow
 def test_pocketsphinx_is_given_the_samples_of_the_recording(tmp_path):
     decoder = pytest.importorskip("pocketsphinx").Decoder()
     from asr.audio.espeak import Espeak

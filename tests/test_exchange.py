@@ -36,7 +36,10 @@ def facts(path: Path) -> dict[str, tuple]:
     }
 
 
-@pytest.mark.parametrize("to", ["lhotse", "kaldi", "nemo", "huggingface"])
+slow_to_import = [pytest.param(toolkit, marks=pytest.mark.slow) for toolkit in ("lhotse", "huggingface")]
+
+
+@pytest.mark.parametrize("to", ["kaldi", "nemo", *slow_to_import])
 def test_there_and_back(asr, corpus, tmp_path, to):
     if to in ("lhotse", "huggingface"):
         pytest.importorskip({"lhotse": "lhotse", "huggingface": "datasets"}[to])
@@ -51,6 +54,7 @@ def test_there_and_back(asr, corpus, tmp_path, to):
     assert facts(manifest) == facts(corpus)
 
 
+@pytest.mark.slow
 def test_lhotse_reads_what_is_written(asr, corpus, tmp_path):
     lhotse = pytest.importorskip("lhotse")
     assert asr("convert", corpus, "-o", tmp_path / "lhotse", "--to", "lhotse").returncode == COMPLETE
@@ -75,6 +79,7 @@ def test_lhotse_reads_what_is_written(asr, corpus, tmp_path):
     lhotse.validate_recordings_and_supervisions(*pair)
 
 
+@pytest.mark.slow
 def test_lhotse_writes_what_is_read(asr, noise_file, tmp_path):
     lhotse = pytest.importorskip("lhotse")
     sound, stereo = noise_file("one.wav", 2.0), noise_file("two.wav", 1.0, channels=2)
@@ -108,6 +113,7 @@ def test_lhotse_writes_what_is_read(asr, noise_file, tmp_path):
     assert wrong.returncode == ERROR and "RecordingSet" in wrong.stderr and wrong.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_lhotse_reads_the_kaldi_directory(asr, corpus, tmp_path):
     pytest.importorskip("lhotse")
     from lhotse.kaldi import load_kaldi_data_dir
@@ -177,6 +183,7 @@ def test_nemo_tars_offsets_and_roots(asr, noise_file, tmp_path):
     assert broken.returncode == ERROR and "audio_0.tar" in broken.stderr and broken.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["on disk", "parquet"])
 def test_data_sets_that_datasets_has_written(asr, noise_file, tmp_path, form, monkeypatch):
     datasets = pytest.importorskip("datasets")

@@ -22,6 +22,7 @@ def noise(samples: int, seed: int = 0) -> np.ndarray:
     return 0.1 * np.random.default_rng(seed).standard_normal(samples).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("kind", [LogMel, TorchLogMel])
 def test_agrees_with_librosa(config, kind):

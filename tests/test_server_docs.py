@@ -43,6 +43,7 @@ def test_the_curl_lines(line, address, talk):
     assert done.returncode == 0 and done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", sorted(set(SCRIPTS)))
 def test_the_python(script, address, talk, model_path):
     printed = io.StringIO()

@@ -1,6 +1,7 @@
 """The imports between the folders of `asr` point one way, and no two files import each other."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,10 @@ def imported(path: Path) -> set[str]:
     return found & set(MODULES)
 
 
-IMPORTS = {name: imported(path) for name, path in MODULES.items()}
+@functools.cache
+def imports() -> dict[str, set[str]]:
+    """The modules of `asr` that each of them imports."""
+    return {name: imported(path) for name, path in MODULES.items()}
 
 
 def position(module: str) -> int:
@@ -49,7 +53,7 @@ def position(module: str) -> int:
 def test_every_import_points_to_the_same_folder_or_one_below():
     upward = [
         f"{module} imports {other}"
-        for module, others in IMPORTS.items()
+        for module, others in imports().items()
         for other in others
         if module not in ("asr", "asr.__main__") and other != "asr" and position(other) > position(module)
     ]
@@ -64,11 +68,11 @@ def test_no_circle_of_imports():
         if module in done:
             return
         path.append(module)
-        for other in sorted(IMPORTS[module]):
+        for other in sorted(imports()[module]):
             visit(other)
         done.add(path.pop())
 
-    for module in IMPORTS:
+    for module in imports():
         visit(module)
 
 

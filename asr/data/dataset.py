@@ -74,7 +74,7 @@ class Corpus:
 
     @property
     def durations(self) -> np.ndarray:
-        """Seconds of each utterance."""
+        """Seconds of each utterance, `(utterances,)`."""
         return self.utterances.durations
 
     @property

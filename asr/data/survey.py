@@ -47,7 +47,7 @@ class Survey:
 
     @cached_property
     def seconds(self) -> np.ndarray:
-        """Durations, sorted."""
+        """Durations in seconds, sorted, `(utterances,)`."""
         return np.sort([utterance.duration for utterance in self.utterances])
 
     @cached_property

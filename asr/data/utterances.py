@@ -262,7 +262,7 @@ class Utterances(Sequence[Utterance]):
 
     @property
     def shards(self) -> np.ndarray | None:
-        """The number of the shard that holds each utterance, -1 for none; None if there are no shards."""
+        """The number of the shard that holds each utterance, `(utterances,)`, -1 for none; None without shards."""
         return self.byte_ranges(0, len(self))[:, 2] if self._shards else None
 
     @property

@@ -132,13 +132,14 @@ class BeamDecoder:
         return max(config.hypotheses, config.rescored) if self.rescorer else config.hypotheses
 
     def decode_batch(self, emissions: Sequence[np.ndarray], threads: int | None = None) -> list[list[Hypothesis]]:
-        """`decode` for each, on all cores by default; the search runs outside Python's lock."""
+        """`decode` for each utterance's `(frames, tokens)`, on all cores by default: the search runs outside Python's
+        lock."""
         return self.map(self.decode, emissions, threads)
 
     def map(
         self, function: Callable[[np.ndarray], T], emissions: Sequence[np.ndarray], threads: int | None = None
     ) -> list[T]:
-        """`function` of each utterance's log-probabilities, in threads."""
+        """`function` of each utterance's log-probabilities `(frames, tokens)`, in threads."""
         threads = min(threads or len(os.sched_getaffinity(0)), max(1, len(emissions)))
         if threads == 1:
             return [function(emission) for emission in emissions]
@@ -150,8 +151,10 @@ class BeamDecoder:
         return BeamStream(self)
 
     def discounted(self, emission: np.ndarray) -> np.ndarray:
-        """Log-probabilities without `prior_scale` of the tokens' priors, as for a hybrid of network and hidden Markov
-        model (Bourlard & Morgan 1994) and for CTC in Miao et al. 2015; they still sum to 1."""
+        """Log-probabilities `(frames, tokens)` without `prior_scale` of the tokens' priors; they still sum to 1.
+
+        So for a hybrid of network and hidden Markov model in Bourlard & Morgan 1994, for CTC in Miao et al. 2015.
+        """
         if not self.config.prior_scale:
             return emission
         emission = emission - self.config.prior_scale * self._log_priors

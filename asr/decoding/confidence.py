@@ -28,7 +28,7 @@ SLACK = 2  # snapshots by which the ends of a word may differ from one prefix to
 def word_shares(best: int, endings: np.ndarray, beam: Beam, graph: Graph, spelling: Spelling) -> np.ndarray:
     """For each word of `endings[best]` the share, 0..1, of the prefixes' weight that had the word when it ended.
 
-    `endings` are `prefixes.ENDING`.
+    `endings` `(prefixes,)` are `prefixes.ENDING`; the shares are `(words,)`.
     """
     final = np.empty(len(endings), HELD)
     final["node"], final["weight"] = endings["node"], np.sqrt(np.exp(endings["score"] - endings["score"][best]))

@@ -93,7 +93,7 @@ class GreedyDecoder:
         self._tokenizer, self._reject = tokenizer, reject
 
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
-        """Decode each utterance."""
+        """Decode each utterance's log-probabilities `(frames, tokens + phones)`."""
         return [self._decode(emission) for emission in emissions]
 
     def with_hotwords(self, phrases: "Sequence[Phrase]") -> "WordDecoder":

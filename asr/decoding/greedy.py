@@ -25,7 +25,10 @@ def greedy(log_probabilities: np.ndarray, lengths: np.ndarray) -> list[Tokens]:
 
 
 def blank_rate(log_probabilities: np.ndarray, lengths: np.ndarray) -> tuple[int, int]:
-    """How many frames have the blank as their best token, and how many frames there are."""
+    """How many frames of `(batch, frames, tokens)` have the blank as their best token, and how many frames there are.
+
+    `lengths` `(batch,)` are in frames.
+    """
     inside = np.arange(log_probabilities.shape[1]) < np.asarray(lengths)[:, None]
     return int(((log_probabilities.argmax(axis=-1) == BLANK) & inside).sum()), int(inside.sum())
 

@@ -104,7 +104,7 @@ def rank(hypotheses: Sequence[Hypothesis], word_scores: Sequence[WordScores], co
 
 
 def mixture(ngram: np.ndarray, recurrent: np.ndarray, share: float) -> float:
-    """ln P of a hypothesis by both models together, from its `word_scores`."""
+    """ln P of a hypothesis by both models together, from its `word_scores`, `(words,)` each."""
     if not share:
         return float(ngram.sum())
     recurrent = np.where(np.isnan(recurrent), ngram, recurrent)

@@ -36,7 +36,7 @@ class Column:
         self.size = 0
 
     def append(self, values: np.ndarray) -> None:
-        """Append values."""
+        """Append values, `(count,)`."""
         try:
             values.astype(np.int32, copy=False).tofile(self._file)
         except OSError as error:
@@ -47,7 +47,7 @@ class Column:
         self.size += len(values)
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """All values."""
+        """All values, `(count,)` int32 at a time."""
         self._file.flush()
         self._file.seek(0)
         while len(chunk := np.fromfile(self._file, np.int32, CHUNK)):
@@ -68,19 +68,19 @@ class Text:
         return self._ids.size
 
     def append(self, ids: np.ndarray) -> None:
-        """Add sentences."""
+        """Add sentences: the ids of their words, `(words,)`."""
         counts = np.bincount(ids, minlength=len(self.counts))
         counts[: len(self.counts)] += self.counts
         self.counts = counts
         self._ids.append(ids)
 
     def relabel(self, new_ids: np.ndarray) -> None:
-        """Map ids to new ones, several of which may be equal. Call it once, before counting."""
+        """Replace each id by `new_ids[id]`; several may become equal. Call it once, before counting."""
         self._new_ids = new_ids.astype(np.int32)
         self.counts = np.bincount(new_ids, self.counts, minlength=int(new_ids.max()) + 1).astype(np.int64)
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """The ids, int32."""
+        """The ids, `(words,)` int32 at a time."""
         for chunk in self._ids.chunks():
             yield chunk if self._new_ids is None else self._new_ids[chunk]
 

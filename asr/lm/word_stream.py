@@ -76,7 +76,8 @@ def encode_texts(paths: Sequence[Path], config: LmTextConfig, index: dict[str, i
 
 
 def hold_out(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A stream without the end of each of its 20 parts, 0.5% of the text but at most 50,000 words, and those."""
+    """A stream of ids `(words,)` without the ends of its 20 parts, and those ends, `(held,)`: 0.5% of the text, but at
+    most 50,000 words."""
     kept, held = [], []
     size = max(1, round(min(SHARE * len(ids), MOST) / PARTS))
     for part in np.array_split(ids, PARTS):

@@ -7,7 +7,8 @@ CHOICES = 2**16  # values of the 16 random bits per element
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout`, except that a CPU draws four elements' random bits at once; PyTorch draws a number per element."""
+    """`nn.Dropout`, for any shape, except that a CPU draws four elements' random bits at once; PyTorch draws a number
+    per element."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0 or x.device.type != "cpu":

@@ -54,17 +54,17 @@ class Plan(Sequence[list[int]]):
         return cls(np.concatenate([plan._order for plan in plans]), starts, ends)
 
     def of(self, positions: np.ndarray) -> "Plan":
-        """The plan of what stands at these positions in a longer list, made for them alone."""
+        """The batches of a longer list's items, of which this plan has those at `positions` `(items,)`."""
         return Plan(positions[self._order].astype(np.int32), self._starts, self._ends)
 
     @property
     def sizes(self) -> np.ndarray:
-        """Positions in each batch."""
+        """Positions in each batch, `(batches,)`."""
         return self._ends - self._starts
 
     @property
     def firsts(self) -> np.ndarray:
-        """The first position of each batch."""
+        """The first position of each batch, `(batches,)`."""
         return self._order[self._starts]
 
     def reordered(self, batches: Sequence[int]) -> "Plan":
@@ -74,7 +74,8 @@ class Plan(Sequence[list[int]]):
 
 
 def plan_in_order(durations: Sequence[float] | np.ndarray, batch_seconds: float) -> Plan:
-    """Group positions by duration, longest first, into batches of at most `batch_seconds`, padding included.
+    """Group the positions of `durations` `(utterances,)` in seconds, longest first, into batches of at most
+    `batch_seconds`, padding included.
 
     A longer utterance is a batch of its own.
     """

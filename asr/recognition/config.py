@@ -9,6 +9,7 @@ from asr.decoding.config import DecoderConfig
 from asr.punctuation.config import WritingConfig
 from asr.utils.config_io import FLAT, NotNegativeReal, PositiveReal, Share
 
+BATCH_SECONDS = 120.0  # of audio
 Format = Literal["txt", "json", "jsonl", "srt", "vtt", "ctm", "tsv", "TextGrid"]
 
 
@@ -22,7 +23,7 @@ class RunConfig:
     #: as 'float32' and change few words.
     precision: Literal["auto", "float32", "int8", "bfloat16"] = "auto"
     #: Seconds of audio per batch on a GPU; a CPU takes recordings one by one.
-    batch_seconds: PositiveReal = 120.0
+    batch_seconds: PositiveReal = BATCH_SECONDS
     #: Output words only where a voice activity detector finds speech: none in silence, noise or music.
     voice_activity: bool = True
 

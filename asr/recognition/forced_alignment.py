@@ -16,7 +16,7 @@ from asr.decoding.alignment import Slack, align_loosely
 from asr.decoding.decoder import words_of
 from asr.decoding.greedy import Tokens, greedy
 from asr.recognition.alignment_text import TextWord, read_words
-from asr.recognition.config import AlignConfig
+from asr.recognition.config import BATCH_SECONDS, AlignConfig
 from asr.recognition.pipeline import segments
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.word_boundaries import STEP, Span, energies, find_boundaries, quiet, speechless_steps
@@ -111,7 +111,7 @@ def _emission(recognizer: Recognizer, sound: Path) -> tuple[np.ndarray, float]:
     source = (str(sound), lambda: read_audio(sound, recognizer.sample_rate))
     parts, samples = [], 0
     with progress_bar("network", probe(sound).duration, audio=True) as advance:
-        for segment in segments(recognizer, [source], 120.0, advance):
+        for segment in segments(recognizer, [source], BATCH_SECONDS, advance):
             if segment.ending and segment.ending.error:
                 raise segment.ending.error
             parts.append(segment.emission)

@@ -20,12 +20,11 @@ from asr.model.model_file import ModelFile, load_model
 from asr.pretrained import ENGLISH
 from asr.punctuation.config import WritingConfig
 from asr.punctuation.writer import Writer
+from asr.recognition.config import BATCH_SECONDS
 from asr.recognition.pipeline import Source, recognize, recognize_parts
 from asr.recognition.scorer import Scorer
 from asr.text.normalizer import normalize
 from asr.transcript import Transcript
-
-BATCH_SECONDS = 120.0  # of audio per batch
 
 
 class Recognizer(Scorer):

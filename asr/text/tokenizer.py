@@ -67,7 +67,10 @@ class CharacterTokenizer:
             raise TextError(f"characters outside the alphabet: {unknown}") from None
 
     def encode_all(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The tokens of normalised texts end to end, and how many each has; characters must be in the alphabet."""
+        """The tokens of normalised texts end to end, `(tokens,)`, and how many each has, `(texts,)`.
+
+        Characters must be in the alphabet.
+        """
         table = np.zeros(max(map(ord, self._index)) + 1, np.int32)
         table[[ord(character) for character in self._index]] = list(self._index.values())
         codes = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
@@ -171,7 +174,7 @@ def load_tokenizer(text: str) -> Tokenizer:
 
 
 def frames_needed_each(tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """`frames_needed` of references end to end, of `lengths` tokens each."""
+    """`frames_needed` of references that stand end to end in `tokens` `(tokens,)`, with `lengths` `(references,)`."""
     equal = np.concatenate([[0], np.cumsum(tokens[1:] == tokens[:-1]), [0]])  # neighbours before each position
     ends = np.cumsum(lengths)
     return lengths + np.where(lengths > 1, equal[np.maximum(ends - 1, 0)] - equal[ends - lengths], 0)

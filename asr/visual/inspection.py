@@ -100,7 +100,7 @@ def hidden_states(recognizer: Recognizer, samples: np.ndarray) -> list[np.ndarra
 
 
 def partial_hypotheses(recognizer: Recognizer, samples: np.ndarray, steps: int) -> tuple[Transcript, list[Partial]]:
-    """The transcript, and the hypotheses for the first 1/steps, 2/steps, ... of the recording.
+    """The transcript of a recording `(samples,)`, and the hypotheses for the first 1/steps, 2/steps, ... of it.
 
     Each beginning is recognised by itself: later sound changes earlier output, through a bidirectional network and
     through features that are normalised over the whole.

@@ -38,29 +38,32 @@ def evaluate(
     if options.where.engine == "ray" and (options.folds != "none" or options.learning_curve):
         raise ConfigError("--engine ray evaluates a model; leave it out with --folds and --learning_curve")
     if options.folds != "none":
-        if output is None:
-            raise ConfigError(f"--folds {options.folds}: needs --output, a folder for the models and the report")
-        if model != ENGLISH:
-            raise ConfigError(f"--folds {options.folds} trains its own models: leave out --model {model}")
+        folder = _folder_for_models(f"--folds {options.folds}", "report", model, output)
         from asr.evaluation.folds import cross_validate
 
-        validation = cross_validate(manifest, output, options)
+        validation = cross_validate(manifest, folder, options)
         print(validation.to_text())
         return 0 if validation.evaluation.complete else 1
     if options.learning_curve:
-        if output is None:
-            raise ConfigError("--learning_curve: needs --output, a folder for the models and the curve")
-        if model != ENGLISH:
-            raise ConfigError(f"--learning_curve trains its own models: leave out --model {model}")
+        folder = _folder_for_models("--learning_curve", "curve", model, output)
         from asr.evaluation.learning_curve import learning_curve
 
-        print(learning_curve(manifest, output, options).to_text())
+        print(learning_curve(manifest, folder, options).to_text())
         return 0
     assessment = assess(manifest, model, output, options)
     print(assessment.to_text())
     for utterance, reason in assessment.evaluation.failures:
         tell(f"{utterance}: {reason}")
     return 0 if assessment.evaluation.complete else 1
+
+
+def _folder_for_models(option: str, result: str, model: Path, output: Path | None) -> Path:
+    """The output folder of an option that trains models of its own, for them and the result."""
+    if output is None:
+        raise ConfigError(f"{option}: needs --output, a folder for the models and the {result}")
+    if model != ENGLISH:
+        raise ConfigError(f"{option} trains its own models: leave out --model {model}")
+    return output
 
 
 def score(
