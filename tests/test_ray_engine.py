@@ -1,4 +1,4 @@
-"""`asr transcribe --engine ray` on a real cluster of two nodes on this machine, one of which is killed."""
+"""`--engine ray` on a real cluster of two nodes on this machine, one of which is killed."""
 
 import importlib.util
 import json
@@ -201,6 +201,30 @@ def test_evaluation_is_that_of_one_process(asr, cluster, model_path, noise_file,
     assert asr("evaluate", manifest(*sounds), *command[2:], "-o", tmp_path / "plain").returncode == COMPLETE
     ray, plain = (json.loads((tmp_path / each / "report.json").read_text()) for each in ("ray", "plain"))
     assert ray["utterances"] == plain["utterances"] and ray["wer"] == plain["wer"]
+
+
+def test_a_corpus_is_prepared_as_in_one_process(asr, cluster, noise_file, tmp_path):
+    sounds = [noise_file(f"{number}.wav", 0.5 + number / 10) for number in range(9)]
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    lines = [
+        {"id": path.stem, "audio_filepath": str(path), "text": "one"} for path in (*sounds, tmp_path / "broken.wav")
+    ]
+    lines.append(lines[0] | {"id": "part", "offset": 0.1, "duration": 0.3})
+
+    def prepared(name: str, lines: list, *options: str) -> tuple[dict[str, bytes], str]:
+        source, folder = tmp_path / name / "corpus.jsonl", tmp_path / name / "data"
+        source.parent.mkdir()
+        source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        done = asr("prepare", "table", source, "-o", folder, "--shards", "3", *options)
+        assert done.returncode == PARTLY, done.stderr
+        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "summary.json"}
+        return files, files.pop("rejects.jsonl").decode()
+
+    expected, _ = prepared("plain", lines)
+    lines.append({"id": "killer", "audio_filepath": str(noise_file("killer.wav", 0.5)), "text": "one"})
+    found, rejects = prepared("ray", lines, "--engine", "ray", "--ray_address", cluster.address)
+    assert found == expected and len(found) == 4
+    assert "killer.wav: 3 workers died" in rejects and "broken.wav: " in rejects and rejects.count("\n") == 2
 
 
 def test_a_cluster_of_this_machine_for_one_run(model_path, noise_file, tmp_path):

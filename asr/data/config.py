@@ -1,12 +1,13 @@
 """Options of `asr prepare` and the data section of a recipe. The comments above the fields are the `--help` texts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
-from asr.utils.config_io import MAY_CHANGE, SHOWN, NotNegative, Positive, PositiveReal, Share
+from asr.utils.config_io import FLAT, MAY_CHANGE, SHOWN, NotNegative, Positive, PositiveReal, Share
+from asr.utils.ray_cluster import EngineConfig
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class PrepareConfig:
     numbers: str = "none"
     #: LibriSpeech only: first download and verify the official subset that SOURCE ends with, such as data/dev-clean.
     download: bool = False
+    where: Annotated[EngineConfig, FLAT] = field(default_factory=EngineConfig)
     split: SplitConfig = SplitConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
     kaldi: KaldiConfig = KaldiConfig()

@@ -13,9 +13,26 @@ from asr.config import Recipe
 from asr.data.corpora.base import Candidate
 from asr.data.manifest import Utterance, is_duration_right
 from asr.data.shards import read_sound
+from asr.data.utterances import ByteRange
 from asr.errors import AudioError, TextError
 from asr.text.normalizer import find_tags, normalize
 from asr.text.tokenizer import count_unknown, frames_needed, name_characters
+
+Recording = tuple[Path, ByteRange | None]  # as in a candidate
+
+
+def recording_of(candidate: Candidate) -> Recording:
+    """The recording that a candidate is, or is a part of."""
+    return candidate.audio, candidate.byte_range
+
+
+def recorded_seconds(recording: Recording) -> float | str:
+    """Seconds of a recording by its header, or why it cannot be read."""
+    path, byte_range = recording
+    try:
+        return probe(read_sound(path, byte_range) if byte_range else path).duration
+    except AudioError as error:
+        return str(error)
 
 
 class Rejected(Exception):  # noqa: N818 (the outcome of a check, not an error)
@@ -38,8 +55,14 @@ class Reject:
 class Intake:
     """Sorts candidates into accepted utterances, by subset, and rejects."""
 
-    def __init__(self, recipe: Recipe, max_seconds: float, spell: Callable[[str], str]):
-        """`spell` writes out the numbers in a text."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        max_seconds: float,
+        spell: Callable[[str], str],
+        recorded: Callable[[Recording], float | str] | None = None,
+    ):
+        """`spell` writes out the numbers in a text; `recorded` returns what `recorded_seconds` does."""
         self.accepted: dict[str, list[Utterance]] = defaultdict(list)
         self.rejects: list[Reject] = []
         self.corrected_durations = 0
@@ -48,7 +71,7 @@ class Intake:
         self._recipe, self._max_seconds, self._spell = recipe, max_seconds, spell
         self._audio_of_id: dict[str, Path] = {}
         # Segments of one long recording follow one another: its header is read once.
-        self._probe = functools.lru_cache(maxsize=1000)(probe)
+        self._recorded = recorded or functools.lru_cache(maxsize=1000)(recorded_seconds)
 
     def add(self, candidate: Candidate) -> None:
         """Check one candidate, and accept or reject it."""
@@ -107,11 +130,11 @@ class Intake:
         """The utterance with its place in the recording, which must lie within the header's duration."""
         try:
             str(candidate.audio).encode()
-            recorded = self._recorded(candidate)
         except UnicodeEncodeError as error:
             raise Rejected("file name not UTF-8", "file name not UTF-8: rename it") from error
-        except AudioError as error:
-            raise Rejected("missing or unreadable audio", str(error)) from error
+        recorded = self._recorded(recording_of(candidate))
+        if isinstance(recorded, str):
+            raise Rejected("missing or unreadable audio", recorded)
         start, length = candidate.offset, candidate.duration
         end = recorded if length is None else start + length
         # In this order NaN fails too.
@@ -131,12 +154,6 @@ class Intake:
             extra=candidate.extra,
             byte_range=candidate.byte_range,
         )
-
-    def _recorded(self, candidate: Candidate) -> float:
-        """Seconds of the recording."""
-        if candidate.byte_range:
-            return probe(read_sound(candidate.audio, candidate.byte_range)).duration
-        return self._probe(candidate.audio).duration
 
     def _check_frames(self, text: str, seconds: float) -> None:
         # Byte-pair units are longer than characters, and unknown before training, which checks them.

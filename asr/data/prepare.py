@@ -4,8 +4,9 @@ import contextlib
 import dataclasses
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from asr.config import Recipe, load_recipe
 from asr.data.config import PrepareConfig, SplitConfig
 from asr.data.corpora import LAYOUTS, WRITE_RECORDINGS, librispeech
 from asr.data.corpora.base import Candidate
-from asr.data.intake import Intake, Reject
+from asr.data.intake import Intake, Recording, Reject, recorded_seconds, recording_of
 from asr.data.manifest import (
     Utterance,
     encode_manifest,
@@ -24,7 +25,7 @@ from asr.data.manifest import (
     split_by_speaker,
     total_hours,
 )
-from asr.data.shards import shard_subsets
+from asr.data.shards import Places, shard_subsets, write_here, write_shard
 from asr.errors import ConfigError, ManifestError, one_line
 from asr.model.config import ModelConfig
 from asr.text.config import TextConfig
@@ -32,11 +33,14 @@ from asr.text.normalizer import normalize
 from asr.text.numbers import number_speller
 from asr.text.tokenizer import name_characters
 from asr.utils.files import is_among, make_folder, write_together
-from asr.utils.progress import track
+from asr.utils.progress import progress_bar, track
+from asr.utils.ray_cluster import map_on_ray, why_lost
 from asr.utils.storage import shown
 
 # Without a recipe the frame rate is not known yet: only what is too short for every one is rejected.
 NO_RECIPE = Recipe(model=ModelConfig(subsampling=1))
+
+HEADERS, SHARDS = 1000, 4  # that a node of a cluster reads and writes at a time
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,9 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     with _errors_of(output):
         make_folder(output)
     candidates, total = _candidates(layout, source, output, config)
-    intake = Intake(recipe, config.max_seconds, number_speller(config.numbers))
+    on_ray = config.where.engine == "ray"
+    recorded = _recorded_on_ray(candidates, config.where.ray_address) if on_ray else None
+    intake = Intake(recipe, config.max_seconds, number_speller(config.numbers), recorded)
     for candidate in track(candidates, "preparing", total):
         intake.add(candidate)
     if not intake.accepted:
@@ -132,7 +138,8 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     shards: dict[str, int] = {}
     if config.shards:
         with _errors_of(output):
-            subsets, shards = shard_subsets(output, subsets, config.shards)
+            write = partial(_write_on_ray, address=config.where.ray_address) if on_ray else write_here
+            subsets, shards = shard_subsets(output, subsets, config.shards, write)
     summary = Summary(
         layout=layout,
         source=source,
@@ -162,6 +169,8 @@ def _check_options(layout: str, config: PrepareConfig) -> None:
         raise ConfigError(f"no layout '{layout}'; {hint}it is one of {', '.join(LAYOUTS)}")
     if config.download and layout != "librispeech":
         raise ConfigError(f"--download is for librispeech only; download the '{layout}' corpus yourself")
+    if config.where.engine == "ray" and layout == "synthetic":
+        raise ConfigError("--engine ray: synthetic speech is made in this process; leave it out")
     if config.split.dev + config.split.test >= 1:
         raise ConfigError(
             f"split.dev {config.split.dev:g} and split.test {config.split.test:g} leave nothing for train; lower them"
@@ -177,6 +186,28 @@ def _candidates(layout: str, source: str, output: Path, config: PrepareConfig) -
     arguments = (output / "audio", getattr(config, layout)) if layout in WRITE_RECORDINGS else ()
     candidates = list(LAYOUTS[layout](Path(source), *arguments))
     return candidates, len(candidates)
+
+
+def _recorded_on_ray(candidates: Iterable[Candidate], address: str) -> Callable[[Recording], float | str]:
+    """What `recorded_seconds` returns for the candidates' recordings, whose headers are read on a cluster."""
+    recordings = list(dict.fromkeys(map(recording_of, candidates)))
+    with progress_bar("reading headers", len(recordings)) as advance:
+        seconds = map_on_ray(recorded_seconds, recordings, HEADERS, address, advance, _lost_recording)
+    return dict(zip(recordings, seconds, strict=True)).__getitem__
+
+
+def _write_on_ray(shards: Sequence[tuple[Path, Places]], address: str) -> list[Places]:
+    """Write shards on a cluster."""
+    with progress_bar("shards", len(shards)) as advance:
+        return map_on_ray(write_shard, shards, SHARDS, address, advance, _lost_shard)
+
+
+def _lost_recording(recording: Recording, error: Exception) -> str:
+    return why_lost(str(recording[0]), error)
+
+
+def _lost_shard(shard: tuple[Path, Places], error: Exception) -> Places:
+    raise ManifestError(why_lost(str(shard[0]), error))
 
 
 def _nothing_accepted(rejects: list[Reject]) -> str:

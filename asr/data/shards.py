@@ -10,10 +10,11 @@ import os
 import random
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 import soundfile
@@ -31,6 +32,8 @@ NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
 PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")  # neither a dot, at which WebDataset ends a key, nor a folder
 PLACE = ("audio_filepath", "byte_range", "offset")  # of an utterance, which a shard gives
 LONGEST_TEXT = 1 << 20  # bytes of a transcript: a larger member is something else
+
+Places = list[tuple[int, Utterance]]  # utterances with their positions in the corpus
 
 
 def expand(path: Path) -> list[Path]:
@@ -144,37 +147,61 @@ def _moved(path: Path, start: int) -> AudioError:
     )
 
 
+class ShardWriter(Protocol):
+    """`write_shard` for each of some shards, given with their utterances: here, or on a cluster."""
+
+    def __call__(self, shards: Sequence[tuple[Path, Places]]) -> Iterable[Places]: ...
+
+
+def write_here(shards: Sequence[tuple[Path, Places]]) -> Iterable[Places]:
+    """Write shards one after the other."""
+    return map(write_shard, track(shards, "shards", len(shards)))
+
+
 def shard_subsets(
-    folder: Path, subsets: dict[str, list[Utterance]], count: int
+    folder: Path, subsets: dict[str, list[Utterance]], count: int, write: ShardWriter = write_here
 ) -> tuple[dict[str, list[Utterance]], dict[str, int]]:
     """Write the subsets of a corpus into shards, `count` for the largest and the others in proportion; returns the
     utterances with their places, and the numbers of shards.
 
-    Raises `ManifestError` when more shards of an earlier run would remain beside them.
+    Utterances are dealt out in a random order that depends on their number only. Raises `ManifestError` when more
+    shards of an earlier run would remain beside them, `AudioError` naming a recording that cannot be read.
     """
     largest = max(map(len, subsets.values()))
     counts = {name: min(len(part), max(1, round(count * len(part) / largest))) for name, part in subsets.items()}
-    for name, shards in counts.items():
-        if (surplus := folder / f"{name}-{shards:04d}.tar").exists():
+    for name, number in counts.items():
+        if (surplus := folder / f"{name}-{number:04d}.tar").exists():
             raise ManifestError(f"{surplus}: of an earlier run with more shards; delete its shards, or write elsewhere")
-    return {name: write_shards(folder, name, part, counts[name]) for name, part in subsets.items()}, counts
+    shards = [
+        (name, folder / f"{name}-{number:04d}.tar", dealt)
+        for name, part in subsets.items()
+        for number, dealt in enumerate(_deal(part, counts[name]))
+    ]
+    placed: dict[str, Places] = {name: [] for name in subsets}
+    for (name, _, _), places in zip(shards, write([shard[1:] for shard in shards]), strict=True):
+        placed[name] += places
+    return {
+        name: [utterance for _, utterance in sorted(places, key=itemgetter(0))] for name, places in placed.items()
+    }, counts
 
 
-def write_shards(folder: Path, name: str, utterances: Sequence[Utterance], count: int) -> list[Utterance]:
-    """Write the shards `name-0000.tar` and so on, and return the utterances with their places in them.
-
-    Utterances are dealt out in a random order that depends on their number only. Recordings are copied as they are;
-    parts of recordings become FLAC files of 16 bits. Raises `AudioError` naming a recording that cannot be read.
-    """
+def _deal(utterances: Sequence[Utterance], count: int) -> Iterator[Places]:
+    """The utterances of each of `count` shards."""
     order = list(range(len(utterances)))
     random.Random(0).shuffle(order)
-    placed: dict[int, Utterance] = {}
-    for number in track(range(count), f"shards of {name}", count):
-        path = folder / f"{name}-{number:04d}.tar"
-        with replacing(path) as stream, tarfile.open(fileobj=stream, mode="w") as shard:
-            for position in order[number::count]:
-                placed[position] = _add(shard, path, utterances[position], position)
-    return [placed[position] for position in range(len(utterances))]
+    for number in range(count):
+        yield [(position, utterances[position]) for position in order[number::count]]
+
+
+def write_shard(shard: tuple[Path, Places]) -> Places:
+    """Write the utterances of a shard, and return them with their places in it.
+
+    Recordings are copied as they are; parts of recordings become FLAC files of 16 bits. Raises `AudioError` naming a
+    recording that cannot be read.
+    """
+    path, utterances = shard
+    with replacing(path) as stream, tarfile.open(fileobj=stream, mode="w") as file:
+        return [(position, _add(file, path, utterance, position)) for position, utterance in utterances]
 
 
 def _add(shard: tarfile.TarFile, path: Path, utterance: Utterance, position: int) -> Utterance:

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from asr.decoding.config import DecoderConfig
-from asr.recognition.config import EngineConfig, RunConfig
+from asr.recognition.config import RunConfig
 from asr.utils.config_io import FLAT, SHOWN, NotNegative, NotNegativeReal, Positive, PositiveReal
+from asr.utils.ray_cluster import EngineConfig
 
 TextFormat = Literal["auto", "jsonl", "ctm", "stm", "trn", "kaldi", "lines"]
 Alignment = Literal["levenshtein", "sclite"]

@@ -8,6 +8,7 @@ import msgspec
 from asr.decoding.config import DecoderConfig
 from asr.punctuation.config import WritingConfig
 from asr.utils.config_io import FLAT, NotNegativeReal, PositiveReal, Share
+from asr.utils.ray_cluster import EngineConfig
 
 BATCH_SECONDS = 120.0  # of audio
 Format = Literal["txt", "json", "jsonl", "srt", "vtt", "ctm", "tsv", "TextGrid"]
@@ -26,16 +27,6 @@ class RunConfig:
     batch_seconds: PositiveReal = BATCH_SECONDS
     #: Output words only where a voice activity detector finds speech: none in silence, noise or music.
     voice_activity: bool = True
-
-
-@dataclass(frozen=True)
-class EngineConfig:
-    """Which processes recognise."""
-
-    #: Where to compute. 'local': in this process. 'ray': on the nodes of a Ray cluster; `asr transcribe` then needs -o.
-    engine: Literal["local", "ray"] = "local"
-    #: Ray cluster: 'auto' (the one this machine belongs to, or RAY_ADDRESS), 'local' (one for this run), or HOST:PORT.
-    ray_address: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ What a worker that dies has not done is done again, recording by recording: one 
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,13 +19,13 @@ from asr.errors import ConfigError
 from asr.model.model_file import load_model
 from asr.output.formats import STDIN, Outputs
 from asr.recognition.batch import Failure, Recognition
-from asr.recognition.config import EngineConfig, RunConfig, TranscribeConfig
-from asr.recognition.ray_cluster import ATTEMPTS, Cluster, Job, connected, why_lost
+from asr.recognition.config import RunConfig, TranscribeConfig
 from asr.recognition.ray_long_recording import LongRecording
 from asr.recognition.ray_workers import Done, Evaluator, Reader, Transcriber
 from asr.utils import storage
 from asr.utils.files import make_folder
 from asr.utils.progress import progress_bar
+from asr.utils.ray_cluster import Cluster, EngineConfig, Groups, Job, connected, why_lost
 
 GROUP_BYTES = 32 << 20  # of recordings that are given to a worker together: 17 minutes of 16-bit speech
 GROUP_SECONDS = 1000.0  # likewise, of a manifest's utterances
@@ -85,41 +85,7 @@ def recognize_on_ray(
     return Recognition.of(utterances, [results[number] for number in durations], time.perf_counter() - started)
 
 
-class _Groups:
-    """Work in groups: see `asr.recognition.ray_cluster.Work`."""
-
-    def __init__(self, groups: Iterable[Sequence[Any]]):
-        self._jobs = deque(Job("run", tuple(items)) for items in groups)
-        self._results: list[Any] = []
-        self.left = sum(len(job.items) for job in self._jobs)
-
-    def next_job(self, workers: int) -> Job | None:
-        return self._jobs.popleft() if self._jobs else None
-
-    def awaited(self) -> list[Any]:
-        return []
-
-    def finish(self, job: Job, value: list[Any]) -> None:
-        self._results += value
-        self.left -= len(value)
-
-    def repeat(self, job: Job, error: Exception) -> None:
-        for item in job.items:
-            if job.deaths + 1 >= ATTEMPTS:
-                self.finish(job, [self.failure(item, error)])
-            else:
-                self._jobs.append(replace(job, items=(item,), deaths=job.deaths + 1))
-
-    def take_results(self) -> list[Any]:
-        taken, self._results = self._results, []
-        return taken
-
-    def failure(self, item: Any, error: Exception) -> Any:
-        """The result of an item that workers died of."""
-        raise NotImplementedError
-
-
-class _Evaluation(_Groups):
+class _Evaluation(Groups):
     """Utterances with their numbers; results likewise."""
 
     def failure(self, item: tuple[int, Utterance], error: Exception) -> tuple[int, Failure]:
@@ -127,7 +93,7 @@ class _Evaluation(_Groups):
         return number, Failure(utterance.id, why_lost(utterance.id, error))
 
 
-class _Transcription(_Groups):
+class _Transcription(Groups):
     """Recordings by name; those larger than a group are divided among the workers, if `divides`."""
 
     def __init__(self, sizes: Mapping[str, int], divides: bool, outputs: Outputs, make_reader: Callable[[], Any]):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from asr.recognition.pipeline import Ending
-from asr.recognition.ray_cluster import ATTEMPTS, Job, why_lost
 from asr.recognition.ray_workers import Segments
+from asr.utils.ray_cluster import ATTEMPTS, Job, why_lost
 
 READING = -1  # in place of a stretch's number
 

@@ -12,10 +12,10 @@ from asr.output.formats import Outputs
 from asr.recognition.batch import Failure, confident, recognize_each, transcribe_files
 from asr.recognition.config import RunConfig, TranscribeConfig
 from asr.recognition.pipeline import Ending, join_segments
-from asr.recognition.ray_cluster import start_on_node
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.stretches import Stretch, read_stretches, recognize_stretch
 from asr.transcript import Transcript
+from asr.utils.ray_cluster import start_on_node
 
 Segments = list[tuple[int, Decoding]]  # with their first output frames in the recording
 

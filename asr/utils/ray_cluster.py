@@ -6,11 +6,14 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, TypeVar
 
 from asr.errors import AsrError
+from asr.utils.cores import core_count
 from asr.utils.messages import tell
 
 LOOK_SECONDS = 5.0  # between looks for new nodes
@@ -19,6 +22,19 @@ PATIENCE = 60.0  # seconds without a worker after which waiting is reported
 ATTEMPTS = 3  # workers that may die of one item
 STARTS = 10  # workers that may fail to start, one after the other
 
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Which processes do the work."""
+
+    #: Where to compute. 'local': in this process. 'ray': on the nodes of a Ray cluster; `asr transcribe` then needs -o.
+    engine: Literal["local", "ray"] = "local"
+    #: Ray cluster: 'auto' (the one this machine belongs to, or RAY_ADDRESS), 'local' (one for this run), or HOST:PORT.
+    ray_address: str = "auto"
+
+
+T = TypeVar("T")
+R = TypeVar("R")
 Slot = tuple[str, int]  # of a worker: a node, and which of its GPUs
 
 
@@ -34,7 +50,7 @@ class Job:
 
 def why_lost(name: str, error: Exception) -> str:
     """The failure of an item that `ATTEMPTS` workers have died of."""
-    return f"{name}: {ATTEMPTS} workers died while transcribing it ({type(error).__name__}); try it alone"
+    return f"{name}: {ATTEMPTS} workers died of it ({type(error).__name__}); try it alone"
 
 
 class Work(Protocol):
@@ -56,6 +72,40 @@ class Work(Protocol):
 
     def take_results(self) -> list[Any]:
         """The results since the last call."""
+
+
+class Groups:
+    """Work whose jobs are groups of items, each with a result; `run` of a worker returns those of a group."""
+
+    def __init__(self, groups: Iterable[Sequence[Any]]):
+        self._jobs = deque(Job("run", tuple(items)) for items in groups)
+        self._results: list[Any] = []
+        self.left = sum(len(job.items) for job in self._jobs)
+
+    def next_job(self, workers: int) -> Job | None:
+        return self._jobs.popleft() if self._jobs else None
+
+    def awaited(self) -> list[Any]:
+        return []
+
+    def finish(self, job: Job, value: list[Any]) -> None:
+        self._results += value
+        self.left -= len(value)
+
+    def repeat(self, job: Job, error: Exception) -> None:
+        for item in job.items:
+            if job.deaths + 1 >= ATTEMPTS:
+                self.finish(job, [self.failure(item, error)])
+            else:
+                self._jobs.append(replace(job, items=(item,), deaths=job.deaths + 1))
+
+    def take_results(self) -> list[Any]:
+        taken, self._results = self._results, []
+        return taken
+
+    def failure(self, item: Any, error: Exception) -> Any:
+        """The result of an item that workers died of."""
+        raise NotImplementedError
 
 
 def _knock(address: str) -> None:
@@ -181,3 +231,51 @@ class Cluster:
             self._workers[slot] = kind.remote(*self._arguments, cores, self._started)
             self._started += 1
             self._calls[self._workers[slot].ready.remote()] = slot, None
+
+
+class _Caller:
+    """A worker that calls a function for items, with a thread per core."""
+
+    def __init__(self, folder: str, function: Callable[[Any], Any], cores: int, number: int):
+        start_on_node(folder, cores, number)
+        self._function = function
+
+    def ready(self) -> None:
+        """Return once it can work."""
+
+    def run(self, items: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:
+        """The numbers of items with what the function returns for them."""
+        with ThreadPoolExecutor(core_count()) as pool:
+            return list(pool.map(lambda item: (item[0], self._function(item[1])), items))
+
+
+class _Calls(Groups):
+    def __init__(self, groups: Iterable[Sequence[Any]], lost: Callable[[Any, Exception], Any]):
+        super().__init__(groups)
+        self._lost = lost
+
+    def failure(self, item: tuple[int, Any], error: Exception) -> tuple[int, Any]:
+        return item[0], self._lost(item[1], error)
+
+
+def map_on_ray(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    size: int,
+    address: str,
+    advance: Callable[[int], object],
+    lost: Callable[[T, Exception], R],
+) -> list[R]:
+    """`function` of each item, in order, from the nodes of a cluster, which get `size` items at a time.
+
+    `advance` is called with the number of items that are done; `lost` returns the result of an item that workers died
+    of. Raises `AsrError` when there is no cluster, and what the function raises.
+    """
+    numbered = list(enumerate(items))
+    work = _Calls((numbered[start : start + size] for start in range(0, len(numbered), size)), lost)
+    results: dict[int, R] = {}
+    with connected(address):
+        for number, result in Cluster(_Caller, (os.getcwd(), function), "cpu").do(work):
+            results[number] = result
+            advance(1)
+    return [results[number] for number, _ in numbered]
