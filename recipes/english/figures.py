@@ -31,6 +31,7 @@ def main(reports: Path) -> None:
     write_expected(beam, greedy)
     for name in SETS:
         write_rows(name, beam[name], greedy[name])
+    write_transcripts(beam["librispeech-dev"]["utterances"])
 
 
 def read(folder: Path) -> dict:
@@ -72,6 +73,13 @@ def write_rows(name: str, beam: dict, greedy: dict) -> None:
     replace(recipe, rf"^(\| {name} \|) {RATE} \| {RATE}", rf"\1 {wer} | {percent(greedy['wer']['rate'])}")
     known_by = re.escape(SETS[name])
     replace(readme, rf"^(\| .*{known_by}.*\|) {RATE} \({INTERVAL}\) \|$", rf"\1 {wer} ({over_speakers}) |")
+
+
+def write_transcripts(utterances: list[dict]) -> None:
+    """The transcripts of recordings that the model card shows, by their references."""
+    for each in utterances:
+        row = rf"^(    reference   {re.escape(each['reference'])}\n    recognised ).*$"
+        replace(ROOT / "MODEL_CARD.md", row, rf"\1 {each['hypothesis']}", required=False)
 
 
 def replace(page: Path, row: str, by: str, required: bool = True) -> None:
