@@ -189,12 +189,12 @@ def tune(
     return 0
 
 
-def compress(
+def halve(
     model: Annotated[Path, Positional, arg(metavar="MODEL")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     precision: Literal["float16", "int8"] = "float16",
 ) -> int:
-    """Make a model file smaller.
+    """Store a model's weights in half of the bytes, or fewer.
 
     Args:
         model: Model file written by `asr train`.
@@ -270,7 +270,7 @@ GROUP = Group(
         "train": Command(train, recipe_defaults),
         "augment": Command(augment, _augment_defaults),
         "tune": Command(tune, _tune_defaults),
-        "compress": Command(compress),
+        "halve": Command(halve),
         "export": Command(export),
         "push": Command(push),
     },
