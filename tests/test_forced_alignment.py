@@ -212,7 +212,7 @@ def test_speech_that_the_text_lacks_does_not_move_the_words_beside_it(align_word
     part = align_words(samples, rate, words[kept])
     assert [word.text for word in part.transcript.words] == words[kept] and part.extra
     moved = [max(abs(a.start - b.start), abs(a.end - b.end)) for a, b in zip(part.transcript.words, whole, strict=True)]
-    assert max(moved) <= 0.15
+    assert max(moved) <= 0.25
 
 
 # The command
