@@ -8,6 +8,7 @@ run over a hundred thousand empty files, for a million of which the figures are 
 tables in processor seconds and megabytes.
 """
 
+import logging
 import os
 import pickle
 import tempfile
@@ -155,7 +156,7 @@ def main(options: Options) -> None:
             flush=True,
         )
         print(f"\n{table(('an hour on one core', ''), working(options, folder))}\n", flush=True)
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     print(table(("workers", "processor ms per group"), list(directing(options.workers))))
 
 

@@ -24,9 +24,9 @@ class Cluster:
 
     nodes: int
     cores: int  # of each node
-    core_seconds: float = 60.5  # per hour of audio: RTF 0.0084 on two cores (docs/transcription.md)
+    core_seconds: float = 38.1  # per hour of audio, in short recordings (cluster.py, docs/scale.md)
     start_seconds: float = 60.0  # until a worker has its model
-    call_seconds: float = 0.0016  # of the directing command per group, with 1,000 workers (docs/scale.md)
+    call_seconds: float = 0.0008  # of the directing command per group, with 1,000 workers (cluster_costs.py)
     spread: float = 0.3  # standard deviation of the logarithm of the factor
     stragglers: float = 0.02  # share of the nodes that are slow
     slowness: float = 3.0  # time that they take, as a multiple
