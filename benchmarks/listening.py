@@ -2,8 +2,9 @@
 
     python benchmarks/listening.py MANIFEST --model MODEL
 
-prints a Markdown table. The first row is recognition of whole recordings. A word is shown when it first appears in its
-place, and final when it is committed; computing counts by the processor's time, so that other programs do not matter.
+prints a Markdown table. The first row is recognition of whole recordings; how many more errors the others have is shown
+with its 95% interval by the bootstrap over utterances. A word is shown when it first appears in its place, and final
+when it is committed; computing counts by the processor's time, so that other programs do not matter.
 """
 
 import sys
@@ -22,6 +23,7 @@ from terminal import log
 
 from asr.data.manifest import load_utterance, read_manifest
 from asr.decoding.config import load_decoder
+from asr.evaluation.bootstrap import bootstrap
 from asr.punctuation.config import WritingConfig
 from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
@@ -64,8 +66,9 @@ def main(options: Options) -> None:
         return normalize(text, recognizer.file.text)
 
     references = [plain(utterance.text) for utterance in utterances]
-    whole = jiwer.wer(references, [plain(recognizer.transcribe(sound).text) for sound in sounds])
-    rows = [("whole", f"{whole:.2%}", *[""] * 5)]
+    words_spoken = sum(len(reference.split()) for reference in references)
+    whole = errors(references, [plain(recognizer.transcribe(sound).text) for sound in sounds])
+    rows = [("whole", f"{whole.sum() / words_spoken:.2%}", *[""] * 6)]
     for look_ahead in options.look_aheads:
         log(f"{look_ahead:g} s")
         config = ListenConfig(look_ahead=look_ahead, history=options.history, step=options.step)
@@ -78,13 +81,31 @@ def main(options: Options) -> None:
             shown += delays(updates, words, with_partial=True)
             final += delays(updates, words, with_partial=False)
             computing += sum(update.computing for update in updates)
-        seconds = [f"{delay:.2f} s" for found in (shown, final) for delay in np.percentile(found, [50, 95])]
+        found = errors(references, texts)
+        change = f"{found.sum() / whole.sum() - 1:+.1%}"
+        if interval := bootstrap(found - whole, whole, rounds=10_000):
+            change += " ({:+.1%} to {:+.1%})".format(*interval)
+        seconds = [f"{delay:.2f} s" for each in (shown, final) for delay in np.percentile(each, [50, 95])]
         share = computing / (sum(map(len, sounds)) / recognizer.sample_rate)
-        rows.append((f"{look_ahead:g} s", f"{jiwer.wer(references, texts):.2%}", *seconds, f"{share:.2f}"))
+        rows.append((f"{look_ahead:g} s", f"{found.sum() / words_spoken:.2%}", change, *seconds, f"{share:.2f}"))
     hours = sum(map(len, sounds)) / recognizer.sample_rate / 3600
     print(f"{processor()}; {len(sounds)} utterances, {hours:.2f} h; decoder {decoder.describe()}\n")
-    heads = ("look-ahead", "WER", "words shown after (median)", "95% within", "final after (median)", "95% within")
+    heads = (
+        "look-ahead",
+        "WER",
+        "more errors (95%)",
+        "words shown after (median)",
+        "95% within",
+        "final after (median)",
+        "95% within",
+    )
     print(table((*heads, "cores per stream"), rows))
+
+
+def errors(references: list[str], texts: list[str]) -> np.ndarray:
+    """Word errors of each utterance, `(utterances,)`."""
+    found = [jiwer.process_words(*pair) for pair in zip(references, texts, strict=True)]
+    return np.array([each.substitutions + each.deletions + each.insertions for each in found])
 
 
 def without_punctuation(update: Update, plain: Callable[[str], str]) -> Update:
@@ -97,10 +118,10 @@ def streamed(recognizer: Recognizer, sound: np.ndarray, config: ListenConfig) ->
     """The updates of a recording, with the processor time of each step."""
     updates = listen(recognizer, [sound], config)
     while True:
-        started = time.thread_time()
+        started = time.process_time()
         if (update := next(updates, None)) is None:
             return
-        yield replace(update, computing=time.thread_time() - started)
+        yield replace(update, computing=time.process_time() - started)
 
 
 def delays(updates: list[Update], words: list[Word], with_partial: bool) -> list[float]:

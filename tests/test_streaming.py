@@ -3,22 +3,28 @@
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.decoding.decoder import DecodedWord
+from asr.model.model_file import load_model
 from asr.recognition.config import ListenConfig
 from asr.recognition.microphone import raw_samples, show
 from asr.recognition.recognizer import Recognizer
-from asr.recognition.streaming import LEVEL_SECONDS, PAUSE_SECONDS, LiveRecognizer, Update, listen
+from asr.recognition.streaming import AVERAGE_SECONDS, LEVEL_SECONDS, PAUSE_SECONDS, LiveRecognizer, Update, listen
 from asr.transcript import Word
 
 
 @pytest.fixture(scope="module")
 def recognizer(model_path):
-    return Recognizer.load(model_path, "cpu", voice_activity=False)
+    """One that normalizes the features of recordings as those of streams."""
+    file = load_model(model_path)
+    features = replace(file.features, average_seconds=AVERAGE_SECONDS)
+    return Recognizer(replace(file, features=features), "cpu", voice_activity=False)
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
@@ -67,6 +73,17 @@ def test_words_are_in_order_and_no_later_than_a_look_ahead_and_a_pause(recognize
         for word in update.committed:
             assert word.end <= update.received - config.look_ahead + recognizer.file.frame_seconds
     assert updates[-1].partial == ""
+
+
+def test_words_after_the_committed_ones_are_not_lost_when_those_become_one_word(recognizer):
+    """What has been committed stays, even if the best hypothesis has changed since."""
+    live = LiveRecognizer(recognizer, ListenConfig())
+    live._final, live._agreed = 60, ["some", "times"]
+    some, times, out = DecodedWord("some", 0, 8, 1.0), DecodedWord("times", 9, 20, 1.0), DecodedWord("out", 30, 40, 1.0)
+    assert live._commit([some, times], [some, times], False)[0] == [some, times]
+    live._agreed = ["out"]
+    words = [DecodedWord("sometimes", 0, 21, 1.0), out]
+    assert live._commit(words, words, False)[0] == [out]
 
 
 def test_raw_samples_of_another_rate_and_an_odd_number_of_bytes():

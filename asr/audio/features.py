@@ -15,7 +15,7 @@ VERSION = 2
 BLOCK = 256  # frames whose spectra are computed together
 
 # Multiplications of a matrix product that OpenBLAS computes in the calling thread. For larger ones it wakes others,
-# which then spin for 25 ms each time: more processor time than the recognition of a short recording takes.
+# which then spin for tens of milliseconds: more processor time than the recognition of a short recording takes.
 ONE_THREAD = 1 << 18
 
 

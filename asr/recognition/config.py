@@ -71,7 +71,7 @@ class ListenConfig:
     #: accurate but adds delay.
     look_ahead: NotNegativeReal = 1.0
     #: Seconds of past audio that each step recomputes.
-    history: PositiveReal = 1.5
+    history: PositiveReal = 3.0
     #: Seconds between steps. Each step computes history, step and look-ahead.
     step: PositiveReal = 0.32
     #: Sample rate in hertz of raw samples on standard input (16-bit little-endian mono).

@@ -9,10 +9,11 @@ model, committed words are written a few words later.
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from asr.audio.features import LogMel
 from asr.audio.voice_activity import BLOCK_SECONDS, SpeechDetector, speech_at
 from asr.decoding.decoder import DecodedWord
 from asr.recognition.config import ListenConfig
@@ -20,6 +21,7 @@ from asr.recognition.recognizer import Recognizer
 from asr.transcript import Word
 
 LEVEL_SECONDS = 8.0  # of past audio over which features are normalized
+AVERAGE_SECONDS = 2.0  # of average speech that count besides: at the beginning of a stream there is little else
 GAP_SECONDS = 0.3  # without a word, after which the word before is complete
 PAUSE_SECONDS = 0.6  # without a word, which complete the phrase before
 LONGEST_SEGMENT = 20.0  # seconds that are decoded together when there is no pause
@@ -41,6 +43,7 @@ class LiveRecognizer:
 
     def __init__(self, recognizer: Recognizer, config: ListenConfig):
         self._recognizer, self._step_samples = recognizer, self._to_samples(recognizer, config.step)
+        self._log_mel = _log_mel(recognizer)
         self._history = round(config.history / recognizer.file.frame_seconds)
         self._kept = max(self._history, round(LEVEL_SECONDS / recognizer.file.frame_seconds))
         self._look_ahead = round(config.look_ahead / recognizer.file.frame_seconds)
@@ -51,8 +54,8 @@ class LiveRecognizer:
         self._segment: list[np.ndarray] = []  # log-probabilities of final frames since the last pause
         self._decoding = recognizer.decoder.stream()  # of the segment
         self._segment_start = 0  # its first output frame
-        self._agreed: list[str] = []  # the segment's words in the last step, to the last frame
-        self._committed = 0  # how many of them have been committed
+        self._committed = 0  # where the last committed word ends in it, in frames
+        self._agreed: list[str] = []  # the words after that in the last step, to the last frame
         self._writer = recognizer.write.live()
         self._detector = SpeechDetector(recognizer.sample_rate) if recognizer.voice_activity else None
         self._probabilities = np.zeros(0, np.float32)  # of speech, by block
@@ -90,12 +93,12 @@ class LiveRecognizer:
         whole = words if ended else self._whole_words(emission[final - first :])
         settled = self._settled(whole, first + len(emission) - self._segment_start)
         committed, pause = self._commit(words, settled, ended)
-        following = [] if pause else [self._timed(word) for word in whole[self._committed :]]
+        following = [] if pause else [self._timed(word) for word in self._open(whole)]
         written = self._writer.add([self._timed(word) for word in committed], following, pause)
         partial = " ".join(word.text for word in [*self._writer.waiting, *following])
         received = self._sound_seconds()
-        self._agreed = [word.text for word in whole]
-        self._cut(words or settled, whole, pause)
+        self._agreed = [word.text for word in self._open(whole)]
+        self._cut(words or settled, pause)
         self._forget()
         return Update(written, partial, pause, received, time.perf_counter() - started)
 
@@ -111,7 +114,7 @@ class LiveRecognizer:
         if not speech.any():
             labels = len(recognizer.file.tokenizer.pieces) + len(recognizer.file.phones)
             return recognizer.with_blanks(np.zeros((len(speech), labels), np.float32), speech)
-        emission = recognizer.log_probabilities([recognizer.log_mel(self._sound)[skipped * hops :]])[0]
+        emission = recognizer.log_probabilities([self._log_mel(self._sound)[skipped * hops :]])[0]
         return recognizer.with_blanks(emission, speech)
 
     def _whole_words(self, emission: np.ndarray) -> list[DecodedWord]:
@@ -137,14 +140,19 @@ class LiveRecognizer:
         pause = ended or (too_long and len(words) == 1)
         pause = pause or (bool(words) and (length - words[-1].end) * frame >= PAUSE_SECONDS)
         if pause or too_long:
-            chosen, agreed = words, len(words) - (not pause)
+            committed = self._open(words)[: None if pause else -1]
         else:
-            chosen, agreed = settled, _common([word.text for word in settled], self._agreed)
-        committed = chosen[self._committed : agreed]
-        self._committed = max(self._committed, agreed)
+            committed = self._open(settled)
+            committed = committed[: _common([word.text for word in committed], self._agreed)]
+        if committed:
+            self._committed = committed[-1].end
         return committed, pause
 
-    def _cut(self, words: list[DecodedWord], whole: list[DecodedWord], pause: bool) -> None:
+    def _open(self, words: list[DecodedWord]) -> list[DecodedWord]:
+        """Those words of the segment that come after the committed ones. Their number may have changed since then."""
+        return [word for word in words if word.start + word.end > 2 * self._committed]
+
+    def _cut(self, words: list[DecodedWord], pause: bool) -> None:
         """Begin a new segment after a pause or, when there has been none for long, with the last word."""
         length, frame = self._final - self._segment_start, self._recognizer.file.frame_seconds
         if pause or (not words and length * frame >= PAUSE_SECONDS):
@@ -153,8 +161,7 @@ class LiveRecognizer:
             start = words[-1].start
         else:
             return
-        self._segment, self._committed = [np.concatenate(self._segment)[start:]], 0
-        self._agreed = [word.text for word in whole if word.start >= start]
+        self._segment, self._committed = [np.concatenate(self._segment)[start:]], max(0, self._committed - start)
         self._segment_start += start
         self._decoding = self._recognizer.decoder.stream()
         self._decoding.push(self._segment[0])
@@ -188,6 +195,14 @@ def listen(recognizer: Recognizer, pieces: Iterable[np.ndarray], config: ListenC
     except KeyboardInterrupt:
         pass
     yield live.finish()
+
+
+def _log_mel(recognizer: Recognizer) -> LogMel:
+    """The model's features, normalized as whole recordings are as far as a stream allows."""
+    features = recognizer.file.features
+    if features.normalization != "utterance":
+        return LogMel(features)
+    return LogMel(replace(features, average_seconds=max(features.average_seconds, AVERAGE_SECONDS)))
 
 
 def _common(words: list[str], others: list[str]) -> int:
