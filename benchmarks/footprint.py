@@ -27,6 +27,7 @@ from report import processor, table
 from terminal import log, start
 
 from asr.audio.io import load_audio
+from asr.audio.voice_activity import find_speech
 from asr.pretrained import ENGLISH
 from asr.recognition.batch import transcribe_files
 from asr.recognition.config import RunConfig
@@ -144,8 +145,9 @@ def stages(recognizer: Recognizer, recordings: tuple[Path, ...]) -> str:
         samples = timed("reading and resampling", load_audio, path, recognizer.sample_rate).samples
         features = timed("log-mel features", recognizer.log_mel, samples)
         (emission,) = timed("network", recognizer.log_probabilities, [features])
-        emission = timed("voice activity", recognizer.only_speech, emission, samples)
-        timed("search", recognizer.decoder.decode_batch, [emission])
+        times = np.arange(len(emission)) * recognizer.file.frame_seconds
+        timed("voice activity", find_speech, samples, recognizer.sample_rate, times)
+        timed("search", recognizer.decoder.decode_batch, recognizer.of_speech([features], [samples]))
         seconds += len(samples) / recognizer.sample_rate
     whole = sum(used.values())
     rows = [(stage, f"{each / seconds:.4f}", f"{each / whole:.0%}") for stage, each in used.items()]

@@ -166,5 +166,23 @@ def test_words_around_silence_stay_where_they_were(recognizer):
 
 
 @pytest.mark.slow
+def test_the_network_hears_little_of_long_silence(recognizer, monkeypatch):
+    heard, score = [], recognizer.log_probabilities
+
+    def note(features):
+        heard.extend(map(len, features))
+        return score(features)
+
+    monkeypatch.setattr(recognizer, "log_probabilities", note)
+    silence, hop = np.zeros(25 * RATE, np.float32), recognizer.file.features.hop_seconds
+    recordings = [np.concatenate([*before, SPEECH, *after]) for before, after in (((), (silence,)), ((silence,), ()))]
+    transcripts = recognizer.recognize(recordings)
+    assert all(frames * hop < len(SPEECH) / RATE + 3 for frames in heard) and len(heard) == 2
+    whole = {word.text: word.start for word in recognizer.transcribe(SPEECH).words}
+    for transcript, offset in zip(transcripts, (0, 25), strict=True):
+        moved = [abs(word.start - offset - whole[word.text]) for word in transcript.words if word.text in whole]
+        assert len(moved) > 20 and max(moved) < 0.1
+
+
 def test_the_option_turns_it_off():
     assert Recognizer.load(voice_activity=False).transcribe(WITHOUT_SPEECH["pink noise"]().astype(np.float32)).text

@@ -163,7 +163,7 @@ def score_parts(
         return
 
     def score(part: Part) -> tuple[Part, np.ndarray]:
-        return part, scorer.only_speech(scorer.log_probabilities([part.values])[0], part.window.samples)
+        return part, scorer.of_speech([part.values], [part.window.samples])[0]
 
     with ThreadPoolExecutor(scorer.parallel_calls) as threads:
         ahead = READ_AHEAD * scorer.parallel_calls
@@ -224,11 +224,11 @@ def _score_batches(
     durations = [_seconds(scorer, part) for part in pool]
     emissions: dict[int, np.ndarray] = {}
     for batch in plan_in_order(durations, batch_seconds):
-        emissions |= zip(batch, scorer.log_probabilities([pool[index].values for index in batch]), strict=True)
+        features, recordings = zip(*((pool[index].values, pool[index].window.samples) for index in batch), strict=True)
+        emissions |= zip(batch, scorer.of_speech(features, recordings), strict=True)
         advance(sum(durations[index] for index in batch))
     for index, part in enumerate(pool):
-        emission = scorer.only_speech(emissions[index], part.window.samples)
-        yield replace(part, values=part.window.core(emission))
+        yield replace(part, values=part.window.core(emissions[index]))
 
 
 def _seconds(scorer: Scorer, part: Part) -> float:

@@ -114,7 +114,7 @@ class Recognizer(Scorer):
         if not recordings:
             return []
         monos = [to_mono(samples, self.sample_rate)[0] for samples in recordings]
-        emissions = [self.only_speech(*each) for each in zip(self.emissions(monos), monos, strict=True)]
+        emissions = self.of_speech(list(map(self.log_mel, monos)), monos)
         decodings = self.decoder.decode_batch(emissions)
         found = (self.to_transcript(*each) for each in zip(decodings, map(len, monos), strict=True))
         return [self.write(transcript) for transcript in found]

@@ -12,6 +12,7 @@ from asr.model.model_file import ModelFile
 from asr.text.tokenizer import BLANK
 from asr.transcript import Alternative, Transcript, Word
 
+HEARD_SECONDS = 1.5  # that the network hears before and behind speech
 IMPOSSIBLE = -100.0  # a log-probability, finite for the decoders' sums
 
 
@@ -61,20 +62,33 @@ class Scorer:
         """The network's output for several recordings: `(frames, mels)` each -> as `emissions`."""
         return self._engine(features)
 
-    def only_speech(self, emission: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        """Log-probabilities of a recording `(samples,)` with nothing but blanks where there is no speech, if
-        `voice_activity` is asked for."""
+    def of_speech(self, features: Sequence[np.ndarray], recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Log-probabilities of recordings, `(samples,)` each, by their features. If `voice_activity` is asked for, they
+        have nothing but blanks where there is no speech, and the network hears `HEARD_SECONDS` around it: long silence,
+        of which training has none, would change the words beside it."""
         if not self.voice_activity:
-            return emission
-        times = np.arange(len(emission)) * self.file.frame_seconds
-        return self.with_blanks(emission, find_speech(samples, self.sample_rate, times))
+            return self.log_probabilities(features)
+        hops = self.file.architecture.subsampling
+        reach = round(HEARD_SECONDS / self.file.frame_seconds)
+        masks, heard = [], []
+        for frames, samples in zip(features, recordings, strict=True):
+            times = np.arange(-(-len(frames) // hops)) * self.file.frame_seconds
+            masks.append(find_speech(samples, self.sample_rate, times))
+            heard.append(np.convolve(masks[-1], np.ones(2 * reach + 1))[reach:-reach] > 0)
+        kept = [frames[near.repeat(hops)[: len(frames)]] for frames, near in zip(features, heard, strict=True)]
+        found = iter(self.log_probabilities([frames for frames in kept if len(frames)]))
+        results = [self.blanks(len(mask)) for mask in masks]
+        for result, mask, near in zip(results, masks, heard, strict=True):
+            if mask.any():
+                result[mask] = next(found)[mask[near]]
+        return results
 
-    def with_blanks(self, emission: np.ndarray, speech: np.ndarray) -> np.ndarray:
-        """Log-probabilities `(output frames, tokens + phones)`, the blanks' 0 where not `speech` `(output frames,)`."""
-        silence = np.full(emission.shape[1], IMPOSSIBLE, np.float32)
-        tokens = len(self.file.tokenizer.pieces)
-        silence[[BLANK, tokens] if len(silence) > tokens else [BLANK]] = 0
-        return np.where(speech[:, np.newaxis], emission, silence)
+    def blanks(self, frames: int) -> np.ndarray:
+        """Log-probabilities of output frames that are certain blanks, `(frames, tokens + phones)`."""
+        tokens, phones = len(self.file.tokenizer.pieces), len(self.file.phones)
+        whole = np.full((frames, tokens + phones), IMPOSSIBLE, np.float32)
+        whole[:, [BLANK, tokens] if phones else [BLANK]] = 0
+        return whole
 
     def to_transcript(self, found: Decoding, samples: int) -> Transcript:
         """The transcript of a recording of this many samples: frames become seconds."""

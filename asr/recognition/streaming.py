@@ -111,11 +111,11 @@ class LiveRecognizer:
         if self._detector:
             times = (first + np.arange(len(speech))) * recognizer.file.frame_seconds
             speech = speech_at(self._probabilities, times - self._first_block * BLOCK_SECONDS)
-        if not speech.any():
-            labels = len(recognizer.file.tokenizer.pieces) + len(recognizer.file.phones)
-            return recognizer.with_blanks(np.zeros((len(speech), labels), np.float32), speech)
-        emission = recognizer.log_probabilities([self._log_mel(self._sound)[skipped * hops :]])[0]
-        return recognizer.with_blanks(emission, speech)
+        emission = recognizer.blanks(len(speech))
+        if speech.any():
+            heard = recognizer.log_probabilities([self._log_mel(self._sound)[skipped * hops :]])[0]
+            emission[speech] = heard[speech]
+        return emission
 
     def _whole_words(self, emission: np.ndarray) -> list[DecodedWord]:
         """The words of the segment with those of the last frames, which are not final."""
