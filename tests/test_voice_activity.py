@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jiwer
 import numpy as np
 import pytest
 
@@ -162,7 +163,8 @@ def test_words_around_silence_stay_where_they_were(recognizer):
     alone = recognizer.transcribe(SPEECH)
     found = recognizer.transcribe(np.concatenate([np.zeros(60 * RATE, np.float32), SPEECH]))
     assert found.words and found.words[0].start > 60
-    assert found.text == alone.text
+    assert jiwer.process_words(alone.text, found.text).substitutions <= 1, "60 s are no whole number of frames"
+    assert len(found.words) == len(alone.words)
 
 
 @pytest.mark.slow
@@ -178,11 +180,11 @@ def test_the_network_hears_little_of_long_silence(recognizer, monkeypatch):
     recordings = [np.concatenate([*before, SPEECH, *after]) for before, after in (((), (silence,)), ((silence,), ()))]
     transcripts = recognizer.recognize(recordings)
     assert all(frames * hop < len(SPEECH) / RATE + 3 for frames in heard) and len(heard) == 2
-    whole = {word.text: word.start for word in recognizer.transcribe(SPEECH).words}
+    starts = [word.start for word in recognizer.transcribe(SPEECH).words]
     for transcript, offset in zip(transcripts, (0, 25), strict=True):
-        moved = [abs(word.start - offset - whole[word.text]) for word in transcript.words if word.text in whole]
-        assert len(moved) > 20 and max(moved) < 0.1
+        np.testing.assert_allclose([word.start - offset for word in transcript.words], starts, atol=0.1)
 
 
+@pytest.mark.slow
 def test_the_option_turns_it_off():
     assert Recognizer.load(voice_activity=False).transcribe(WITHOUT_SPEECH["pink noise"]().astype(np.float32)).text
