@@ -35,7 +35,7 @@ evaluate: setup
 test: setup
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-# The tests that start no processes and train nothing: about a minute, once the search has been compiled.
+# The tests that are quick: about a minute, once the search has been compiled.
 test-quick: setup
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
 

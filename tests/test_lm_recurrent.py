@@ -104,6 +104,7 @@ def test_resuming_ends_with_identical_weights(text, tmp_path, monkeypatch):
         train_recurrent([text], other, tmp_path / "parts.safetensors")
 
 
+@pytest.mark.slow
 def test_training_for_some_minutes_ends_in_time(text, tmp_path):
     """The learning rate reaches zero with the time, whatever the number of updates."""
     options = RecurrentConfig(units=8, embedding=6, minutes=0.05, lanes=8, span=8, samples=3, precision="float32")
