@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asr.audio.augment import Changes, WaveformAugmenter, draw_changes
 from asr.audio.config import AugmentConfig
-from asr.audio.effects import TELEPHONE_CODECS, add_noise
+from asr.audio.effects import OCTAVES, TELEPHONE_CODECS, add_noise
 from asr.config import load_recipe
 from asr.errors import AudioError, ConfigError
 
@@ -28,6 +28,9 @@ EVERYTHING = AugmentConfig(
     mp3_share=0.3,
     opus_share=0.3,
     gap_share=0.3,
+    trim_share=0.3,
+    silence_share=0.3,
+    equalizer_decibels=9.0,
 )
 PAIRS = [name for name, value in vars(AugmentConfig()).items() if isinstance(value, tuple) and name != "speeds"]
 
@@ -228,13 +231,37 @@ def test_gaps_are_zeros_of_the_requested_duration():
     assert (change(white(0.5) + 1, gap_seconds=0.02, gaps_per_second=0.001) == 0).any(), "at least one"
 
 
+def test_quiet_ends_are_trimmed_but_never_more_than_a_quarter():
+    hiss, word = 0.02 * tone(3000, 0.1), tone(300, 0.5)  # 28 dB apart
+    recording = np.concatenate([hiss, word, hiss])
+    np.testing.assert_array_equal(change(recording, trim_decibels=20.0), word)
+    np.testing.assert_array_equal(change(recording, trim_decibels=35.0), recording)
+    click = np.concatenate([tone(300, 0.01), 0.02 * tone(300, 0.99)])
+    assert len(change(click, trim_decibels=8.0)) == 0.75 * RATE
+
+
+def test_silence_surrounds_the_recording():
+    padded = change(tone(440), silence_before=0.1, silence_after=0.3)
+    np.testing.assert_array_equal(padded, np.pad(tone(440), (RATE // 10, 3 * RATE // 10)))
+
+
+def test_the_equalizer_has_its_gains_at_the_octaves():
+    gains = (0.0, -6.0, 0.0, 6.0, 0.0, 3.0, 0.0)
+    for hertz, gain in zip(OCTAVES[:-1], gains, strict=False):
+        heard = change(tone(hertz, amplitude=0.1), equalizer_decibels=gains)
+        assert decibels(np.mean(heard**2)) - decibels(np.mean(tone(hertz, amplitude=0.1) ** 2)) == pytest.approx(
+            gain, abs=0.3
+        )
+
+
 def test_newer_changes_leave_the_draws_of_older_recipes_as_they_were():
     """Values drawn before MP3, Opus, clipping, quiet recordings and gaps were options."""
     random = np.random.default_rng((7, 1, 2))
     old = AugmentConfig(speeds=(0.9, 1.0, 1.1), noise_share=0.5, reverberation_share=0.5, gain_decibels=6.0)
     drawn = draw_changes(old, random)
     wanted = Changes(speed=1.1, noise_snr_decibels=22.3853097, noise_choice=0.8740668, gain_decibels=2.6063775)
-    assert dataclasses.asdict(drawn) == pytest.approx(dataclasses.asdict(wanted))
+    for name, value in dataclasses.asdict(wanted).items():
+        assert getattr(drawn, name) == pytest.approx(value)
     assert random.random() == pytest.approx(0.1237913, abs=1e-6), "the room's tail and the noise come from here"
 
 
@@ -254,7 +281,9 @@ def test_every_length_has_its_changes_and_the_same_seed_gives_the_same_samples(s
         changes = draw_changes(config, random)
         sounds.append(WaveformAugmenter(config, RATE)(speech, changes, random))
     np.testing.assert_array_equal(*sounds)
-    assert len(sounds[0]) == (max(1, round(samples / changes.speed)) if samples else 0)
+    silence = round(RATE * changes.silence_before) + round(RATE * changes.silence_after)
+    longest = max(1, round(samples / changes.speed)) + silence if samples else 0
+    assert longest // 2 <= len(sounds[0]) <= longest and (changes.trim_decibels or len(sounds[0]) == longest)
     assert sounds[0].dtype == np.float32 and np.isfinite(sounds[0]).all()
     assert changes == Changes() or np.abs(sounds[0]).max(initial=0) <= 1
 
@@ -267,7 +296,8 @@ def test_changes_are_as_frequent_and_as_large_as_configured():
     assert np.mean([changes.noise_snr_decibels is not None for changes in drawn]) == pytest.approx(0.2, abs=0.03)
     for name in PAIRS:
         lowest, highest = getattr(config, name)
-        values = [getattr(changes, name) for changes in drawn if getattr(changes, name)]
+        field = "silence_before" if name == "silence_seconds" else name
+        values = [value for changes in drawn if (value := getattr(changes, field))]
         assert lowest <= min(values) < lowest + 0.1 * (highest - lowest)
         assert highest - 0.1 * (highest - lowest) < max(values) <= highest
     gains = [changes.gain_decibels for changes in drawn]
@@ -293,9 +323,11 @@ def test_worker_processes_make_the_same_sound(tmp_path):
 
 
 def test_the_text_names_every_change():
-    changes = Changes(1.1, 0.42, 6.0, 12.3, 0.5, -3.14, 8.0, 40.0, 4000.0, 24.0, 16.0, "A-law", 0.05, 1.0)
+    ends, room, noise, equalizer = (20.0, 0.1, 0.25), (0.42, 6.0), (12.3, 0.5), (-3.2, 8.0)
+    changes = Changes(1.1, *ends, *room, *noise, -3.14, equalizer, 8.0, 40.0, 4000.0, 24.0, 16.0, "A-law", 0.05, 1.0)
     assert WaveformAugmenter(AugmentConfig(), RATE).describe(changes) == (
-        "speed 1.1, room of 0.42 s, its tail 6 dB below, pink noise 12 dB below, gain -3.1 dB, "
+        "speed 1.1, ends trimmed 20 dB below the peak, silence of 0.10 s before and 0.25 s after, "
+        "room of 0.42 s, its tail 6 dB below, pink noise 12 dB below, gain -3.1 dB, equalizer -3 +8 dB, "
         "clipped 8 dB below the peak, recorded 40 dB below full scale, nothing above 4000 Hz, MP3 at 24 kbit/s, "
         "Opus at 16 kbit/s, telephone (A-law), gaps of 0.05 s"
     )

@@ -132,8 +132,9 @@ def test_characters_that_only_dev_has_are_in_the_alphabet(from_scratch):
         (lambda: ["zero", "one"], True),  # few words
         (lambda: ["гаси свет"], True),  # another alphabet
         (lambda: [f"turn the {word} on" for word in sorted(english_words())[::500]], False),
+        (lambda: [chr(0x4E00 + n) + chr(0x4E00 + n + 1) for n in range(200)], False),  # two examples of each character
     ],
-    ids=["few words", "another alphabet", "many words"],
+    ids=["few words", "another alphabet", "many words", "many characters"],
 )
 def test_from_scratch_is_tried_too_where_it_may_be_as_good(texts, unclear):
     contents = found(spoken(200, texts(), 1.5))

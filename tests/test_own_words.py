@@ -50,6 +50,15 @@ def test_parts_by_minutes_are_nested(script, tmp_path, capsys):
     assert "test.jsonl: 4 utterances, 4.0 min" in capsys.readouterr().out
 
 
+def test_transcripts_with_tags_are_left_out_by_name(script, tmp_path, capsys):
+    tagged = Utterance("noisy", Path("x.wav"), 60.0, "prompt [noise] 1", "ann")
+    manifest = write_manifest(tmp_path / "all.jsonl", [tagged, *prompts(5)])
+    script.main([str(manifest), "--every", "5", "-o", str(tmp_path / "o")])
+    assert "noisy" in capsys.readouterr().out
+    kept = [u.id for part in ("train", "test") for u in read_manifest(tmp_path / "o" / f"{part}.jsonl")]
+    assert "noisy" not in kept and len(kept) == 10
+
+
 @pytest.mark.slow
 def test_a_tiny_run_of_the_commands(script, asr, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

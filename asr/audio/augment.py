@@ -1,4 +1,4 @@
-"""Changes to the sound of training utterances: speed, rooms, noise, microphones, codecs, lossy connections.
+"""Changes to the sound of training utterances: speed, ends, rooms, noise, microphones, codecs, lossy connections.
 
 The changes to an utterance are drawn first, as numbers (`Changes`), and applied later, so that batches can be planned
 from durations without reading the sound.
@@ -24,11 +24,15 @@ class Changes:
     """The changes to one utterance, in the order in which they are applied; by default none. None: not applied."""
 
     speed: float = 1.0  # a factor: 1.1 is 10% faster and higher
+    trim_decibels: float | None = None  # below the loudest 10 ms: what is quieter at both ends is cut off
+    silence_before: float = 0.0  # seconds
+    silence_after: float = 0.0  # seconds
     reverberation_seconds: float | None = None  # in which the room's tail decays by 60 dB
     reverberation_decibels: float = 0.0  # the direct sound above the tail
     noise_snr_decibels: float | None = None  # speech above noise
     noise_choice: float = 0.0  # 0 to 1: from white to brown noise, or from the first noise recording to the last
     gain_decibels: float = 0.0
+    equalizer_decibels: tuple[float, ...] = ()  # gains at `effects.OCTAVES`
     clipping_decibels: float | None = None  # peaks are cut off this far below the highest
     quiet_decibels: float | None = None  # peak below full scale, before rounding to 16 bits
     band_limit_hertz: float | None = None  # frequencies above are removed
@@ -43,9 +47,13 @@ class Changes:
         room = f"room of {self.reverberation_seconds or 0:.2f} s, its tail {self.reverberation_decibels:.0f} dB below"
         parts = [
             self.speed != 1 and f"speed {self.speed:g}",
+            self.trim_decibels is not None and f"ends trimmed {self.trim_decibels:.0f} dB below the peak",
+            bool(self.silence_before or self.silence_after)
+            and f"silence of {self.silence_before:.2f} s before and {self.silence_after:.2f} s after",
             self.reverberation_seconds is not None and room,
             self.noise_snr_decibels is not None and f"{noise} {self.noise_snr_decibels:.0f} dB below",
             self.gain_decibels != 0 and f"gain {self.gain_decibels:+.1f} dB",
+            bool(self.equalizer_decibels) and f"equalizer {' '.join(f'{g:+.0f}' for g in self.equalizer_decibels)} dB",
             self.clipping_decibels is not None and f"clipped {self.clipping_decibels:.0f} dB below the peak",
             self.quiet_decibels is not None and f"recorded {self.quiet_decibels:.0f} dB below full scale",
             self.band_limit_hertz is not None and f"nothing above {self.band_limit_hertz:.0f} Hz",
@@ -81,13 +89,21 @@ def draw_changes(config: AugmentConfig, random: np.random.Generator) -> Changes:
         config.gap_share,
     )
     clipping, peak, mp3_rate, opus_rate, gap = child.random(5).tolist()
+    # Likewise for the options that came after those.
+    trimmed, silent = child.random(2) < (config.trim_share, config.silence_share)
+    threshold, before, after = child.random(3).tolist()
+    gains = config.equalizer_decibels * child.uniform(-1, 1, len(effects.OCTAVES))
     return Changes(
         speed=speed,
+        trim_decibels=_between(config.trim_decibels, threshold) if trimmed else None,
+        silence_before=_between(config.silence_seconds, before) if silent else 0.0,
+        silence_after=_between(config.silence_seconds, after) if silent else 0.0,
         reverberation_seconds=_between(config.reverberation_seconds, seconds) if room else None,
         reverberation_decibels=_between(config.reverberation_decibels, tail) if room else 0.0,
         noise_snr_decibels=_between(config.noise_snr_decibels, snr) if noise else None,
         noise_choice=choice if noise else 0.0,
         gain_decibels=config.gain_decibels * (2 * gain - 1),
+        equalizer_decibels=tuple(gains.tolist()) if config.equalizer_decibels else (),
         clipping_decibels=_between(config.clipping_decibels, clipping) if clipped else None,
         quiet_decibels=_between(config.quiet_decibels, peak) if quiet else None,
         band_limit_hertz=_between(config.band_limit_hertz, hertz) if narrow else None,
@@ -122,7 +138,8 @@ class WaveformAugmenter:
             )
 
     def __call__(self, samples: np.ndarray, changes: Changes, random: np.random.Generator) -> np.ndarray:
-        """The changed sound of `(samples,)` float32: float32, `samples / speed` long, peaks within -1..1.
+        """The changed sound of `(samples,)` float32: float32, peaks within -1..1, `samples / speed` long unless silence
+        is added or the ends are trimmed.
 
         What `changes` leaves open (the samples of the noise, the room's tail, the places of gaps) comes from `random`.
         Without any change the same array is returned.
@@ -133,6 +150,9 @@ class WaveformAugmenter:
         if changes.speed != 1:
             faster = resample(sound, round(rate * changes.speed), rate)
             sound = effects.fit_length(faster, max(1, round(len(samples) / changes.speed)))
+        if changes.trim_decibels is not None:
+            sound = effects.trim(sound, changes.trim_decibels, rate)
+        sound = np.pad(sound, [round(rate * seconds) for seconds in (changes.silence_before, changes.silence_after)])
         sound = self._recorded(sound, changes, random)
         sound = self._transmitted(sound, changes)
         if changes.gap_seconds is not None:
@@ -146,6 +166,8 @@ class WaveformAugmenter:
             sound = effects.reverberate(sound, changes.reverberation_seconds, tail, self._sample_rate, random)
         if changes.noise_snr_decibels is not None:
             sound = effects.add_noise(sound, self._noise(len(sound), changes, random), changes.noise_snr_decibels)
+        if changes.equalizer_decibels:
+            sound = effects.equalize(sound, changes.equalizer_decibels, self._sample_rate)
         sound = sound * 10 ** (changes.gain_decibels / 20)
         if changes.clipping_decibels is not None:
             sound = effects.clip(sound, changes.clipping_decibels)

@@ -49,9 +49,9 @@ class FeatureConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Augmentation of training data. Of the sound: speed, rooms, noise, microphones, codecs, gaps. Of the features:
-    masks (SpecAugment, Park et al. 2019) and vocal tract length perturbation (Jaitly and Hinton 2013). Preview it with
-    the command `asr augment`."""
+    """Augmentation of training data. Of the sound: speed, ends, rooms, noise, microphones, codecs, gaps. Of the
+    features: masks (SpecAugment, Park et al. 2019) and vocal tract length perturbation (Jaitly and Hinton 2013).
+    Preview it with the command `asr augment`."""
 
     #: Versions of each utterance, each with its own changes to the sound, computed once and cached; epochs cycle
     #: through them. More variety costs disk space, not time.
@@ -59,6 +59,15 @@ class AugmentConfig:
     #: Speed factors, 0.5 to 2, of which each copy gets one; pitch changes too. 0.9 1.0 1.1 is the usual choice (Ko et
     #: al. 2015).
     speeds: Annotated[tuple[Speed, ...], msgspec.Meta(min_length=1)] = (1.0,)
+    #: Probability per copy that its quiet beginning and end are cut off, as by a recorder that is started by the level.
+    trim_share: Probability = 0.0
+    #: Range in decibels below the loudest 10 ms at which such a recorder starts and stops. Consonants are lost above
+    #: -25. At most a quarter of the recording is cut at either end.
+    trim_decibels: tuple[PositiveReal, PositiveReal] = (8.0, 30.0)
+    #: Probability of silence before and after the recording per copy. Batches are planned without it.
+    silence_share: Probability = 0.0
+    #: Range in seconds of the silence at either end.
+    silence_seconds: tuple[NotNegativeReal, NotNegativeReal] = (0.0, 0.3)
     #: Probability of a simulated room (the direct sound and a decaying tail of noise) per copy.
     reverberation_share: Probability = 0.0
     #: Range in seconds of the room's decay by 60 dB: 0.3 is a furnished room, 1 a bare hall.
@@ -73,6 +82,9 @@ class AugmentConfig:
     noise: Annotated[Path | None, SHOWN] = None
     #: Decibels by which the level of each copy may change, up or down. Peaks stay within full scale.
     gain_decibels: NotNegativeReal = 0.0
+    #: Largest gain or loss in decibels, at each octave, of a random frequency response per copy, as of another
+    #: microphone. 0: flat.
+    equalizer_decibels: NotNegativeReal = 0.0
     #: Probability of clipping per copy, as by an overdriven microphone.
     clipping_share: Probability = 0.0
     #: Range in decibels by which peaks exceed the level at which they are clipped.

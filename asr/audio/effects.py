@@ -1,6 +1,7 @@
-"""Simulated rooms, noise, microphones, codecs and lossy connections, for augmentation and synthetic corpora."""
+"""Simulated recorders, rooms, noise, microphones, codecs and connections, for augmentation and synthetic corpora."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,32 @@ TELEPHONE_RATE = 8000  # hertz
 TELEPHONE_BAND = (300.0, 3400.0)  # hertz (ITU-T G.712)
 TELEPHONE_CODECS = {"mu-law": "ULAW", "A-law": "ALAW", "GSM 6.10": "GSM610"}  # libsndfile's names
 
+MOST_TRIMMED = 0.25  # of a recording, at either end
+
+OCTAVES = tuple(125.0 * 2**octave for octave in range(7))  # hertz: 125 to 8000
+
 LOSSY_RATE = 16000  # hertz: wideband speech, a rate that MP3 and Opus both know
 MP3_KILOBITS, OPUS_KILOBITS = (8.0, 160.0), (6.0, 256.0)  # per second: libsndfile's compression levels 1 and 0
+
+
+def trim(sound: np.ndarray, decibels: float, sample_rate: int) -> np.ndarray:
+    """`(samples,)` without what is quieter at both ends than `decibels` below the loudest 10 ms, but at most
+    `MOST_TRIMMED` at either end."""
+    frame = sample_rate // 100
+    powers = np.square(sound[: len(sound) // frame * frame].reshape(-1, frame), dtype=np.float64).mean(axis=1)
+    loud = np.flatnonzero(powers >= powers.max(initial=0.0) * 10 ** (-decibels / 10))
+    if len(loud) == 0:
+        return sound
+    most = int(MOST_TRIMMED * len(sound))
+    return sound[min(loud[0] * frame, most) : max((loud[-1] + 1) * frame, len(sound) - most)]
+
+
+def equalize(sound: np.ndarray, decibels: Sequence[float], sample_rate: int) -> np.ndarray:
+    """`(samples,)` with these gains at `OCTAVES`, interpolated by octave between them, without delay."""
+    size = fast_length(len(sound) + sample_rate // 20)  # the filter rings for some periods of the lowest octave
+    hertz = np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1.0)
+    gains = 10 ** (np.interp(np.log2(hertz), np.log2(OCTAVES), decibels) / 20)
+    return np.fft.irfft(np.fft.rfft(sound, size) * gains, size)[: len(sound)]
 
 
 def reverberate(

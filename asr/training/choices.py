@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -93,7 +94,9 @@ def rival_reason(survey: Survey, choices: Sequence[Choice]) -> str:
         return ""
     if _few_words(survey):
         return f"{len(survey.vocabulary)} words with many examples each may be learned just as well from scratch"
-    if not _has_english_letters(survey.alphabet):
+    letters = Counter(letter for text in survey.texts for letter in text)
+    # Of thousands of characters, most are too rare to be learned together with the sounds.
+    if not _has_english_letters(survey.alphabet) and float(np.median(list(letters.values()))) >= WORD_EXAMPLES:
         return "another language may be learned just as well from scratch"
     return ""
 
@@ -190,7 +193,9 @@ def _augmentation(survey: Survey) -> Choice:
     values |= {"noise_share": 0.3, "gain_decibels": 6.0}
     reason = "Versions of each recording at other speeds and levels, some with noise; "
     if _is_short(survey):
+        values |= {"trim_share": 0.5, "silence_share": 0.4, "equalizer_decibels": 8.0}
         values |= {"time_masks": 1, "frequency_mask_mels": 12}
+        reason += "by other microphones, with the ends of the word cut or silence around it; "
         return Choice("augment", values, f"{reason}few masks, since most recordings are shorter than {SHORT:g} s.")
     return Choice("augment", values | {"time_masks": 2, "frequency_mask_mels": 20}, f"{reason}masks as usual.")
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from asr.data.division import first_minutes
 from asr.data.manifest import Utterance, read_manifest, write_manifest
+from asr.text.config import TextConfig
+from asr.text.normalizer import find_tags
 
 
 def divide(utterances: Sequence[Utterance], every: int, by: str) -> tuple[list[Utterance], list[Utterance]]:
@@ -30,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, nargs="*", default=[])
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    train, test = divide(read_manifest(options.manifest), options.every, options.by)
+    utterances = read_manifest(options.manifest)
+    tagged = {u.id for u in utterances if find_tags(u.text, TextConfig())}
+    if tagged:
+        print(f"left out, since training refuses their tags: {', '.join(sorted(tagged))}")
+    train, test = divide([u for u in utterances if u.id not in tagged], options.every, options.by)
     parts = {f"train-{minutes:g}": first_minutes(train, minutes) for minutes in options.minutes} or {"train": train}
     for name, part in (parts | {"test": test}).items():
         path = write_manifest(options.output / f"{name}.jsonl", part)
