@@ -104,6 +104,14 @@ def test_average_speech_is_as_loud_as_the_recording():
     np.testing.assert_allclose(quiet, loud, atol=0.05)
 
 
+def test_an_abrupt_beginning_does_not_sound_like_a_consonant():
+    """A cut of a vowel in mid-swing is a click, louder in the high bands than all that follows."""
+    word = 0.3 * np.cos(2 * np.pi * 200 * np.arange(0.3 * RATE) / RATE)
+    word += 0.001 * np.random.default_rng(0).standard_normal(len(word))
+    high = features(word.astype(np.float32), average_seconds=1.0)[:, 50:].mean(axis=1)
+    assert abs(high[0] - high[10:20].mean()) < 1
+
+
 def test_bands_without_sound_are_not_compared_with_average_speech():
     narrow = resample(resample(SPEECH, RATE, 8000), 8000, RATE)
     assert np.abs(features(narrow, average_seconds=1.0)[:, -10:].mean(axis=0)).max() < 0.3

@@ -152,7 +152,9 @@ class WaveformAugmenter:
             sound = effects.fit_length(faster, max(1, round(len(samples) / changes.speed)))
         if changes.trim_decibels is not None:
             sound = effects.trim(sound, changes.trim_decibels, rate)
-        sound = np.pad(sound, [round(rate * seconds) for seconds in (changes.silence_before, changes.silence_after)])
+        if changes.silence_before or changes.silence_after:
+            silence = [round(rate * seconds) for seconds in (changes.silence_before, changes.silence_after)]
+            sound = np.pad(effects.fade_ends(sound, rate), silence)
         sound = self._recorded(sound, changes, random)
         sound = self._transmitted(sound, changes)
         if changes.gap_seconds is not None:

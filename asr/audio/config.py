@@ -34,7 +34,8 @@ class FeatureConfig:
     #: input).
     normalization: Literal["utterance", "running", "none"] = "utterance"
     #: Seconds of average speech that count in this mean and variance besides the recording's own. 1 suits recordings of
-    #: a word or two, whose own mean is mostly that of their vowels. 0: none.
+    #: a word or two, whose own mean is mostly that of their vowels; their ends, which are often cut abruptly, are then
+    #: faded over 5 ms. 0: none.
     average_seconds: NotNegativeReal = 0.0
 
     def __post_init__(self):

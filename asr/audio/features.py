@@ -4,13 +4,14 @@ import numpy as np
 
 from asr.audio.average_speech import AverageSpeech
 from asr.audio.config import FeatureConfig
+from asr.audio.effects import fade_ends
 from asr.audio.normalization import normalize_bands
 
 # Energies below this, of samples in -1..1, are silence (about -100 dB): the logarithm must stay finite.
 LOG_FLOOR = 1e-10
 
 # To be raised whenever the same sound gets other features than before: cached ones are then computed again.
-VERSION = 2
+VERSION = 3
 
 BLOCK = 256  # frames whose spectra are computed together
 
@@ -43,7 +44,10 @@ class LogMel:
             self._average = AverageSpeech.of_bands(self._filters, hertz, frames)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        energies = self.log_energies(np.asarray(samples, np.float32))
+        samples = np.asarray(samples, np.float32)
+        if self._average:
+            samples = fade_ends(samples, self.config.sample_rate)
+        energies = self.log_energies(samples)
         return normalize_bands(energies, self.config.normalization, self.config.hop_seconds, self._average)
 
     def log_energies(self, samples: np.ndarray) -> np.ndarray:
