@@ -160,6 +160,8 @@ def test_a_small_vocabulary_gets_units_of_words_and_its_own_decoder():
     free = chosen(spoken(200, [f"sana{n} toinen{n}" for n in range(200)], 4.0))
     assert (free.text.units, free.training.decoder) == ("characters", "none")
     assert chosen(spoken(300, [f"light number {n}" for n in range(3)], 3.0)).training.decoder == "sentences"
+    orders = [f"a {size} {what} with {extra}" for size in "abcdef" for what in "ghijkl" for extra in "mnopqr"]
+    assert chosen(spoken(200, orders, 3.0)).training.decoder == "sentences"  # all different, of few words
 
 
 def test_the_recipe_is_complete_explained_and_loads(asr, folder, tmp_path, monkeypatch):

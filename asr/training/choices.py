@@ -233,7 +233,10 @@ def _decoder(survey: Survey, from_base: bool) -> Choice:
     if survey.new_sentence_share <= REPEATED:
         kind, reason = "sentences", f"{len(survey.sentences)} sentences recur: the decoder uses their words and order."
     elif len(words) <= CLOSED * words.total():
-        kind, reason = "words", f"{len(words)} words recur: the decoder outputs only these."
+        kind, reason = (
+            "sentences",
+            f"{len(words)} words recur: the decoder outputs only these, and prefers their orders.",
+        )
     elif from_base and _has_english_letters(survey.alphabet):
         kind, reason = "base", "Sentences of all kinds: the language model of the English model, tuned on dev."
     else:

@@ -43,6 +43,7 @@ ROWS = {
     "unseen": Row("fsdd3", ("train", "dev", "test")),
     "barista": Row("barista", ("train", "test")),
     "barista-scratch": Row("barista", ("train", "test"), "scratch"),
+    "barista-as-it-is": Row("barista", ("test",), "as it is"),
     "voice-as-it-is": Row("voice", ("test",), "as it is"),
     **{f"voice-{minutes}": Row("voice", (f"train-{minutes}", "test")) for minutes in MINUTES},
     "aishell": Row("aishell", ("train", "test")),
