@@ -75,6 +75,8 @@ class BeamDecoder:
 
     def without_rescorer(self) -> "BeamDecoder":
         """The same decoder with the search's own ranking."""
+        if not self.rescorer:
+            return self
         other = copy.copy(self)
         other.rescorer = None
         other._weigh()

@@ -145,8 +145,9 @@ class WordDecoder:
         return WordDecoder(self.beam.with_hotwords(usable), self._columns, self._reject)
 
     def stream(self) -> "DecodingStream":
-        """A decoding whose frames come in pieces; each frame is searched once."""
-        return _WordStream(self)
+        """A decoding whose frames come in pieces; each frame is searched once. Nothing is rescored, since words are
+        asked for again and again."""
+        return _WordStream(WordDecoder(self.beam.without_rescorer(), self._columns, self._reject))
 
     def decode(self, emission: np.ndarray, before: Sequence[str] = ()) -> Decoding:
         """Decode one utterance after the words `before`."""
@@ -270,7 +271,7 @@ def _load_rescorer(path: Path, lm: "NgramModel | None") -> "Rescorer":
 
     if lm is None:
         raise ConfigError(f"--rescore {path} needs the n-gram language model that made the hypotheses: add --lm")
-    return Rescorer(RecurrentModel.load(path), lm)
+    return Rescorer(RecurrentModel.load(path, int8=True), lm)
 
 
 def _read_phrases(config: DecoderConfig, text: TextConfig) -> list["Phrase"]:

@@ -88,7 +88,7 @@ class Rescorer:
         """ln P of words after outputs: each pair is a row of `outputs` and a word."""
         distinct = sorted({pair for row in pairs for pair in row})
         at, words = np.array(distinct).T
-        scores = np.where(words == UNKNOWN_WORD, np.nan, self._model.score(outputs[at], words))
+        scores = np.where(words == UNKNOWN_WORD, np.nan, self._model.score(outputs, words, at))
         known = dict(zip(distinct, scores, strict=True))
         return [np.array([known[pair] for pair in row]) for row in pairs]
 

@@ -1,7 +1,8 @@
 """Recurrent language models as ONNX graphs: what ONNX Runtime computes, without PyTorch.
 
 `state_graph` moves states on by words; `output_graph` gives the log-probabilities of the next word after some outputs.
-They are two because rescoring moves on word by word, but can compute all output layers at once.
+They are two because rescoring moves on word by word, but can compute all output layers at once. With int8 weights, those
+of the files, the inputs of the matrices are rounded too, which is faster; GRUs and simple RNNs have no such operator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,21 +13,22 @@ import onnx
 from onnx import TensorProto
 
 from asr.lm.config import Kind
-from asr.model.onnx_graph import GATES, GraphBuilder
+from asr.model.onnx_graph import GATES, MICROSOFT, GraphBuilder
+from asr.model.quantization import rounded_rows
 
 CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 
-def state_graph(kind: Kind, weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+def state_graph(kind: Kind, weights: Mapping[str, np.ndarray], int8: bool) -> onnx.ModelProto:
     """`words` `(span, lanes)` int64 and `state` `(parts, layers, lanes, units)` -> `outputs` `(span, lanes, size)` and
     `next_state`; size is that of a word vector."""
     own = {name: array for name, array in weights.items() if name != "bias"}
-    graph = GraphBuilder(own, int8=False)
+    graph = GraphBuilder(own, int8)
     words, size = graph.shape("embedding.weight")
     units = graph.shape("recurrent.weight_hh_l0")[1]
     layers = sum(name.startswith("recurrent.weight_hh") for name in own)
     parts = 2 if kind == "lstm" else 1
-    x = graph.op("Gather", graph.weight("embedding.weight", words, size), "words")
+    x = _word_vectors(graph, graph.array("embedding.weight", words, size))
     last: list[list[str]] = [[] for _ in range(parts)]
     for layer in range(layers):
         x, *ends = _layer(graph, kind, layer, x, units if layer else size, units, parts)
@@ -45,18 +47,32 @@ def state_graph(kind: Kind, weights: Mapping[str, np.ndarray]) -> onnx.ModelProt
     )
 
 
-def output_graph(weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+def output_graph(weights: Mapping[str, np.ndarray], int8: bool) -> onnx.ModelProto:
     """`outputs` `(rows, size of a word vector)` -> `log_probabilities` `(rows, words)`."""
-    graph = GraphBuilder({name: weights[name] for name in ("embedding.weight", "bias") if name in weights}, int8=False)
+    graph = GraphBuilder({name: weights[name] for name in ("embedding.weight", "bias") if name in weights}, int8)
     words, size = graph.shape("embedding.weight")
-    matrix = graph.constant(graph.array("embedding.weight", words, size).T)
-    logits = graph.op("Add", graph.op("MatMul", "outputs", matrix), graph.weight("bias", words))
+    matrix, bias = graph.array("embedding.weight", words, size), graph.weight("bias", words)
+    if int8:
+        logits = graph.op(
+            "DynamicQuantizeMatMul", "outputs", *graph.int8_matrices(matrix), bias, domain=MICROSOFT
+        )
+    else:
+        logits = graph.op("Add", graph.op("MatMul", "outputs", graph.constant(matrix.T)), bias)
     graph.op("LogSoftmax", logits, axis=-1, output="log_probabilities")
     return graph.finish(
         "output layer",
         [("outputs", TensorProto.FLOAT, ("rows", size))],
         [("log_probabilities", TensorProto.FLOAT, ("rows", words))],
     )
+
+
+def _word_vectors(graph: GraphBuilder, matrix: np.ndarray) -> str:
+    """The rows of `words`."""
+    if not graph.int8:
+        return graph.op("Gather", graph.constant(matrix), "words")
+    rounded, scales = rounded_rows(matrix)
+    rows = graph.op("Cast", graph.op("Gather", graph.constant(rounded), "words"), to=TensorProto.FLOAT)
+    return graph.op("Mul", rows, graph.op("Gather", graph.constant(scales[:, None]), "words"))
 
 
 def _layer(graph: GraphBuilder, kind: Kind, layer: int, x: str, inputs: int, units: int, parts: int) -> Sequence[str]:
@@ -68,13 +84,19 @@ def _layer(graph: GraphBuilder, kind: Kind, layer: int, x: str, inputs: int, uni
         array = graph.array(f"recurrent.{name}_l{layer}", rows, *columns)
         return np.concatenate([np.split(array, len(order))[gate] for gate in order])
 
-    biases = np.concatenate([gates("bias_ih"), gates("bias_hh")])
-    arrays = [graph.constant(array[None]) for array in (gates("weight_ih", inputs), gates("weight_hh", units), biases)]
+    matrices = [gates("weight_ih", inputs)[None], gates("weight_hh", units)[None]]
+    bias = graph.constant(np.concatenate([gates("bias_ih"), gates("bias_hh")])[None])
     first = []
     for part in range(parts):
         of_part = graph.op("Gather", "state", graph.constant(part), axis=0)
         first.append(graph.op("Gather", of_part, graph.constant([layer]), axis=0))
-    options: dict[str, Any] = {"hidden_size": units} | ({"linear_before_reset": 1} if kind == "gru" else {})
-    y = graph.op(CELLS[kind], x, *arrays, "", *first, outputs=1 + parts, **options)
+    options: dict[str, Any] = {"hidden_size": units, "outputs": 1 + parts}
+    if graph.int8 and kind == "lstm":
+        (w, *w_scale), (r, *r_scale) = map(graph.int8_matrices, matrices)
+        arguments = (x, w, r, bias, "", *first, "", *w_scale, *r_scale)
+        y = graph.op("DynamicQuantizeLSTM", *arguments, domain=MICROSOFT, **options)
+    else:
+        options |= {"linear_before_reset": 1} if kind == "gru" else {}
+        y = graph.op(CELLS[kind], x, *map(graph.constant, matrices), bias, "", *first, **options)
     # y: (span, directions, lanes, units)
     return [graph.op("Squeeze", y, graph.constant([1])), *(f"{y}_{part + 1}" for part in range(parts))]

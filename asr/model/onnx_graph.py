@@ -110,6 +110,12 @@ class GraphBuilder:
         matrix = self.constant(self.array(f"{name}.weight", outputs, inputs).T)
         return self.op("Add", self.op("MatMul", x, matrix), self.weight(f"{name}.bias", outputs))
 
+    def int8_matrices(self, matrices: np.ndarray) -> tuple[str, str, str]:
+        """`(..., rows, columns)` as int8 `(..., columns, rows)`, the scales of the rows, and zero points."""
+        rounded, scales = rounded_rows(matrices)
+        points = np.zeros(scales.shape, np.int8)
+        return self.constant(rounded.swapaxes(-2, -1)), self.constant(scales), self.constant(points)
+
     def layer_norm(self, name: str, x: str, size: int) -> str:
         """Layer normalisation of the last axis."""
         scale, bias = self.weight(f"{name}.weight", size), self.weight(f"{name}.bias", size)
@@ -200,7 +206,7 @@ def recurrent(graph: GraphBuilder, encoder: str, width: int, name: str, x: str, 
     options: dict[str, Any] = {"hidden_size": width, "direction": "bidirectional" if len(directions) > 1 else "forward"}
     bias = graph.constant(biases)
     if graph.int8 and kind == "LSTM":
-        (w, *w_scale), (r, *r_scale) = (_int8(graph, matrix) for matrix in matrices)
+        (w, *w_scale), (r, *r_scale) = map(graph.int8_matrices, matrices)
         inputs = (frames_first, w, r, bias, lengths, "", "", "", *w_scale, *r_scale)
         y = graph.op("DynamicQuantizeLSTM", *inputs, domain=MICROSOFT, **options)
     else:
@@ -209,13 +215,6 @@ def recurrent(graph: GraphBuilder, encoder: str, width: int, name: str, x: str, 
     # y: (frames, directions, batch, width)
     y = graph.op("Transpose", y, perm=(2, 0, 1, 3))
     return graph.op("Reshape", y, graph.constant([0, 0, len(directions) * width]))
-
-
-def _int8(graph: GraphBuilder, matrices: np.ndarray) -> tuple[str, str, str]:
-    """`(directions, rows, columns)` as int8 `(directions, columns, rows)`, the scales of the rows, and zero points."""
-    rounded, scales = rounded_rows(matrices)
-    points = np.zeros(scales.shape, np.int8)
-    return graph.constant(rounded.transpose(0, 2, 1)), graph.constant(scales), graph.constant(points)
 
 
 def _residual(graph: GraphBuilder, config: ModelConfig, name: str, x: str, size: int, inside: str) -> str:
