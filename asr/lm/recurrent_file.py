@@ -11,6 +11,7 @@ from asr.errors import LanguageModelError, ModelFileError
 from asr.lm.config import Kind
 from asr.model.model_file import FORMAT_VERSION, open_arrays, read_arrays, write_arrays
 from asr.model.quantization import matrices, pack, unpack
+from asr.utils.local_copy import local_copy
 
 CONTENTS = "recurrent language model"
 WORDS = "words"  # their text, one per line, among the arrays
@@ -81,6 +82,7 @@ def is_recurrent_file(path: str | os.PathLike) -> bool:
 def read_recurrent(path: str | os.PathLike) -> RecurrentFile:
     """Read a file, its weights as float32. Raises `LanguageModelError` naming one that cannot be used."""
     try:
+        path = local_copy(path)
         arrays, metadata = read_arrays(path, "language model")
         if metadata.get("contents") != CONTENTS:
             raise LanguageModelError(f"{path}: not a recurrent language model; `asr lm train --kind lstm` makes them")
@@ -94,5 +96,7 @@ def read_recurrent(path: str | os.PathLike) -> RecurrentFile:
         raise LanguageModelError(
             str(error).replace("`asr train` makes model files", "`asr lm train` makes one")
         ) from error
+    except OSError as error:
+        raise LanguageModelError(f"{path}: {error.strerror}; give the address of a language model") from error
     except (KeyError, ValueError) as error:
         raise LanguageModelError(f"{path}: damaged ({error}); copy it again") from error
