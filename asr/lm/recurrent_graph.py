@@ -1,8 +1,9 @@
 """Recurrent language models as ONNX graphs: what ONNX Runtime computes, without PyTorch.
 
 `state_graph` moves states on by words; `output_graph` gives the log-probabilities of the next word after some outputs.
-They are two because rescoring moves on word by word, but can compute all output layers at once. With int8 weights, those
-of the files, the inputs of the matrices are rounded too, which is faster; GRUs and simple RNNs have no such operator.
+They are two because rescoring moves on word by word, but can compute all output layers at once. With int8 weights, as
+the files have them, the inputs of the matrices are rounded too, which is faster; of the recurrent layers, only LSTMs
+have such an operator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,9 +54,7 @@ def output_graph(weights: Mapping[str, np.ndarray], int8: bool) -> onnx.ModelPro
     words, size = graph.shape("embedding.weight")
     matrix, bias = graph.array("embedding.weight", words, size), graph.weight("bias", words)
     if int8:
-        logits = graph.op(
-            "DynamicQuantizeMatMul", "outputs", *graph.int8_matrices(matrix), bias, domain=MICROSOFT
-        )
+        logits = graph.op("DynamicQuantizeMatMul", "outputs", *graph.int8_matrices(matrix), bias, domain=MICROSOFT)
     else:
         logits = graph.op("Add", graph.op("MatMul", "outputs", graph.constant(matrix.T)), bias)
     graph.op("LogSoftmax", logits, axis=-1, output="log_probabilities")
