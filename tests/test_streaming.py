@@ -15,7 +15,15 @@ from asr.model.model_file import load_model
 from asr.recognition.config import ListenConfig
 from asr.recognition.microphone import raw_samples, show
 from asr.recognition.recognizer import Recognizer
-from asr.recognition.streaming import AVERAGE_SECONDS, LEVEL_SECONDS, PAUSE_SECONDS, LiveRecognizer, Update, listen
+from asr.recognition.streaming import (
+    AVERAGE_SECONDS,
+    LEVEL_SECONDS,
+    PAUSE_SECONDS,
+    START_SECONDS,
+    LiveRecognizer,
+    Update,
+    listen,
+)
 from asr.transcript import Word
 
 
@@ -84,6 +92,13 @@ def test_words_after_the_committed_ones_are_not_lost_when_those_become_one_word(
     live._agreed = ["out"]
     words = [DecodedWord("sometimes", 0, 21, 1.0), out]
     assert live._commit(words, words, False)[0] == [out]
+
+
+def test_no_word_is_final_before_there_is_enough_to_hear_but_words_are_shown(recognizer):
+    config = ListenConfig(look_ahead=0.3)
+    *early, last = listen(recognizer, [noise(START_SECONDS - 0.1)], config)
+    assert not words_of(early) and any(update.partial for update in early)
+    assert last.committed
 
 
 def test_raw_samples_of_another_rate_and_an_odd_number_of_bytes():

@@ -1,10 +1,10 @@
 """Streaming recognition with a bidirectional network.
 
-In every step the network computes the last second or two again. Its output is final for frames that have had their
-look-ahead; the search takes each of these once, and a copy of it goes on to the last frame. A word is committed, and
-never changed, when its frames are final, two consecutive steps agree on it (local agreement, Liu et al. 2020), and
-another word or a gap follows. Where there is no speech, neither network nor search has work to do. With a punctuation
-model, committed words are written a few words later.
+In every step the network computes the last seconds again. Its output is final for frames that have had their
+look-ahead, once the stream is long enough; the search takes each of these once, and a copy of it goes on to the last
+frame. A word is committed, and never changed, when its frames are final, two consecutive steps agree on it (local
+agreement, Liu et al. 2020), and another word or a gap follows. Where there is no speech, neither network nor search has
+work to do. With a punctuation model, committed words are written a few words later.
 """
 
 import time
@@ -22,6 +22,7 @@ from asr.transcript import Word
 
 LEVEL_SECONDS = 8.0  # of past audio over which features are normalized
 AVERAGE_SECONDS = 2.0  # of average speech that count besides: at the beginning of a stream there is little else
+START_SECONDS = 3.5  # of a stream until anything is final: of less sound the network makes more errors
 GAP_SECONDS = 0.3  # without a word, after which the word before is complete
 PAUSE_SECONDS = 0.6  # without a word, which complete the phrase before
 LONGEST_SEGMENT = 20.0  # seconds that are decoded together when there is no pause
@@ -47,6 +48,7 @@ class LiveRecognizer:
         self._history = round(config.history / recognizer.file.frame_seconds)
         self._kept = max(self._history, round(LEVEL_SECONDS / recognizer.file.frame_seconds))
         self._look_ahead = round(config.look_ahead / recognizer.file.frame_seconds)
+        self._start = round(START_SECONDS / recognizer.file.frame_seconds)
         self._sound = np.zeros(0, np.float32)  # input of the next step
         self._sound_start = 0  # its first output frame
         self._new = 0  # samples since the last step
@@ -85,6 +87,8 @@ class LiveRecognizer:
         started = time.perf_counter()
         first = max(self._sound_start, self._final - self._history)
         emission = self._emission(first)
+        if first + len(emission) < self._start and not ended:
+            look_ahead = len(emission)
         final = max(self._final, first + len(emission) - look_ahead)
         self._segment.append(emission[self._final - first : final - first])
         self._decoding.push(self._segment[-1])
