@@ -67,3 +67,14 @@ def test_a_finished_run_may_get_a_decoder(recipe):
     RunFolder(recipe).write_recipe(recipe)
     assert not RunFolder(dataclasses.replace(recipe, training=TrainingConfig(decoder="words"))).recipe_changes()
     assert RunFolder(dataclasses.replace(recipe, training=TrainingConfig(seed=1))).recipe_changes()
+
+
+def test_the_decoder_of_a_base_stays_as_it_is(recipe, tmp_path):
+    base, _ = made(recipe, "sentences")
+    adapted = dataclasses.replace(recipe, output=tmp_path / "adapted", base=str(base))
+    adapted.output.mkdir()
+    (adapted.output / "model.safetensors").write_bytes(base.read_bytes())
+    model, note = made(adapted, "base")
+    ours, theirs = load_decoder(model), load_decoder(base)
+    assert ours.beam == theirs.beam and Path(ours.lm).samefile(theirs.lm) and ours.lexicon.samefile(theirs.lexicon)
+    assert "dev WER" in note

@@ -121,10 +121,10 @@ class Tuning:
         ]
 
 
-def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
+def tune(manifest: Path, model: Path, config: TuneConfig, weights_known: bool = False) -> Tuning:
     """Choose language model weight, word bonus, prior scale, beam and, with a recurrent model, its share by WER on a
     dev manifest; fit the slope of segments' confidence; and write them to `decoder.toml` beside the model file, with
-    `decoder.png` (the WER surface) and `decoder.json` (all trials).
+    `decoder.png` (the WER surface) and `decoder.json` (all trials). If `weights_known`, those of `config` stay.
 
     Raises `ConfigError` for greedy decoding, `ManifestError` for a set without words, `AudioError` naming a recording
     that cannot be read.
@@ -140,13 +140,21 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
         raise ManifestError(f"{manifest}: no words in its references")
     emissions = utterance_emissions(recognizer, utterances, config.run.batch_seconds)
     bench = Bench(recognizer, recognizer.decoder, utterances, emissions, references)
-    trials = _search_weights(bench, config)
-    best = min(trials, key=lambda trial: trial.rank)
-    widths = sorted({*config.beams, config.search.beam.beam})
-    beams = [best if width == best.beam else bench.measure(dataclasses.replace(best, beam=width)) for width in widths]
-    least = min(trial.wer for trial in beams)
-    chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
-    rescorings = bench.rescore(chosen)
+    if weights_known:
+        search = config.search.beam
+        known = Trial(search.lm_weight, search.word_bonus, search.prior_scale, search.beam)
+        chosen, rescorings = bench.measure(known), ()
+        trials = beams = [chosen]
+    else:
+        trials = _search_weights(bench, config)
+        best = min(trials, key=lambda trial: trial.rank)
+        widths = sorted({*config.beams, config.search.beam.beam})
+        beams = [
+            best if width == best.beam else bench.measure(dataclasses.replace(best, beam=width)) for width in widths
+        ]
+        least = min(trial.wer for trial in beams)
+        chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
+        rescorings = bench.rescore(chosen)
     rescoring = min(rescorings, key=lambda each: each.rank, default=None)
     path = decoder_file(model)
     tuning = Tuning(

@@ -238,7 +238,7 @@ def _decoder(survey: Survey, from_base: bool) -> Choice:
             f"{len(words)} words recur: the decoder outputs only these, and prefers their orders.",
         )
     elif from_base and _has_english_letters(survey.alphabet):
-        kind, reason = "base", "Sentences of all kinds: the language model of the English model, tuned on dev."
+        kind, reason = "base", "Sentences of all kinds: the decoder of the English model."
     else:
         kind, reason = "none", "Sentences of all kinds: greedy. A language model would help (`asr lm train`)."
     return Choice("training", {"decoder": kind}, reason)
