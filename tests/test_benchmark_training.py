@@ -20,6 +20,13 @@ from asr.model.config import ModelConfig
 from asr.model.encoders import BiLstmLayer
 
 
+@pytest.fixture(autouse=True)
+def denormals_return():
+    """The benchmark flushes denormal numbers, in this process until it ends."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture
 def recipe(noise_file, tmp_path) -> Recipe:
     """A small network and 9 recordings, in batches of about 4 seconds."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from asr.audio import effects
 from asr.audio.config import AugmentConfig
+from asr.audio.fading import fade_ends
 from asr.audio.io import find_audio, limit_peak, load_audio, probe, resample
 from asr.audio.tracks import AudioInfo
 from asr.errors import ConfigError
@@ -154,7 +155,7 @@ class WaveformAugmenter:
             sound = effects.trim(sound, changes.trim_decibels, rate)
         if changes.silence_before or changes.silence_after:
             silence = [round(rate * seconds) for seconds in (changes.silence_before, changes.silence_after)]
-            sound = np.pad(effects.fade_ends(sound, rate), silence)
+            sound = np.pad(fade_ends(sound, rate), silence)
         sound = self._recorded(sound, changes, random)
         sound = self._transmitted(sound, changes)
         if changes.gap_seconds is not None:

@@ -62,8 +62,8 @@ class AugmentConfig:
     speeds: Annotated[tuple[Speed, ...], msgspec.Meta(min_length=1)] = (1.0,)
     #: Probability per copy that its quiet beginning and end are cut off, as by a recorder that is started by the level.
     trim_share: Probability = 0.0
-    #: Range in decibels below the loudest 10 ms at which such a recorder starts and stops. Consonants are lost above
-    #: -25. At most a quarter of the recording is cut at either end.
+    #: Range in decibels below the loudest 10 ms at which such a recorder starts and stops; with less than 25, it misses
+    #: consonants. At most a quarter of the recording is cut at either end.
     trim_decibels: tuple[PositiveReal, PositiveReal] = (8.0, 30.0)
     #: Probability of silence before and after the recording per copy. Batches are planned without it.
     silence_share: Probability = 0.0

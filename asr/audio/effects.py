@@ -13,24 +13,12 @@ TELEPHONE_RATE = 8000  # hertz
 TELEPHONE_BAND = (300.0, 3400.0)  # hertz (ITU-T G.712)
 TELEPHONE_CODECS = {"mu-law": "ULAW", "A-law": "ALAW", "GSM 6.10": "GSM610"}  # libsndfile's names
 
-FADE_SECONDS = 0.005
-
 MOST_TRIMMED = 0.25  # of a recording, at either end
 
 OCTAVES = tuple(125.0 * 2**octave for octave in range(7))  # hertz: 125 to 8000
 
 LOSSY_RATE = 16000  # hertz: wideband speech, a rate that MP3 and Opus both know
 MP3_KILOBITS, OPUS_KILOBITS = (8.0, 160.0), (6.0, 256.0)  # per second: libsndfile's compression levels 1 and 0
-
-
-def fade_ends(sound: np.ndarray, sample_rate: int) -> np.ndarray:
-    """`(samples,)` with its first and last `FADE_SECONDS` faded in and out: an abrupt end is a click, which has all
-    frequencies, like a consonant."""
-    length = min(round(FADE_SECONDS * sample_rate), len(sound) // 2)
-    rise = (0.5 - 0.5 * np.cos(np.pi * (np.arange(length) + 0.5) / max(1, length))).astype(sound.dtype)
-    return np.concatenate(
-        [rise * sound[:length], sound[length : len(sound) - length], sound[len(sound) - length :] * rise[::-1]]
-    )
 
 
 def trim(sound: np.ndarray, decibels: float, sample_rate: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 
 from asr.audio.average_speech import AverageSpeech
 from asr.audio.config import FeatureConfig
-from asr.audio.effects import fade_ends
+from asr.audio.fading import fade_ends
 from asr.audio.normalization import normalize_bands
 
 # Energies below this, of samples in -1..1, are silence (about -100 dB): the logarithm must stay finite.
