@@ -37,8 +37,7 @@ def equalize(sound: np.ndarray, decibels: Sequence[float], sample_rate: int) -> 
     """`(samples,)` with these gains at `OCTAVES`, interpolated by octave between them, without delay."""
     size = fast_length(len(sound) + sample_rate // 20)  # the filter rings for some periods of the lowest octave
     hertz = np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1.0)
-    gains = 10 ** (np.interp(np.log2(hertz), np.log2(OCTAVES), decibels) / 20)
-    return np.fft.irfft(np.fft.rfft(sound, size) * gains, size)[: len(sound)]
+    return _filtered(sound, 10 ** (np.interp(np.log2(hertz), np.log2(OCTAVES), decibels) / 20), size)
 
 
 def reverberate(
@@ -92,7 +91,12 @@ def band_pass(sound: np.ndarray, lowest: float, highest: float, sample_rate: int
     size = fast_length(len(sound) + sample_rate // 5)
     frequency = np.fft.rfftfreq(size, 1 / sample_rate)
     gain = _edge(highest / np.maximum(frequency, 1e-9)) * (_edge(frequency / lowest) if lowest else 1.0)
-    return np.fft.irfft(np.fft.rfft(sound, size) * gain, size)[: len(sound)]
+    return _filtered(sound, gain, size)
+
+
+def _filtered(sound: np.ndarray, gains: np.ndarray, size: int) -> np.ndarray:
+    """`(samples,)` with its spectrum, of a transform of this size, multiplied by `gains` `(size // 2 + 1,)`."""
+    return np.fft.irfft(np.fft.rfft(sound, size) * gains, size)[: len(sound)]
 
 
 def _edge(ratio: np.ndarray) -> np.ndarray:

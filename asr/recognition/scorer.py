@@ -12,7 +12,7 @@ from asr.model.model_file import ModelFile
 from asr.text.tokenizer import BLANK
 from asr.transcript import Alternative, Transcript, Word
 
-HEARD_SECONDS = 1.5  # that the network hears before and behind speech
+CONTEXT_SECONDS = 1.5  # of sound before and after speech that the network gets as well
 IMPOSSIBLE = -100.0  # a log-probability, finite for the decoders' sums
 
 
@@ -64,21 +64,21 @@ class Scorer:
 
     def of_speech(self, features: Sequence[np.ndarray], recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Log-probabilities of recordings, `(samples,)` each, by their features. If `voice_activity` is asked for, they
-        have nothing but blanks where there is no speech, and the network hears `HEARD_SECONDS` around it: long silence,
-        of which training has none, would change the words beside it."""
+        have nothing but blanks where there is no speech, and the network gets only speech with `CONTEXT_SECONDS` around
+        it: long silence, which training data lack, would change the words next to it."""
         if not self.voice_activity:
             return self.log_probabilities(features)
         hops = self.file.architecture.subsampling
-        reach = round(HEARD_SECONDS / self.file.frame_seconds)
-        masks, heard = [], []
+        reach = round(CONTEXT_SECONDS / self.file.frame_seconds)
+        masks, nearby = [], []
         for frames, samples in zip(features, recordings, strict=True):
             times = np.arange(-(-len(frames) // hops)) * self.file.frame_seconds
             masks.append(find_speech(samples, self.sample_rate, times))
-            heard.append(np.convolve(masks[-1], np.ones(2 * reach + 1))[reach:-reach] > 0)
-        kept = [frames[near.repeat(hops)[: len(frames)]] for frames, near in zip(features, heard, strict=True)]
+            nearby.append(np.convolve(masks[-1], np.ones(2 * reach + 1))[reach:-reach] > 0)
+        kept = [frames[near.repeat(hops)[: len(frames)]] for frames, near in zip(features, nearby, strict=True)]
         found = iter(self.log_probabilities([frames for frames in kept if len(frames)]))
         results = [self.blanks(len(mask)) for mask in masks]
-        for result, mask, near in zip(results, masks, heard, strict=True):
+        for result, mask, near in zip(results, masks, nearby, strict=True):
             if mask.any():
                 result[mask] = next(found)[mask[near]]
         return results

@@ -117,8 +117,8 @@ class LiveRecognizer:
             speech = speech_at(self._probabilities, times - self._first_block * BLOCK_SECONDS)
         emission = recognizer.blanks(len(speech))
         if speech.any():
-            heard = recognizer.log_probabilities([self._log_mel(self._sound)[skipped * hops :]])[0]
-            emission[speech] = heard[speech]
+            found = recognizer.log_probabilities([self._log_mel(self._sound)[skipped * hops :]])[0]
+            emission[speech] = found[speech]
         return emission
 
     def _whole_words(self, emission: np.ndarray) -> list[DecodedWord]:
