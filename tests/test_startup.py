@@ -14,6 +14,7 @@ SLOW = {"torch", "torchaudio", "numpy", "numba", "matplotlib", "jiwer", "tensorb
 UNUSED_BY_GREEDY = {
     *("torch", "torchaudio", "numba", "matplotlib", "jiwer", "sympy", "tensorboard", "jinja2", "tokenizers")
 }
+SILENT = {"CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST", "XDG_CACHE_HOME"}
 MOST_SECONDS = 1.5  # of processor time for a list of commands: five times what it should take on an idle machine
 
 
@@ -54,6 +55,17 @@ def test_greedy_transcription_does_not_wait_for_the_search_or_for_reports(model_
     assert words
     assert loaded(result) >= {"onnxruntime", "numpy"}
     assert loaded(result) & UNUSED_BY_GREEDY == set()
+
+
+def test_recognition_leaves_no_trace_of_telemetry(model_path, noise_file, tmp_path):
+    """ONNX Runtime writes down what it is about to send: an identifier and a database in the cache, a file in /tmp."""
+    home = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    # It sends nothing from a continuous integration's machine, nor where something else has forbidden it.
+    variables = {name: value for name, value in os.environ.items() if name not in SILENT}
+    line = [sys.executable, "-m", "asr", "transcribe", str(noise_file("x.wav")), "-m", str(model_path)]
+    subprocess.run(line, check=True, env=variables | home, cwd=Path(__file__).parent.parent)
+    assert not list(tmp_path.glob(".cache/**/*onnxruntime*")) and not list((tmp_path / "tmp").iterdir())
 
 
 def test_a_list_of_commands_is_quick():
