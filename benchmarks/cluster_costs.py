@@ -23,13 +23,14 @@ from commands import COMMAND, measure, peak_bytes
 from report import processor, table
 from terminal import log, start
 
+from asr.audio.durations import USUAL, estimate_durations
 from asr.audio.io import read_audio
 from asr.data.manifest import read_manifest
 from asr.model.model_file import load_model
 from asr.output.formats import Outputs
 from asr.pretrained import ENGLISH
 from asr.recognition.batch import expand_inputs
-from asr.recognition.ray_engine import GROUP_BYTES, GROUP_ITEMS, STRETCH_SECONDS, group
+from asr.recognition.ray_engine import GROUP_ITEMS, STRETCH_SECONDS, group
 from asr.recognition.stretches import read_stretches
 from asr.utils import storage
 
@@ -117,7 +118,8 @@ def listing(folder: Path) -> list[tuple[str, str]]:
     names, _ = expand_inputs([str(folder)])
     outputs = Outputs(names, ("json",), folder / "outputs", "model", {}, [])
     left = [name for name in names if not outputs.are_written(name)]
-    groups = list(group({name: storage.identity(name)[1] or 0 for name in left}, GROUP_BYTES))
+    sizes = {name: storage.identity(name)[1] or 0 for name in left}
+    groups = list(group(estimate_durations(sizes, lambda samples: [USUAL] * len(samples))))
     seconds, peak = time.process_time() - started, peak_bytes() - peak
     assert sum(map(len, groups)) == PART
     times = MILLION / PART

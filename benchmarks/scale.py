@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from terminal import start
 
-GROUP_HOURS = 0.29  # of 16-bit speech at 16 kHz in 32 MiB; stretches of long recordings are nearly as long
+GROUP_HOURS = 1000 / 3600  # stretches of long recordings are nearly as long
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def test_recordings_that_kill_workers_and_broken_ones(asr, cluster, model_path, 
 def test_long_recordings_are_divided_among_the_nodes(asr, cluster, model_path, noise_file, tmp_path, monkeypatch):
     from asr.recognition import ray_engine
 
-    monkeypatch.setattr(ray_engine, "GROUP_BYTES", 500_000)
+    monkeypatch.setattr(ray_engine, "GROUP_SECONDS", 15.0)
     monkeypatch.setattr(ray_engine, "STRETCH_SECONDS", 20.0)
     noise_file("in/short.wav", 2)
     for name, rate in (("long.wav", 16000), ("resampled.flac", 11025)):

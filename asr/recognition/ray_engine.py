@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from asr.audio.durations import USUAL, Sizes, estimate_durations, seconds_per_byte
 from asr.data.manifest import Utterance
 from asr.decoding.config import DecoderConfig
 from asr.errors import ConfigError
@@ -25,12 +26,12 @@ from asr.recognition.ray_workers import Done, Evaluator, Reader, Transcriber
 from asr.utils import storage
 from asr.utils.files import make_folder
 from asr.utils.progress import progress_bar
-from asr.utils.ray_cluster import Cluster, EngineConfig, Groups, Job, connected, why_lost
+from asr.utils.ray_cluster import Cluster, EngineConfig, Groups, Job, connected, start_on_node, why_lost
 
-GROUP_BYTES = 32 << 20  # of recordings that are given to a worker together: 17 minutes of 16-bit speech
-GROUP_SECONDS = 1000.0  # likewise, of a manifest's utterances
+GROUP_SECONDS = 1000.0  # of the recordings that are given to a worker together
 GROUP_ITEMS = 64
-STRETCH_SECONDS = 900.0  # of a recording larger than a group
+STRETCH_SECONDS = 900.0  # of a recording longer than a group
+HEADERS_SECONDS = 60.0  # for a few recordings of a kind, until their durations are guessed
 
 T = TypeVar("T")
 
@@ -57,17 +58,38 @@ def transcribe_on_ray(
         divides = not (config.search.rescore and config.search.beam.rescore_context)
         reader = ray.remote(Reader).options(num_cpus=0, scheduling_strategy="SPREAD")
         arguments = os.getcwd(), file.features.sample_rate, file.frame_samples, STRETCH_SECONDS
-        work = _Transcription(sizes, divides, outputs, lambda: reader.remote(*arguments))
         cluster = Cluster(Transcriber, (os.getcwd(), model, config, ray.put(outputs)), config.run.device)
-        with progress_bar("transcribing", sum(sizes.values())) as advance:
+        durations = estimate_durations(sizes, _seconds_per_byte)  # while the workers load the model
+        work = _Transcription(durations, divides, outputs, lambda: reader.remote(*arguments))
+        with progress_bar("transcribing", sum(durations.values())) as advance:
             seconds, failures, started = 0.0, 0, time.monotonic()
             for result in cluster.do(work):
                 seconds += result.seconds if isinstance(result, Done) else 0
                 failures += isinstance(result, Failure)
                 pace = seconds / (time.monotonic() - started)
                 failed = f", {failures} failed" if failures else ""
-                advance(sizes[result.name], f"{seconds / 3600:.1f} h, {pace:.0f} times real time{failed}")
+                advance(durations[result.name], f"{seconds / 3600:.1f} h, {pace:.0f} times real time{failed}")
                 yield result
+
+
+def _seconds_per_byte(samples: Sequence[Sizes]) -> list[float]:
+    """`seconds_per_byte` of each sample, by a process on the cluster: a recording may kill it."""
+    import ray
+
+    folder = os.getcwd()
+
+    def read(sample: Sizes) -> float:  # a function of its own, for which a process needs to import little
+        start_on_node(folder)
+        return seconds_per_byte(sample)
+
+    task = ray.remote(read).options(num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")
+    calls, rates = [task.remote(sample) for sample in samples], []
+    for call in calls:
+        try:
+            rates.append(ray.get(call, timeout=HEADERS_SECONDS))
+        except ray.exceptions.RayError:
+            rates.append(USUAL)
+    return rates
 
 
 def recognize_on_ray(
@@ -76,7 +98,7 @@ def recognize_on_ray(
     """What `asr.recognition.batch.recognize_utterances` returns, from the cluster. Raises as `transcribe_on_ray`."""
     started = time.perf_counter()
     durations = {number: utterance.duration for number, utterance in enumerate(utterances)}
-    groups = [[(number, utterances[number]) for number in part] for part in group(durations, GROUP_SECONDS)]
+    groups = [[(number, utterances[number]) for number in part] for part in group(durations)]
     with connected(where.ray_address), progress_bar("recognising", len(utterances)) as advance:
         results = {}
         for number, result in Cluster(Evaluator, (os.getcwd(), model, run, search), run.device).do(_Evaluation(groups)):
@@ -94,14 +116,14 @@ class _Evaluation(Groups):
 
 
 class _Transcription(Groups):
-    """Recordings by name; those larger than a group are divided among the workers, if `divides`."""
+    """Recordings by name; those longer than a group are divided among the workers, if `divides`."""
 
-    def __init__(self, sizes: Mapping[str, int], divides: bool, outputs: Outputs, make_reader: Callable[[], Any]):
-        long = {name for name, size in sizes.items() if divides and size > GROUP_BYTES}
-        super().__init__(group({name: size for name, size in sizes.items() if name not in long}, GROUP_BYTES))
+    def __init__(self, durations: Mapping[str, float], divides: bool, outputs: Outputs, make_reader: Callable[[], Any]):
+        long = {name for name, seconds in durations.items() if divides and seconds > GROUP_SECONDS}
+        super().__init__(group({name: durations[name] for name in durations if name not in long}))
         self.left += len(long)
         self._outputs, self._make_reader = outputs, make_reader
-        self._long = deque(sorted(long, key=sizes.__getitem__, reverse=True))
+        self._long = deque(sorted(long, key=durations.__getitem__, reverse=True))
         self._open: dict[str, LongRecording] = {}
 
     def next_job(self, workers: int) -> Job | None:
@@ -151,15 +173,15 @@ class _Transcription(Groups):
             self.left -= 1
 
 
-def group(sizes: Mapping[T, float], most: float) -> Iterator[list[T]]:
-    """Items of similar size together, up to `most` in all; the largest first, so that none is left for last alone."""
+def group(durations: Mapping[T, float]) -> Iterator[list[T]]:
+    """Items of similar duration together; the longest first, so that none is left for last alone."""
     part: list[T] = []
     filled = 0.0
-    for item in sorted(sizes, key=sizes.__getitem__, reverse=True):
-        if part and (filled + sizes[item] > most or len(part) == GROUP_ITEMS):
+    for item in sorted(durations, key=durations.__getitem__, reverse=True):
+        if part and (filled + durations[item] > GROUP_SECONDS or len(part) == GROUP_ITEMS):
             yield part
             part, filled = [], 0.0
         part.append(item)
-        filled += sizes[item]
+        filled += durations[item]
     if part:
         yield part

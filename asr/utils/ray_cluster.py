@@ -145,7 +145,7 @@ def start_on_node(folder: str, cores: int = 0, number: int = 0) -> None:
 
 
 class Cluster:
-    """The workers and the jobs that they are doing.
+    """The workers, which start at once, and the jobs that they are doing.
 
     A worker is a `kind(*arguments, cores, number)` with a method `ready`, which returns once it can work.
     """
@@ -160,13 +160,14 @@ class Cluster:
         self._calls: dict[Any, tuple[Slot, Job | None]] = {}  # without a job the worker is starting
         self._idle: list[Slot] = []
         self._started = self._failed_starts = 0
+        self._find_nodes()
 
     def do(self, work: Work) -> Iterator[Any]:
         """Do all the work; its results as soon as known.
 
         Raises `AsrError` when workers cannot start, and what a worker raises, such as `OSError` for a full disk.
         """
-        looked, worked = -LOOK_SECONDS, time.monotonic()
+        looked = worked = time.monotonic()
         while work.left:
             if time.monotonic() - looked > LOOK_SECONDS:
                 self._find_nodes()
