@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The server, without PyTorch and not as root: docker build -t asr . && docker run --rm -p 127.0.0.1:8000:8000 asr
 FROM python:3.11-slim
 RUN --mount=type=bind,target=/src,rw \

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 import asr as package
@@ -53,38 +55,63 @@ def test_the_wheel_has_the_package_and_nothing_else(distributions):
 
 
 WITHOUT_EXTRAS = """
-import importlib.machinery, sys
+import importlib.machinery, os, sys
 class Absent(importlib.machinery.PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        if name.partition(".")[0] in {extras}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+        if name.partition(".")[0] in os.environ["ABSENT"].split():
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent)
 """
 
 
-def test_the_installed_wheel_transcribes_without_extras(distributions, tmp_path):
-    """The dependencies are those of this environment, less the packages of the extras, PyTorch among them; the package,
-    its data and its command are the wheel's."""
-    environment = tmp_path / "environment"
+@pytest.fixture(scope="module")
+def installed(distributions, tmp_path_factory) -> Path:
+    """An environment with the wheel. The dependencies are those of this environment, less the packages that the
+    variable ABSENT names; the package, its data and its command are the wheel's."""
+    environment = tmp_path_factory.mktemp("environment")
     venv.create(environment)
     (wheel,) = distributions.glob("*.whl")
     python = environment / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
+    subprocess.run(install, check=True, capture_output=True, env=variables())
     (packages,) = environment.glob("lib/python*/site-packages")
     (packages / "dependencies.pth").write_text(f"{Path(importlib.util.find_spec('numpy').origin).parents[1]}\n")
-    (packages / "sitecustomize.py").write_text(WITHOUT_EXTRAS.format(extras=set(EXTRAS)))
+    (packages / "sitecustomize.py").write_text(WITHOUT_EXTRAS)
+    return environment
 
-    variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "NUMBA_CACHE_DIR")}
 
+def variables(*extras: str) -> dict[str, str]:
+    """The environment of a process that has these extras and no others."""
+    absent = " ".join(package for package, extra in EXTRAS.items() if extra not in extras)
+    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "NUMBA_CACHE_DIR")}
+    return kept | {"ABSENT": absent}
+
+
+def test_the_installed_wheel_transcribes_without_extras(installed, tmp_path):
     def run(*line: str, status: int = 0) -> subprocess.CompletedProcess:
-        done = subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, text=True)
+        done = subprocess.run(line, cwd=tmp_path, env=variables(), capture_output=True, text=True)
         assert done.returncode == status, done.stderr
         return done
 
-    where = run(str(python), "-c", "import asr; print(asr.__file__)").stdout
-    assert Path(where.strip()).is_relative_to(environment)
-    assert "No module named 'torch'" in run(str(python), "-c", "import torch", status=1).stderr
-    words = run(str(environment / "bin" / "asr"), "transcribe", str(RECORDING)).stdout.split()
+    python = str(installed / "bin" / "python")
+    where = run(python, "-c", "import asr; print(asr.__file__)").stdout
+    assert Path(where.strip()).is_relative_to(installed)
+    assert "No module named 'torch'" in run(python, "-c", "import torch", status=1).stderr
+    words = run(str(installed / "bin" / "asr"), "transcribe", str(RECORDING)).stdout.split()
     assert {"vulgar", "attempt", "money."} <= set(words), "with punctuation: the wheel has all files of the model"
+
+
+def test_the_installed_wheel_serves_with_the_extra_of_the_server_alone(installed, tmp_path):
+    """As the image does, whose every package comes with the wheel's extras."""
+    command = [str(installed / "bin" / "asr"), "serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, env=variables("server"), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            address = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+            form = {"model": "whisper-1"}
+            with RECORDING.open("rb") as file:
+                answer = httpx.post(f"{address}/v1/audio/transcriptions", files={"file": file}, data=form, timeout=60)
+            assert "vulgar attempt to obtain money." in answer.json()["text"]
+            assert "<title>" in httpx.get(address).text, "the wheel has the page"
+        finally:
+            process.kill()
