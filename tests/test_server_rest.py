@@ -10,6 +10,7 @@ import time
 
 import httpx
 import pytest
+import soundfile
 import srt
 import webvtt
 from hypothesis import HealthCheck, given, settings
@@ -97,16 +98,33 @@ def test_log_probabilities_spell_the_text(client, sound):
     assert all(each.logprob <= 0 and bytes(map(int, each.bytes)).decode() == each.token for each in found.logprobs)
 
 
-def test_a_stream_has_the_same_text(client, recognizer, noise_file):
+def test_a_stream_has_the_same_words(client, recognizer, noise_file):
     long = noise_file("long.wav", 50.0)
-    expected = recognizer.transcribe(long).text
-    events = list(client.audio.transcriptions.create(model="whisper-1", file=long, stream=True))
-    deltas = [event.delta for event in events if event.type == "transcript.text.delta"]
-    assert "".join(deltas) == expected == events[-1].text
+    samples, rate = soundfile.read(long)
+    samples[19 * rate : 20 * rate] = 0  # where the first part ends
+    soundfile.write(long, samples, rate)
+    transcript = recognizer.transcribe(long)
+    expected = transcript.text
+    events = list(
+        client.audio.transcriptions.create(
+            model="whisper-1",
+            file=long,
+            stream=True,
+            include=["logprobs"],
+            extra_body={"timestamp_granularities[]": "word"},
+        )
+    )
+    deltas = [event for event in events if event.type == "transcript.text.delta"]
+    assert len(deltas) > 1 and "".join(event.delta for event in deltas) == expected == events[-1].text
+    assert all("".join(each.token for each in event.logprobs) == event.delta for event in deltas)
+    assert "".join(each.token for each in events[-1].logprobs) == expected
+    words = [(word["word"], word["start"], word["end"]) for event in deltas for word in event.words]
+    assert words == [(word.text, word.start, word.end) for word in transcript.words]
     assert events[-1].type == "transcript.text.done"
     segments = [event for event in events if event.type == "transcript.text.segment"]
     assert " ".join(event.text for event in segments) == expected
     assert all(event.segment["text"] == event.text for event in segments)
+    assert segments[0].start == words[0][1] and segments[-1].end == words[-1][2]
     assert [event.segment["id"] for event in segments] == list(range(len(segments)))
 
 

@@ -44,10 +44,9 @@ class Decoding:
 def join_decodings(parts: Sequence[tuple[int, Decoding]]) -> Decoding:
     """The decodings of an utterance's parts, each with its first frame, as one. Only a single part keeps its other
     hypotheses: those of several parts cannot be combined."""
-    if len(parts) == 1:
-        return parts[0][1]
     words = (replace(word, start=word.start + at, end=word.end + at) for at, part in parts for word in part.words)
-    return Decoding(" ".join(part.text for _, part in parts if part.text), tuple(words))
+    hypotheses = parts[0][1].hypotheses if len(parts) == 1 else ()
+    return Decoding(" ".join(part.text for _, part in parts if part.text), tuple(words), hypotheses)
 
 
 def without_doubtful(decoding: Decoding, least: float) -> Decoding:

@@ -1,5 +1,6 @@
 """Transcripts in the shapes of OpenAI's audio API (https://platform.openai.com/docs/api-reference/audio)."""
 
+import itertools
 import json
 import math
 import zlib
@@ -25,9 +26,11 @@ def usage(seconds: float) -> dict[str, Any]:
     return {"type": "duration", "seconds": math.ceil(seconds)}
 
 
-def log_probabilities(transcript: Transcript) -> list[dict[str, Any]]:
-    """The logarithm of each word's confidence; words are what this recogniser has for tokens."""
-    texts = (separator + word.text for separator, word in zip(_separators(transcript), transcript.words, strict=True))
+def log_probabilities(transcript: Transcript, before: str = "") -> list[dict[str, Any]]:
+    """The logarithm of each word's confidence; words are what this recogniser has for tokens. Each but the first begins
+    with what separates it from the one before; the first begins with `before`."""
+    separators = itertools.chain([before], itertools.repeat(transcript.separator))
+    texts = [separator + word.text for separator, word in zip(separators, transcript.words, strict=False)]
     return [
         {"token": text, "bytes": list(text.encode()), "logprob": _log(word.confidence)}
         for text, word in zip(texts, transcript.words, strict=True)
@@ -95,19 +98,22 @@ def event(kind: str, fields: dict[str, Any]) -> bytes:
 
 
 def delta_events(
-    part: Transcript, before: str, found: Sequence[dict[str, Any]], logprobs: bool, granularities: Sequence[str]
-) -> tuple[list[bytes], str]:
-    """The events of a part of a recording, with its segments, that follows the text `before`; and the text with it."""
+    part: Transcript,
+    before: str,
+    found: Sequence[dict[str, Any]],
+    logprobs: list[dict[str, Any]] | None,
+    granularities: Sequence[str],
+) -> list[bytes]:
+    """The events of a part of a recording with its segments; `before` separates it from the text of earlier parts."""
     if not part.text:
-        return [], before
-    delta = (part.separator if before else "") + part.text
-    fields: dict[str, Any] = {"delta": delta} | ({"logprobs": log_probabilities(part)} if logprobs else {})
+        return []
+    fields: dict[str, Any] = {"delta": before + part.text} | ({"logprobs": logprobs} if logprobs is not None else {})
     fields |= {"words": timed_words(part)} if "word" in granularities else {}
     events = [event("transcript.text.delta", fields)]
     for segment in found:
         flat = {**segment, "id": f"seg_{segment['id']}", "speaker": ""}
         events.append(event("transcript.text.segment", flat | {"segment": segment}))
-    return events, before + delta
+    return events
 
 
 def done_event(text: str, found: Sequence[dict[str, Any]], seconds: float, logprobs: list | None) -> bytes:
@@ -118,7 +124,3 @@ def done_event(text: str, found: Sequence[dict[str, Any]], seconds: float, logpr
 
 def _log(confidence: float) -> float:
     return math.log(max(confidence, LEAST_CONFIDENCE))
-
-
-def _separators(transcript: Transcript) -> list[str]:
-    return ["", *[transcript.separator] * (len(transcript.words) - 1)][: len(transcript.words)]

@@ -95,12 +95,14 @@ async def _events(
                     break
                 coming = asyncio.ensure_future(anext(parts, None))
                 segments = responses.segments(part, len(found))
-                events, text = responses.delta_events(part, text, segments, logprobs, granularities)
-                found += segments
-                all_logprobs += responses.log_probabilities(part) if logprobs else []
-                seconds = part.duration
-                for each in events:
+                before = " " if text and part.text else ""
+                its_logprobs = responses.log_probabilities(part, before) if logprobs else None
+                for each in responses.delta_events(part, before, segments, its_logprobs, granularities):
                     yield each
+                text += before + part.text
+                found += segments
+                all_logprobs += its_logprobs or []
+                seconds = part.duration
         except ApiError as error:
             yield responses.event("error", error.body())
             return
