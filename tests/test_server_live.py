@@ -309,6 +309,7 @@ def test_companding_is_that_of_libsndfile(tmp_path, subtype, decode):
         {"type": "session.update", "session": session(format=[])},
         {"type": "session.update", "session": session(turn_detection={"type": []})},
         {"type": "session.update", "session": session(transcription={"keywords": [1]})},
+        {"type": "session.update", "session": session(transcription={"language": "de"})},
         {"type": "transcription_session.update", "session": {"input_audio_format": {}}},
     ],
 )

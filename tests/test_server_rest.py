@@ -244,8 +244,16 @@ def test_requests_as_other_programs_make_them(server, sound):
     """Open WebUI sends an empty language and an mp3's type; Subtitle Edit asks for a stream of verbose_json; others
     send fields that this server does not know."""
     assert post(server, sound, language="", prompt="").status_code == 200
+    assert all(post(server, sound, language=each).status_code == 200 for each in ("en", "en-GB", "English", "auto"))
     assert post(server, sound, response_format="verbose_json", stream="True").status_code == 200
     assert post(server, sound, chunking_strategy="auto", hotwords="a,b", vad_filter="true").status_code == 200
+
+
+def test_a_model_of_another_language(recognizer, sound):
+    with serving(recognizer, ServeConfig(language="de")) as (_, address):
+        found = post(address, sound, language="de-AT", response_format="verbose_json")
+        assert found.json()["language"] == "german"
+        assert post(address, sound, language="en").json()["error"]["param"] == "language"
 
 
 @pytest.mark.parametrize(
@@ -257,6 +265,7 @@ def test_requests_as_other_programs_make_them(server, sound):
         ({"temperature": "nan"}, 400, "temperature"),
         ({"timestamp_granularities[]": "letter"}, 400, "timestamp_granularities"),
         ({"stream": "perhaps"}, 400, "stream"),
+        ({"language": "de"}, 400, "language"),
         ({"model": "gpt-9"}, 404, "model"),
         ({"model": ""}, 400, "model"),
     ],

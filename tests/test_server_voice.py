@@ -187,4 +187,4 @@ def test_mcp(model_path, noise_file):
     assert good.structured_content["text"] == expected.text
     assert [word["start"] for word in good.structured_content["words"]] == [word.start for word in expected.words]
     assert missing.is_error and "talk.wavx" in missing.content[0].text
-    assert other.is_error and "english" in other.content[0].text
+    assert other.is_error and "not for 'german'" in other.content[0].text

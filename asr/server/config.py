@@ -11,6 +11,7 @@ from asr.punctuation.config import WritingConfig
 from asr.utils.config_io import FLAT, SHOWN, NotNegative, Positive, PositiveReal
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+LanguageCode = Annotated[str, msgspec.Meta(pattern="^[a-z]{2,3}$")]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class ServeConfig:
     wyoming: Annotated[Port | None, SHOWN] = None
     #: File of API keys, one per line. Without it anyone who reaches the port is served.
     api_key_file: Annotated[Path | None, SHOWN] = None
+    #: Language of the model, by its code (ISO 639-1). Clients that ask for another one are refused.
+    language: LanguageCode = "en"
     #: Origins of web pages that may call the server (CORS), such as https://example.org, or *.
     cors: Annotated[tuple[str, ...], SHOWN] = ()
     #: Give words only where a voice activity detector finds speech, none in silence, noise or music.

@@ -11,10 +11,11 @@ from mcp.server.mcpserver.exceptions import ToolError
 from asr import __version__
 from asr.errors import AsrError
 from asr.recognition.recognizer import Recognizer
+from asr.server.languages import problem
 
 
-def make_server(recognizer: Recognizer) -> MCPServer:
-    """The server with its only tool."""
+def make_server(recognizer: Recognizer, served: str) -> MCPServer:
+    """The server with its only tool; `served` is the code of the model's language."""
     server = MCPServer("asr", version=__version__)
 
     @server.tool()
@@ -29,9 +30,8 @@ def make_server(recognizer: Recognizer) -> MCPServer:
             language: Language that is spoken, if known; the model has one language, and another one is an error.
             timestamps: Whether to return the time of each word.
         """
-        spoken = recognizer.file.training.get("language", "english")
-        if language.lower() not in ("", spoken, {"english": "en"}.get(spoken, spoken)):
-            raise ToolError(f"the model is for {spoken}, not for {language}")
+        if wrong := problem(language, served):
+            raise ToolError(wrong)
         try:
             transcript = await asyncio.to_thread(recognizer.transcribe, Path(path).expanduser())
         except AsrError as error:
@@ -45,6 +45,6 @@ def make_server(recognizer: Recognizer) -> MCPServer:
     return server
 
 
-def serve(recognizer: Recognizer) -> None:
+def serve(recognizer: Recognizer, served: str) -> None:
     """Serve until standard input ends."""
-    make_server(recognizer).run("stdio")
+    make_server(recognizer, served).run("stdio")

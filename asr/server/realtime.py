@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 from asr.recognition.streaming import PAUSE_SECONDS, Update
 from asr.server.companding import a_law, mu_law
 from asr.server.hotwords import phrases_of
+from asr.server.languages import problem
 from asr.server.live import LiveStream, Pcm16
 from asr.server.responses import log_probabilities
 from asr.server.service import Service
@@ -116,6 +117,8 @@ class Session:
         self._include = list(_field(session, "include", list, self._include))
         transcription = _field(given, "transcription", dict, {})
         _field(transcription, "prompt", str, "")
+        if wrong := problem(_field(transcription, "language", str, ""), self._service.config.language):
+            raise RequestError(wrong, "session.audio.input.transcription.language")
         if not all(isinstance(each, str) for each in _field(transcription, "keywords", list, [])):
             raise RequestError("keywords: a list of texts", "session.audio.input.transcription.keywords")
         self._transcription |= {name: transcription[name] for name in SETTINGS if name in transcription}

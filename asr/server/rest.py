@@ -13,6 +13,7 @@ from starlette.routing import Route
 from asr.server import responses
 from asr.server.errors import ApiError, internal_error
 from asr.server.hotwords import phrases_of
+from asr.server.languages import name_of, problem
 from asr.server.service import Service
 from asr.server.uploads import Upload, received
 from asr.transcript import Transcript
@@ -51,7 +52,7 @@ async def transcriptions(request: Request) -> Response:
     if kind in ("srt", "vtt"):
         return PlainTextResponse(responses.subtitles(transcript, kind))
     if kind == "verbose_json":
-        return JSONResponse(responses.verbose(transcript, service.language, granularities))
+        return JSONResponse(responses.verbose(transcript, name_of(service.config.language), granularities))
     return JSONResponse(responses.plain(transcript, logprobs))
 
 
@@ -60,6 +61,8 @@ def _checked(service: Service, upload: Upload) -> tuple[str, list[str], bool]:
     if not upload.get("model"):
         raise ApiError(400, "the form lacks the field 'model'", param="model", code="missing_required_parameter")
     _known(service, upload.get("model"))
+    if wrong := problem(upload.get("language"), service.config.language):
+        raise ApiError(400, wrong, param="language")
     kind = upload.get("response_format") or "json"
     if kind not in responses.FORMATS:
         raise ApiError(400, f"response_format: one of {', '.join(responses.FORMATS)}", param="response_format")

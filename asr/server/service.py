@@ -36,11 +36,6 @@ class Service:
         self.created = int(time.time())
         self.stopping = False
 
-    @property
-    def language(self) -> str:
-        """The language that the model was trained on, as far as is known."""
-        return self.recognizer.file.training.get("language", "english")
-
     def place(self) -> AbstractContextManager[None]:
         """A place for a live stream; raises `ApiError` when all are taken or the server is shutting down."""
         self._check_running()

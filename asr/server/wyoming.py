@@ -21,7 +21,6 @@ from asr.server.sockets import MalformedError, json_object, sample_rate
 VERSION = "1.7.0"  # of the protocol
 MOST_LINE_BYTES = 1 << 16
 MOST_DATA_BYTES = 1 << 20  # of an event's data, and of its payload
-LANGUAGES = {"english": "en"}
 ATTRIBUTION = {"name": "asr", "url": ""}
 
 
@@ -130,13 +129,9 @@ class Session:
             case "audio-stop" if self._stream is not None:
                 async for update in self._stream.finish():
                     await self._pass_on(update)
-                await self._send("transcript", text="".join(self._texts), language=self._language)
+                await self._send("transcript", text="".join(self._texts), language=self._service.config.language)
                 await self._send("transcript-stop")
                 self.leave()
-
-    @property
-    def _language(self) -> str:
-        return LANGUAGES.get(self._service.language, self._service.language)
 
     async def _begin(self, form: dict[str, Any]) -> LiveStream:
         try:
@@ -150,7 +145,7 @@ class Session:
         self._place.enter_context(self._service.place())
         self._stream, self._pcm = LiveStream(self._service.streams, rate), Pcm16()
         self._channels, self._texts = channels, []
-        await self._send("transcript-start", language=self._language)
+        await self._send("transcript-start", language=self._service.config.language)
         return self._stream
 
     async def _pass_on(self, update: Update) -> None:
@@ -169,7 +164,7 @@ def _mixed(samples: np.ndarray, channels: int) -> np.ndarray:
 
 def _program(service: Service) -> dict[str, Any]:
     shared = {"attribution": ATTRIBUTION, "installed": True, "version": __version__}
-    language = LANGUAGES.get(service.language, service.language)
+    language = service.config.language
     model = {"name": service.name, "description": f"{service.name} ({language})", "languages": [language], **shared}
     about = {"name": "asr", "description": "BiLSTM-CTC speech recogniser", "models": [model], **shared}
     return about | {"supports_transcript_streaming": True, "requires_external_vad": True}

@@ -26,18 +26,19 @@ def serve(options: Annotated[ServeConfig, Options], model: ModelOrEnglish = ENGL
     return 0
 
 
-def mcp(options: Annotated[DecoderConfig, Options], model: ModelOrEnglish = ENGLISH) -> int:
+def mcp(options: Annotated[DecoderConfig, Options], model: ModelOrEnglish = ENGLISH, language: str = "en") -> int:
     """Serve a tool for assistants (Model Context Protocol, stdio).
 
     The tool, transcribe_audio, reads recordings of this computer.
 
     Args:
         model: Model file written by `asr train`.
+        language: Language of the model, by its code (ISO 639-1). An assistant that asks for another one is told so.
     """
     from asr.recognition.recognizer import Recognizer
     from asr.server.mcp import serve
 
-    serve(Recognizer.load(model, "cpu", validate(options, "options")))
+    serve(Recognizer.load(model, "cpu", validate(options, "options")), language)
     return 0
 
 
