@@ -34,7 +34,7 @@ def test_help_of_a_command(asr, command):
     result = asr(*command, "--help")
     assert (result.returncode, result.stderr) == (COMPLETE, "")
     text = plain(result.stdout)
-    assert "(default: )" not in text
+    assert "(default: )" not in text and "(default: '')" not in text
     assert str(Path(package.__file__).parent) not in text
     assert not re.search(r"\(default: /", text), "a default that is a path is relative, or a file of this package"
 

@@ -1,9 +1,9 @@
-"""asr.cli.model_defaults: which of a decoder.toml's values hold for a command line."""
+"""asr.cli.model_defaults: which recipe's values, and which of a decoder.toml's, hold for a command line."""
 
 import pytest
 from command_line import COMPLETE, ERROR, assert_told
 
-from asr.cli.model_defaults import decoder_defaults
+from asr.cli.model_defaults import decoder_defaults, recipe_defaults
 from asr.decoding.config import BeamConfig
 
 TUNED = """decoder = "beam"
@@ -25,6 +25,15 @@ def model(tmp_path, model_path):
     path.write_bytes(model_path.read_bytes())
     path.with_name("decoder.toml").write_text(TUNED)
     return path
+
+
+@pytest.mark.parametrize("rival", [["--rival", "other.toml"], ["--rival=other.toml"]])
+def test_the_value_of_an_option_is_not_the_recipe(tmp_path, monkeypatch, rival):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "other"):
+        (tmp_path / f"{name}.toml").write_text(f'output = "{name}"')
+    for arguments in ([*rival, "mine.toml"], ["mine.toml", *rival]):
+        assert recipe_defaults(arguments).output.name == "mine"
 
 
 @pytest.mark.parametrize(

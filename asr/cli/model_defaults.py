@@ -1,7 +1,7 @@
 """Defaults of options that depend on a file which the command line names: a recipe, or the decoder.toml of a model.
 
-The command line is parsed once, with these defaults, so that an option given on it overrides the file and `--help`
-shows the file's values. Only the arguments that name the file are looked up before.
+tyro needs all defaults before it parses: then an option given on the command line overrides the file, and `--help`
+shows the file's values. So the arguments that name the file are looked up first, and all are parsed once, by tyro.
 """
 
 import argparse
@@ -15,19 +15,24 @@ from asr.pretrained import ENGLISH
 
 def recipe_defaults(arguments: Sequence[str]) -> Recipe:
     """The recipe among the arguments of a command; the built-in one when they name none."""
-    named = [name for name in arguments if name.endswith(".toml")]
+    _, others = _look_up(arguments, ["--rival"])  # whose value is a recipe too
+    named = [name for name in others if name.endswith(".toml")]
     return load_recipe(Path(named[0])) if named else Recipe()
 
 
 def decoder_defaults(arguments: Sequence[str]) -> DecoderConfig:
     """The decoder's defaults for the model among the arguments of a command, or for the English one, as far as they
     suit a language model or decoder named there too."""
+    named, _ = _look_up(arguments, ["-m", "--model"], ["--lm"], ["--decoder"])
+    return load_decoder(Path(named.model or ENGLISH), named.lm, named.decoder)
+
+
+def _look_up(arguments: Sequence[str], *options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The values of some options, None without one, and the other arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("-m", "--model", default=ENGLISH)
-    parser.add_argument("--lm")
-    parser.add_argument("--decoder")
+    for names in options:
+        parser.add_argument(*names)
     try:
-        named = parser.parse_known_args(arguments)[0]
+        return parser.parse_known_args(arguments)
     except argparse.ArgumentError:  # an option without its value: tyro reports it
-        return DecoderConfig()
-    return load_decoder(Path(named.model), named.lm, named.decoder)
+        return parser.parse_known_args([])

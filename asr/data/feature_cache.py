@@ -3,6 +3,7 @@
 The cache is float16, 58 MB per hour of audio, and mapped into memory: the processes of a run share its pages.
 """
 
+import functools
 import hashlib
 import json
 import shutil
@@ -92,7 +93,7 @@ class CorpusFeatures:
         Features larger than `most_gigabytes` or the free disk space are not cached, but computed whenever they are
         needed. Raises `AudioError` naming an unreadable recording.
         """
-        gigabytes = self.gigabytes()
+        gigabytes = self.gigabytes
         if gigabytes > most_gigabytes:
             log(f"features take {gigabytes:.1f} GB, more than {most_gigabytes:g} GB: recomputed in every epoch")
             return
@@ -130,6 +131,7 @@ class CorpusFeatures:
     def _random(self, version: int, index: int) -> np.random.Generator:
         return np.random.default_rng((self._seed, version, index))
 
+    @functools.cached_property
     def gigabytes(self) -> float:
         """Size of the features of all versions."""
         seconds = sum(float(self.durations(version).sum()) for version in range(self.versions))
@@ -174,7 +176,7 @@ def _in_order(features: CorpusFeatures, jobs: Iterable[tuple[Utterance, int, int
     threads = torch.get_num_threads()
     # The pool already uses all cores: nested threads would only compete.
     torch.set_num_threads(1)
-    if core_count() >= MANY_CORES and features.gigabytes() >= MANY_GIGABYTES:
+    if core_count() >= MANY_CORES and features.gigabytes >= MANY_GIGABYTES:
         pool, make = ProcessPoolExecutor(core_count(), clean_processes(), _start_worker, (features,)), _make_in_worker
     else:
         pool, make = ThreadPoolExecutor(core_count()), features.make

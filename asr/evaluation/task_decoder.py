@@ -10,7 +10,7 @@ from asr.data.dataset import normalized
 from asr.data.manifest import read_manifests, write_manifest
 from asr.decoding.config import BeamConfig, DecoderConfig, decoder_file, load_decoder
 from asr.evaluation.config import TuneConfig
-from asr.evaluation.tuning import tune
+from asr.evaluation.tuning import keep_weights, tune
 from asr.lm.config import LmConfig
 from asr.lm.training import train_model
 from asr.model.model_file import load_model
@@ -42,7 +42,7 @@ def make_task_decoder(recipe: Recipe, model: Path) -> str:
         dev = write_manifest(model.with_name("dev.jsonl"), read_manifests(recipe.data.dev))
     config = TuneConfig(search=search, run=RunConfig(device=recipe.training.device), grid=3, rounds=2, beams=(16, 64))
     # The base's weights suit its own language model, and were chosen on more speech than the dev set of a small corpus.
-    tuned = tune(dev, model, config, weights_known=kind == "base")
+    tuned = (keep_weights if kind == "base" else tune)(dev, model, config)
     return f"decoder: {tuned.path}, dev WER {tuned.chosen.wer:.2%} (greedy {tuned.greedy:.2%})"
 
 

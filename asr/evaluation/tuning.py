@@ -13,7 +13,7 @@ from typing import Any
 import jiwer
 import numpy as np
 
-from asr.data.manifest import Utterance, read_manifest
+from asr.data.manifest import read_manifest
 from asr.decoding.config import BeamConfig, DecoderConfig, decoder_file
 from asr.decoding.decoder import GreedyDecoder, WordDecoder
 from asr.decoding.rescoring import rank
@@ -85,9 +85,8 @@ class Tuning:
     manifest: Path
     utterances: int
     path: Path  # decoder.toml
-    picture: Path
-    segment_slope: float
     rescorings: tuple[Rescoring, ...] = ()
+    segment_slope: float = 1.0
 
     def to_text(self) -> str:
         """The result for a terminal."""
@@ -106,9 +105,19 @@ class Tuning:
         )
 
     @property
+    def picture(self) -> Path:
+        """The file of the WER surface, if there is one."""
+        return self.path.with_suffix(".png")
+
+    @property
     def rescoring(self) -> Rescoring | None:
         """The best weights of the recurrent model; None without one."""
         return min(self.rescorings, key=lambda each: each.rank, default=None)
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """The options of beam search that were chosen."""
+        return self.chosen.weights | (self.rescoring.weights if self.rescoring else {})
 
     def _rescored(self) -> list[str]:
         best = self.rescoring
@@ -121,75 +130,57 @@ class Tuning:
         ]
 
 
-def tune(manifest: Path, model: Path, config: TuneConfig, weights_known: bool = False) -> Tuning:
+def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     """Choose language model weight, word bonus, prior scale, beam and, with a recurrent model, its share by WER on a
     dev manifest; fit the slope of segments' confidence; and write them to `decoder.toml` beside the model file, with
-    `decoder.png` (the WER surface) and `decoder.json` (all trials). If `weights_known`, those of `config` stay.
+    `decoder.png` (the WER surface) and `decoder.json` (all trials).
 
     Raises `ConfigError` for greedy decoding, `ManifestError` for a set without words, `AudioError` naming a recording
     that cannot be read.
     """
-    recognizer = Recognizer.load(
-        model, config.run.device, config.search, config.run.precision, config.run.voice_activity
-    )
-    if not isinstance(recognizer.decoder, WordDecoder):
-        raise ConfigError("nothing to tune for greedy decoding: give a language model with --lm, or a --lexicon")
-    utterances = read_manifest(manifest)
-    references = [normalize(utterance.text, recognizer.file.text) for utterance in utterances]
-    if not any(references):
-        raise ManifestError(f"{manifest}: no words in its references")
-    emissions = utterance_emissions(recognizer, utterances, config.run.batch_seconds)
-    bench = Bench(recognizer, recognizer.decoder, utterances, emissions, references)
-    if weights_known:
-        search = config.search.beam
-        known = Trial(search.lm_weight, search.word_bonus, search.prior_scale, search.beam)
-        chosen, rescorings = bench.measure(known), ()
-        trials = beams = [chosen]
-    else:
-        trials = _search_weights(bench, config)
-        best = min(trials, key=lambda trial: trial.rank)
-        widths = sorted({*config.beams, config.search.beam.beam})
-        beams = [
-            best if width == best.beam else bench.measure(dataclasses.replace(best, beam=width)) for width in widths
-        ]
-        least = min(trial.wer for trial in beams)
-        chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
-        rescorings = bench.rescore(chosen)
-    rescoring = min(rescorings, key=lambda each: each.rank, default=None)
-    path = decoder_file(model)
-    tuning = Tuning(
-        chosen,
-        bench.greedy_wer(),
-        tuple(trials),
-        tuple(beams),
-        manifest,
-        len(utterances),
-        path,
-        path.with_suffix(".png"),
-        bench.fit_slope(chosen.weights | (rescoring.weights if rescoring else {})),
-        rescorings,
-    )
+    bench = Bench(manifest, model, config)
+    trials = _search_weights(bench, config)
+    best = min(trials, key=lambda trial: trial.rank)
+    widths = sorted({*config.beams, config.search.beam.beam})
+    beams = [best if width == best.beam else bench.measure(dataclasses.replace(best, beam=width)) for width in widths]
+    least = min(trial.wer for trial in beams)
+    chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
+    tuning = bench.result(chosen, trials, beams, bench.rescore(chosen))
+    _write(tuning, config.search)
+    write_atomically(tuning.picture, draw_surface(tuning.trials, chosen))
+    return tuning
+
+
+def keep_weights(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
+    """Write the decoder of `config` as it is to `decoder.toml` beside a model file, with the slope of segments'
+    confidence, and its WER on a dev manifest to `decoder.json`. Errors are those of `tune`."""
+    bench, beam = Bench(manifest, model, config), config.search.beam
+    chosen = bench.measure(Trial(beam.lm_weight, beam.word_bonus, beam.prior_scale, beam.beam))
+    tuning = bench.result(chosen, [chosen], [chosen])
     _write(tuning, config.search)
     return tuning
 
 
 class Bench:
-    """Log-probabilities and references of the dev set, on which weights are tried."""
+    """The log-probabilities and references of a dev set, on which weights are tried.
 
-    def __init__(
-        self,
-        recognizer: Recognizer,
-        decoder: WordDecoder,
-        utterances: Sequence[Utterance],
-        emissions: Sequence[np.ndarray],
-        references: list[str],
-    ):
-        self._recognizer, self._decoder, self._utterances = recognizer, decoder, utterances
-        self.has_priors = bool(recognizer.file.priors)
-        self._file, self._beam = recognizer.file, decoder.beam.without_rescorer()
-        self._rescorer = decoder.beam.rescorer
-        self._emissions, self._references = emissions, references
-        self._searched = [decoder.searched(emission) for emission in emissions]
+    The constructor raises what `tune` raises.
+    """
+
+    def __init__(self, manifest: Path, model: Path, config: TuneConfig):
+        run = config.run
+        self._recognizer = Recognizer.load(model, run.device, config.search, run.precision, run.voice_activity)
+        self._file, decoder = self._recognizer.file, self._recognizer.decoder
+        if not isinstance(decoder, WordDecoder):
+            raise ConfigError("nothing to tune for greedy decoding: give a language model with --lm, or a --lexicon")
+        self._manifest, self._path, self._dev = manifest, decoder_file(model), read_manifest(manifest)
+        self._references = [normalize(utterance.text, self._file.text) for utterance in self._dev]
+        if not any(self._references):
+            raise ManifestError(f"{manifest}: no words in its references")
+        self._emissions = utterance_emissions(self._recognizer, self._dev, run.batch_seconds)
+        self._searched = [decoder.searched(emission) for emission in self._emissions]
+        self._decoder, self._beam, self._rescorer = decoder, decoder.beam.without_rescorer(), decoder.beam.rescorer
+        self.has_priors = bool(self._file.priors)
 
     def measure(self, trial: Trial) -> Trial:
         """The trial with its WER."""
@@ -210,18 +201,34 @@ class Bench:
 
         return tuple(measure(share, factor) for share in SHARES for factor in FACTORS)
 
-    def fit_slope(self, weights: dict[str, Any]) -> float:
+    def result(
+        self,
+        chosen: Trial,
+        trials: Sequence[Trial],
+        beams: Sequence[Trial],
+        rescorings: Sequence[Rescoring] = (),
+    ) -> Tuning:
+        """The tuning that ended with these trials, with the WER of greedy decoding and the slope of confidences."""
+        greedy = GreedyDecoder(self._file.tokenizer).decode_batch(self._emissions)
+        tuning = Tuning(
+            chosen,
+            self._score([decoding.text for decoding in greedy]),
+            tuple(trials),
+            tuple(beams),
+            self._manifest,
+            len(self._dev),
+            self._path,
+            tuple(rescorings),
+        )
+        return dataclasses.replace(tuning, segment_slope=self._fit_slope(tuning.weights))
+
+    def _fit_slope(self, weights: dict[str, Any]) -> float:
         """The slope of segments' confidence under some weights."""
         beam = self._decoder.beam
         decoder = self._decoder.with_beam(beam.with_config(dataclasses.replace(beam.config, **weights)))
         found = decoder.decode_batch(self._emissions)
-        pairs = transcribed(self._recognizer, self._utterances, found)
+        pairs = transcribed(self._recognizer, self._dev, found)
         return fit_slope(score(pairs, self._file.text), self._file.text)
-
-    def greedy_wer(self) -> float:
-        """The WER of greedy decoding, for comparison."""
-        decodings = GreedyDecoder(self._file.tokenizer).decode_batch(self._emissions)
-        return self._score([decoding.text for decoding in decodings])
 
     def _wer(self, trial: Trial) -> float:
         decoder = self._beam.with_config(dataclasses.replace(self._beam.config, hypotheses=1, **trial.weights))
@@ -270,14 +277,14 @@ def _search_weights(bench: Bench, config: TuneConfig) -> list[Trial]:
 
 
 def _write(tuning: Tuning, search: DecoderConfig) -> None:
-    folder, chosen = tuning.path.parent, tuning.chosen
+    folder = tuning.path.parent
 
     def beside(path: str | Path) -> str:
         return json.dumps(os.path.relpath(path, folder), ensure_ascii=False)
 
     lines = [
         f"# By `asr tune` on {tuning.manifest.name} ({tuning.utterances} utterances), {date.today()}: dev WER "
-        f"{percent(chosen.wer)}, greedy {percent(tuning.greedy)}.",
+        f"{percent(tuning.chosen.wer)}, greedy {percent(tuning.greedy)}.",
         'decoder = "beam"',
         f"lm = {beside(search.lm) if search.lm != 'none' else json.dumps('none')}",
         *(f"{name} = {beside(path)}" for name in ("rescore", "lexicon", "hotwords") if (path := getattr(search, name))),
@@ -286,10 +293,9 @@ def _write(tuning: Tuning, search: DecoderConfig) -> None:
         "",
         "[beam]",
     ]
-    tried = chosen.weights | (tuning.rescoring.weights if tuning.rescoring else {})
-    values = dataclasses.asdict(search.beam) | tried
-    defaults = dataclasses.asdict(BeamConfig())
-    lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if key in tried or value != defaults[key]]
+    tuned, defaults = tuning.weights, dataclasses.asdict(BeamConfig())
+    values = dataclasses.asdict(search.beam) | tuned
+    lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if key in tuned or value != defaults[key]]
     write_atomically(tuning.path, "\n".join(lines) + "\n")
     trials = [dataclasses.asdict(trial) for trial in (*tuning.trials, *tuning.beams)]
     rescorings = [dataclasses.asdict(each) for each in tuning.rescorings]
@@ -300,7 +306,6 @@ def _write(tuning: Tuning, search: DecoderConfig) -> None:
         "rescorings": rescorings,
     }
     write_atomically(tuning.path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-    write_atomically(tuning.picture, draw_surface(tuning.trials, chosen))
 
 
 def draw_surface(trials: Sequence[Trial], chosen: Trial) -> bytes:

@@ -139,7 +139,7 @@ class SampleConfig:
     """Text from a language model."""
 
     #: Words to begin the text with.
-    prompt: str = ""
+    prompt: Annotated[str, SHOWN] = ""
     #: Divisor of the log-probabilities: below 1 favours likely words, above 1 rare ones.
     temperature: PositiveReal = 1.0
     #: Draw from the most likely words whose probabilities add up to this (nucleus sampling, Holtzman et al. 2020).

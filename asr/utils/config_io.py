@@ -28,7 +28,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 def shown_default(default: str) -> str:
     """The default in a help text: nothing for none, and a file by its name rather than where this package is
     installed."""
-    known = default not in ("", "None", "none", "()")
+    known = default not in ("", "''", "None", "none", "()")
     return f"(default: {Path(default).name if Path(default).is_absolute() else default})" if known else ""
 
 
