@@ -9,6 +9,8 @@ import time
 import httpx
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from serving import serving
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -88,6 +90,48 @@ def test_a_form_of_very_many_parts_is_not_read_to_its_end(server):
     headers = {"Content-Type": "multipart/form-data; boundary=line"}
     response = httpx.post(f"{server}/v1/audio/transcriptions", content=PART * 1000, headers=headers)
     assert response.status_code == 400 and "parts" in response.json()["error"]["message"]
+
+
+BOUNDARY = "line"
+
+
+@st.composite
+def bodies(draw):
+    """A form, then some of its bytes changed, cut out or repeated."""
+    value = st.text(max_size=20)
+    parts = draw(st.lists(st.tuples(st.sampled_from(["file", "model", "stream", "x[]"]), value, value), max_size=4))
+    body = b"".join(
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{file}"\r\n\r\n'.encode()
+        + f"{content}\r\n".encode()
+        for name, file, content in parts
+    )
+    body += f"--{BOUNDARY}--\r\n".encode()
+    for _ in range(draw(st.integers(0, 3))):
+        start, end = sorted((draw(st.integers(0, len(body))), draw(st.integers(0, len(body)))))
+        body = body[:start] + draw(st.sampled_from([b"", b"\r\n", b"\0", b"--line", body[start:end] * 2])) + body[end:]
+    return body
+
+
+@pytest.fixture(scope="module")
+def connection():
+    with httpx.Client(timeout=10) as connection:
+        yield connection
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=bodies())
+def test_malformed_forms_get_a_reason(server, connection, body):
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    response = connection.post(f"{server}/v1/audio/transcriptions", content=body, headers=headers)
+    assert 400 <= response.status_code < 500
+    assert response.json()["error"]["message"]
+
+
+def test_malformed_forms_do_not_fill_the_log(server, caplog):
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    assert httpx.post(f"{server}/v1/audio/transcriptions", content=b"x", headers=headers).status_code == 400
+    assert not [record for record in caplog.records if record.name.startswith("python_multipart")]
 
 
 @pytest.mark.parametrize("body", [b'{"x":' + b"[" * 100_000, b"[" * 100_000, b'{"words":[{"x":' + b'{"a":' * 100_000])

@@ -235,6 +235,7 @@ def test_sigterm_finishes_what_runs(model_path, tmp_path):
     long = tmp_path / "long.flac"
     soundfile.write(long, noise(900.0, 0), RATE)
     command = [sys.executable, "-m", "asr", "serve", "--model", model_path, "--port", "0", "--no_voice_activity"]
+    command += ["--limit.shutdown_seconds", str(PATIENCE)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator
@@ -19,6 +20,8 @@ from asr.server.errors import ApiError
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks  # exists for type checkers alone
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told what is wrong with its form
 
 FIELD_BYTES = 1 << 20  # of all fields but the file together
 MOST_PARTS = 100
