@@ -1,8 +1,12 @@
 """Errors that a user can cause and fix; the command line prints them as one line and exits with status 2."""
 
+import re
 import unicodedata
 
 LONGEST_MESSAGE = 2000  # characters
+
+SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "http", "https", "hf", "memory")  # of URLs
+SHORTENED_URL = re.compile(rf"(?<![\w/])({'|'.join(SCHEMES)}):/(?=[^/])")  # as a `Path` holds it
 
 
 class AsrError(Exception):
@@ -21,7 +25,8 @@ class AsrError(Exception):
 
 
 def one_line(text: str) -> str:
-    """Text with line ends and other control characters written as escapes."""
+    """Text with line ends and other control characters written as escapes, and with whole URLs."""
+    text = SHORTENED_URL.sub(r"\1://", text)
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
 
 

@@ -2,15 +2,14 @@
 
     python benchmarks/manifests.py [--utterances 1000000]
 
-writes a manifest of made-up sentences (132 characters on average) into a temporary folder, with an empty sound file for
-each; reads and checks it as `asr train` does and plans an epoch, in a process of its own; prints a Markdown table.
-Times are of the processor; memory is what the process takes beyond its imports.
+writes a manifest of made-up sentences (132 characters on average) in each format into a temporary folder, with an empty
+sound file for each; reads and checks it as `asr train` does and plans an epoch, in a process of its own; prints a
+Markdown table. Times are of the processor; memory is what the process takes beyond its imports.
 """
 
 import dataclasses
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.json
+import pyarrow.parquet
 import tyro
+import zstandard
+from commands import peak_bytes
 from report import processor, table
 
 from asr.config import Recipe
@@ -32,6 +35,7 @@ from asr.text.config import TextConfig
 ALPHABET = "abcdefghijklmnopqrstuvwxyz '"
 FOLDER, SPEAKERS, WORDS = 1000, 2000, 20_000  # files in a folder, speakers, different words
 BATCH_SECONDS = 300.0
+FORMATS = (".jsonl", ".jsonl.zst", ".parquet")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Options:
 
     #: Lines of the manifest.
     utterances: int = 1_000_000
-    #: Measure the manifest in this folder, rather than write one.
-    folder: Path | None = None
+    #: Measure this manifest, which has dev.jsonl beside it, rather than write some.
+    manifest: Path | None = None
 
 
 def write_corpus(folder: Path, count: int) -> None:
@@ -67,9 +71,21 @@ def write_corpus(folder: Path, count: int) -> None:
     (folder / "dev.jsonl").write_text(json.dumps(line), encoding="utf-8")
 
 
-def measure(folder: Path) -> Iterator[tuple[str, float, float]]:
+def write_other_formats(manifest: Path) -> None:
+    """The same manifest as .jsonl.zst and .parquet."""
+    with manifest.open("rb") as source, manifest.with_suffix(".jsonl.zst").open("wb") as packed:
+        zstandard.ZstdCompressor().copy_stream(source, packed)
+    with (
+        pyarrow.json.open_json(manifest) as lines,
+        pyarrow.parquet.ParquetWriter(manifest.with_suffix(".parquet"), lines.schema) as table,
+    ):
+        for batch in lines:
+            table.write_batch(batch)
+
+
+def measure(manifest: Path) -> Iterator[tuple[str, float, float]]:
     """Each step, its seconds, and the most gigabytes so far beyond those of the imports."""
-    data = DataConfig((folder / "train.jsonl",), (folder / "dev.jsonl",))
+    data = DataConfig((manifest,), (manifest.with_name("dev.jsonl"),))
     model = ModelConfig(subsampling=2)  # made-up words have more letters per second than some models have frames
     recipe = dataclasses.replace(Recipe(), data=data, text=TextConfig(alphabet=ALPHABET), model=model)
     steps = {
@@ -78,33 +94,34 @@ def measure(folder: Path) -> Iterator[tuple[str, float, float]]:
         "digest by which a change is noticed": lambda: corpus.digest(),
         "plan an epoch": lambda: plan_epoch(corpus.durations, BATCH_SECONDS, 0, 1),
     }
-    at_start = peak()
+    at_start = peak_bytes()
     for name, step in steps.items():
         begun = time.process_time()
         result = step()
-        yield name, time.process_time() - begun, peak() - at_start
+        yield name, time.process_time() - begun, (peak_bytes() - at_start) / 1e9
         if name.startswith("all"):
             corpus = result
         del result
 
 
-def peak() -> float:
-    """The most memory of this process so far, in gigabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-
-
 def main() -> None:
-    """Write a corpus and measure it in a fresh process, or measure the one given."""
+    """Write a corpus and measure it in fresh processes, or measure the one given."""
     options = tyro.cli(Options)
-    if options.folder:
-        print(json.dumps(list(measure(options.folder))))
+    if options.manifest:
+        print(json.dumps(list(measure(options.manifest))))
         return
+    rows: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as name:
-        write_corpus(Path(name), options.utterances)
-        command = [sys.executable, __file__, "--folder", name]
-        rows = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        manifest = Path(name) / "train.jsonl"
+        write_corpus(manifest.parent, options.utterances)
+        write_other_formats(manifest)
+        for suffix in FORMATS:
+            command = [sys.executable, __file__, "--manifest", str(manifest.with_suffix(suffix))]
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+            for step, seconds, size in json.loads(output):
+                rows.setdefault(step, [step]).extend((f"{seconds:.1f}", f"{size:.2f}"))
     print(f"{options.utterances:,} utterances, {processor()}\n")
-    print(table(["step", "s", "GB"], [[step, f"{seconds:.1f}", f"{size:.2f}"] for step, seconds, size in rows]))
+    print(table(["step", *(f"{suffix}, {unit}" for suffix in FORMATS for unit in ("s", "GB"))], list(rows.values())))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from asr.data.manifest import Utterance, read_manifest, read_manifests
 from asr.data.utterances import ByteRange, Strings, Utterances, repeated
 from asr.errors import ManifestError
+from asr.utils.files import replacing, write_atomically
 
 WORDS = st.text(max_size=5)
 UTTERANCES = st.builds(
@@ -65,6 +66,23 @@ def test_compressed_manifests(tmp_path, pack):
         read_manifest(tmp_path / "packed")
 
 
+PLAIN = {"id": ["a", "b"], "audio_filepath": ["a.wav", "b.wav"], "duration": [1, 2], "text": ["é", ""]}
+
+
+@pytest.mark.parametrize(
+    "columns", [{}, {"speaker": ["ann", None], "offset": [None, 0.5]}, {"id": [None, "b"]}, {"accent": [None, "en"]}]
+)
+@pytest.mark.parametrize("folder", ["memory://parquet", None])
+def test_parquet_tables_hold_what_lines_hold(tmp_path, columns, folder):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table, folder = pyarrow.table(PLAIN | columns), folder or tmp_path
+    lines = [{key: value for key, value in row.items() if value is not None} for row in table.to_pylist()]
+    write_atomically(f"{folder}/m.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    with replacing(f"{folder}/m.parquet") as stream:
+        parquet.write_table(table, stream)
+    assert list(read_manifest(f"{folder}/m.parquet")) == list(read_manifest(f"{folder}/m.jsonl"))
+
+
 def test_parquet_manifests(tmp_path):
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     (tmp_path / "plain.jsonl").write_bytes(JSON)
@@ -75,6 +93,9 @@ def test_parquet_manifests(tmp_path):
     parquet.write_table(pyarrow.Table.from_pylist([LINES[0], LINES[1] | {"duration": -1.0}]), tmp_path / "m.parquet")
     with pytest.raises(ManifestError, match=r"m\.parquet:2: 'duration' is -1\.0"):
         read_manifest(tmp_path / "m.parquet")
+    write_atomically("memory://parquet/wrong.parquet", (tmp_path / "m.parquet").read_bytes())
+    with pytest.raises(ManifestError, match=r"^memory://parquet/wrong\.parquet:2: 'duration' is -1\.0"):
+        read_manifest("memory://parquet/wrong.parquet")
     (tmp_path / "m.parquet").write_bytes(b"no table")
     with pytest.raises(ManifestError, match=r"m\.parquet: not a Parquet file"):
         read_manifest(tmp_path / "m.parquet")

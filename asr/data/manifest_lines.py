@@ -25,15 +25,31 @@ Record = dict[str, Any]
 Row = tuple[str, str, float, str, str, float | None, ByteRange | None]  # the values of FIELDS
 
 
+_Id = Annotated[str, msgspec.Meta(min_length=1)]
+_Duration = Annotated[float, msgspec.Meta(gt=0, le=LONGEST)]
+_Offset = Annotated[float, msgspec.Meta(ge=0, le=LONGEST)]
+
+
 class _PlainLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A line as nearly all are, in which nothing is to be checked further."""
 
-    id: Annotated[str, msgspec.Meta(min_length=1)]
+    id: _Id
     audio_filepath: str
-    duration: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)]
+    duration: _Duration
     text: str
     speaker: str = ""
-    offset: Annotated[float, msgspec.Meta(ge=0, le=LONGEST)] | None = None
+    offset: _Offset | None = None
+
+
+class _PlainColumns(msgspec.Struct, forbid_unknown_fields=True):
+    """The columns of a table of such rows."""
+
+    id: list[_Id]
+    audio_filepath: list[str]
+    duration: list[_Duration]
+    text: list[str]
+    speaker: list[str | None] = []
+    offset: list[_Offset | None] = []
 
 
 _decode_plain = msgspec.json.Decoder(_PlainLine).decode
@@ -46,12 +62,20 @@ def append_lines(path: Path, utterances: Utterances, note: Note) -> Iterator[Seq
     """
     if not (storage.is_url(path) or os.path.lexists(path)):
         raise ManifestError(f"{path}: no such file; `asr prepare` makes manifests")
-    if path.suffix in (".tar", ".parquet"):
-        rows = enumerate(read_shard(path) if path.suffix == ".tar" else _parquet_rows(path), start=1)
+    if path.suffix == ".tar":
+        rows = enumerate(read_shard(path), start=1)
         while batch := list(itertools.islice(rows, ROWS)):
             yield _append(batch, utterances, note)
         return
     first = 1
+    if path.suffix == ".parquet":
+        for table in _tables(path):
+            if _append_columns(table.to_pydict(), utterances):
+                yield range(first, first + len(table))
+            else:
+                yield _append(enumerate(map(_without_nulls, table.to_pylist()), first), utterances, note)
+            first += len(table)
+        return
     for block in read_blocks(path, ManifestError, size=BLOCK):
         lines = block.splitlines()
         if _append_plain(lines, utterances):
@@ -101,16 +125,31 @@ def decode_record(line: str | bytes) -> Record:
     return record
 
 
-def _parquet_rows(path: Path) -> Iterator[Record]:
+def _tables(path: Path) -> Iterator[Any]:
+    """The rows of a Parquet file, some at a time."""
     import pyarrow
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=ROWS):
-                yield from ({k: v for k, v in row.items() if v is not None} for row in batch.to_pylist())
+        with storage.open_binary(path) as stream, pyarrow.parquet.ParquetFile(stream) as file:
+            yield from file.iter_batches(batch_size=ROWS)
     except (pyarrow.ArrowException, OSError) as error:
         raise ManifestError(f"{path}: not a Parquet file that can be read ({error}); write it again") from error
+
+
+def _append_columns(columns: Record, utterances: Utterances) -> bool:
+    """Append the rows of a table if all of them are plain; whether they are."""
+    try:
+        plain = msgspec.convert(columns, _PlainColumns)
+    except msgspec.ValidationError:
+        return False
+    speakers = [speaker or "" for speaker in plain.speaker] or [""] * len(plain.id)
+    utterances.extend(plain.id, plain.audio_filepath, plain.duration, plain.text, speakers, plain.offset)
+    return True
+
+
+def _without_nulls(row: Record) -> Record:
+    return {key: value for key, value in row.items() if value is not None}
 
 
 def _append(records: Iterable[tuple[int, Record]], utterances: Utterances, note: Note) -> list[int]:

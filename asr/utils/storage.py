@@ -12,9 +12,9 @@ import posixpath
 import re
 from pathlib import Path
 
+from asr.errors import SCHEMES
 from asr.utils import object_store
 
-SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "http", "https", "hf", "memory")
 MODEL_NAME = "model.safetensors"  # of the model in a folder that a URL names
 URL = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)", re.DOTALL)
 
@@ -47,6 +47,11 @@ def absolute(path: Name) -> str:
     """The absolute form of a path, by which two names of one file are equal; of a URL one that begins with `/`, too."""
     found = url(path)
     return f"/{found}" if found else os.path.abspath(path)
+
+
+def resolved(path: Path) -> Path:
+    """The path without `..` and symbolic links; a URL as it is."""
+    return path if is_url(path) else path.resolve()
 
 
 def join(folder: Path, name: str) -> Path:
@@ -110,6 +115,13 @@ def list_files(folder: Name) -> list[str]:
             os.path.join(top, name) for top, _, names in os.walk(os.fspath(folder), followlinks=True) for name in names
         ]
     return object_store.list_objects(found)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder, or of a prefix, but for those in folders below it, sorted."""
+    if is_url(folder):
+        return sorted(path for path in map(Path, list_files(folder)) if path.parent == folder)
+    return sorted(path for path in folder.iterdir() if path.is_file())
 
 
 def has_magic(path: str) -> bool:
