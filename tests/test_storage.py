@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -44,11 +45,11 @@ def s3(server, monkeypatch):
     for name, value in server.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(object_store, "READ_SECONDS", 1.0)
     monkeypatch.setattr(object_store, "_listed", {})
     server.faults, server.applies, server.before = [], lambda method, path: True, lambda method, path: None
     bucket = f"bucket-{uuid.uuid4().hex[:8]}"
     object_store._filesystem("s3://").mkdir(bucket)
+    monkeypatch.setattr(object_store, "READ_SECONDS", 1.0)
     return f"s3://{bucket}"
 
 
@@ -143,7 +144,7 @@ def test_a_prefix_into_another_prefix(asr, s3, server, model_path, noise_file, t
     server.requests.clear()
     again = asr(*remote)
     assert again.returncode == COMPLETE and "2 done, 1 skipped, 0 failed" in again.stderr
-    assert not [path for method, path in server.requests if method == "PUT" and "/out/0" in path]
+    assert not [path for method, path in server.requests if path.endswith(("/out/0.txt", "/out/0.json"))]
 
 
 def test_several_objects_are_opened_at_a_time(asr, s3, server, model_path, noise_file):
@@ -261,12 +262,26 @@ def test_errors_are_one_line_with_the_url(asr, s3, server, model_path, noise_fil
     assert "Traceback" not in done.stderr
 
 
+def test_a_missing_model_is_no_missing_bucket(asr, s3, noise_file):
+    missing = asr("transcribe", noise_file("x.wav", 0.5), "-m", f"{s3}/none.safetensors")  # `s3` holds "bucket"
+    assert missing.returncode == ERROR and f"{s3}/none.safetensors: no such file" in missing.stderr
+
+
+def test_a_web_server_that_is_down(asr, model_path, monkeypatch):
+    monkeypatch.setattr(object_store, "FIRST_WAIT", 0.01)
+    with socket.socket() as silent:  # bound, but not listening
+        silent.bind(("127.0.0.1", 0))
+        name = "http://{}:{}/x.wav".format(*silent.getsockname())
+        done = asr("transcribe", name, "-m", model_path)
+    assert done.returncode == PARTLY and f"{name}: cannot connect" in done.stderr and "6 attempts" in done.stderr
+
+
 def test_an_output_that_cannot_be_written(asr, s3, model_path, noise_file):
     sound = noise_file("x.wav", 0.5)
     for output, reason in (("s3://no-such-bucket-here/out", "no such bucket"), ("https://h/out", "web server")):
         done = asr("transcribe", sound, "-m", model_path, "-o", output)
         assert done.returncode == ERROR and done.stderr.count("\n") == 1
-        assert f"asr: {output}/" in done.stderr and reason in done.stderr
+        assert f"asr: {output}" in done.stderr and reason in done.stderr
 
 
 def test_manifests_and_corpora_in_a_bucket(asr, s3, model_path, noise_file, tmp_path):
@@ -288,6 +303,12 @@ def test_manifests_and_corpora_in_a_bucket(asr, s3, model_path, noise_file, tmp_
     (utterance,) = read_manifest(tmp_path / "local" / "all.jsonl")
     assert storage.url(utterance.audio_filepath) == f"{s3}/tree/anna/x.wav" and utterance.speaker == "anna"
 
+    write_atomically(f"{s3}/libri/dev/12/34/12-34.trans.txt", "12-34-0 A B\n")
+    write_atomically(f"{s3}/libri/dev/12/34/12-34-0.wav", sound.read_bytes())
+    assert asr("prepare", "librispeech", f"{s3}/libri", "-o", tmp_path / "libri").returncode == COMPLETE
+    (utterance,) = read_manifest(tmp_path / "libri" / "dev.jsonl")
+    assert (utterance.id, utterance.speaker, utterance.text) == ("12-34-0", "12", "A B")
+
 
 def test_shards_in_a_bucket_are_read_by_range(asr, s3, server, noise_file, tmp_path):
     for name in ("x", "y"):
@@ -303,6 +324,9 @@ def test_shards_in_a_bucket_are_read_by_range(asr, s3, server, noise_file, tmp_p
         for utterance in found:
             assert np.array_equal(load_utterance(utterance, 16000).samples, local[utterance.id])
         assert len(server.requests) == 2
+    done = asr("prepare", "shards", s3, "-o", tmp_path / "again")
+    assert done.returncode == COMPLETE, done.stderr
+    assert {u.id for u in read_manifest(tmp_path / "again" / "all.jsonl")} == set(local)
 
 
 def test_a_web_server_without_ranges(noise_file, monkeypatch):

@@ -88,4 +88,4 @@ def test_transcribing_from_one_prefix_to_another(scheme, server, asr, model_path
         assert missing.returncode == PARTLY and f"{scheme}://box/none.wav: no such file" in missing.stderr
         nowhere = asr(*command, f"{scheme}://nowhere/words")
         assert nowhere.returncode == ERROR and nowhere.stderr.count("\n") <= 2
-        assert f"{scheme}://nowhere/words/" in nowhere.stderr and "no such bucket" in nowhere.stderr
+        assert nowhere.stderr.startswith(f"asr: {scheme}://nowhere/words") and "no such bucket" in nowhere.stderr

@@ -173,10 +173,9 @@ class Outputs:
         """Whether the folder has all files of an input, written from its present content with the present settings."""
         return all(self._written.has(path, source) for path in self.paths(source))
 
-    def read_ledger(self) -> None:
-        """Learn what other processes have written meanwhile."""
-        if self._ledger:
-            self._ledger.read()
+    def read_ledger(self, sources: Sequence[str]) -> None:
+        """Learn whether other processes have written the files of these inputs meanwhile."""
+        self._written.read([path for source in sources for path in self.paths(source)])
 
     def write(self, source: str, transcript: Transcript) -> list[Path]:
         """Write the files of an input, all or none."""

@@ -37,12 +37,14 @@ class Ledger:
         self._recordings = {name: _identity(name) for name in recordings}
         made_by = json.dumps([[_identity(path) for path in made_with], settings], sort_keys=True)
         self._made_by = hashlib.sha256(made_by.encode()).hexdigest()[:16]
+        self._lines: dict[str, Line] = {}  # by file
         self._store = _Objects(folder / FOLDER) if storage.is_url(folder) else _LinesOfFile(folder / NAME)
         self.read()
 
-    def read(self) -> None:
-        """Read the ledger, to which other processes may write."""
-        self._lines = {line["file"]: line for line in self._store.read()}
+    def read(self, paths: Sequence[Path] | None = None) -> None:
+        """Read the ledger, to which other processes may write: at least what it has about these files."""
+        files = None if paths is None else list(map(self._key, paths))
+        self._lines.update((line["file"], line) for line in self._store.read(files))
 
     def has(self, path: Path, recording: str) -> bool:
         """Whether a file exists and was written from this recording as it is now, with the present settings."""
@@ -71,7 +73,8 @@ class _LinesOfFile:
     def __init__(self, path: Path):
         self._path = path
 
-    def read(self) -> Iterable[Line]:
+    def read(self, files: Sequence[str] | None) -> Iterable[Line]:
+        """All lines."""
         if self._path.exists():
             yield from map(_decode, self._path.read_bytes().splitlines())
 
@@ -96,13 +99,29 @@ class _Objects:
         object_store.check_writable(storage.shown(folder))
         self._folder = folder
 
-    def read(self) -> Iterable[Line]:
+    def read(self, files: Sequence[str] | None) -> Iterable[Line]:
+        """The lines about some files, or all."""
+        if files is not None:
+            names = list(map(self._name, files))
+        else:
+            # With the outputs, for which `Ledger.has` then needs no requests.
+            listed = storage.list_files(self._folder.parent)
+            names = [name for name in listed if Path(name).is_relative_to(self._folder)]
         with ThreadPoolExecutor(REQUESTS) as pool:
-            return list(map(_decode, pool.map(storage.read_bytes, storage.list_files(self._folder))))
+            return list(map(_decode, pool.map(self._content, names)))
+
+    def _name(self, file: str) -> str:
+        return storage.shown(self._folder / f"{file}.json")
+
+    def _content(self, name: str) -> bytes:
+        """The line; nothing if another run has removed it meanwhile."""
+        with contextlib.suppress(FileNotFoundError):
+            return storage.read_bytes(name)
+        return b""
 
     def write(self, lines: list[Line]) -> None:
         for line in lines:
-            name = storage.shown(self._folder / f"{line['file']}.json")
+            name = self._name(line["file"])
             if "made_by" in line:
                 object_store.put(name, json.dumps(line).encode())
             else:

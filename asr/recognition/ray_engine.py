@@ -158,7 +158,7 @@ class _Transcription(Groups):
                 recording.lose(number, error)
                 self._note_failure(recording)
             return
-        self._outputs.read_ledger()
+        self._outputs.read_ledger(job.items)
         written = [name for name in job.items if self._outputs.are_written(name)]
         super().finish(job, [Done(name) for name in written])
         super().repeat(replace(job, items=tuple(name for name in job.items if name not in written)), error)

@@ -11,6 +11,7 @@ import importlib
 import io
 import os
 import random
+import re
 import shutil
 import tempfile
 import threading
@@ -36,6 +37,8 @@ PACKAGES = {  # of a scheme
 }
 BUCKETS = ("s3fs", "gcsfs", "adlfs")  # packages of object stores
 CHECKSUMS = ("ETag", "etag", "md5Hash", "content_md5", "blob_id", "LastModified", "Last-Modified", "updated", "created")
+
+NO_BUCKET = re.compile("no ?such ?bucket|bucket does not exist", re.IGNORECASE)
 
 # What repeating cannot help: errors of programs, and error numbers.
 FAULTS = (TypeError, AttributeError, LookupError, AssertionError, NotImplementedError, ImportError)
@@ -294,10 +297,13 @@ def _repeat_in_bucket(url: str, call: Callable[[], T]) -> T:
 
 def _explain(error: Exception) -> tuple[int, str]:
     """An error number, and the reason in a few words."""
+    # fsspec takes a web server that cannot be reached for a file that is not there.
+    if isinstance(error, FileNotFoundError) and type(error.__cause__).__module__.startswith("aiohttp"):
+        error = error.__cause__
     text = str(error) or type(error).__name__
     status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, FileNotFoundError) or status == 404:
-        return errno.ENOENT, "no such bucket" if "bucket" in text.lower() else "no such file"
+        return errno.ENOENT, "no such bucket" if NO_BUCKET.search(text) else "no such file"
     if "Credential" in type(error).__name__ or "credential" in text.lower():
         return errno.EACCES, "no credentials for this store; set them as its own tools expect"
     if isinstance(error, PermissionError) or status in (401, 403):
