@@ -13,6 +13,8 @@ from command_line import COMPLETE, ERROR, PARTLY
 
 from asr.audio.io import load_audio
 from asr.data.manifest import Utterance, load_utterance, read_manifest, write_manifest
+from asr.utils import storage
+from asr.utils.files import write_atomically
 
 RATE = 16000
 
@@ -55,6 +57,25 @@ def test_there_and_back(asr, corpus, tmp_path, to):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("to", ["kaldi", "nemo", *slow_to_import])
+def test_there_and_back_in_an_object_store(asr, noise_file, tmp_path, to):
+    """Manifests, recordings and what is written are all at URLs."""
+    store = f"memory://exchange-{to}"
+    for name in ("a", "b"):
+        write_atomically(f"{store}/{name}.wav", noise_file(f"{name}.wav", 1.0, seed=ord(name)).read_bytes())
+    lines = [{"id": n, "audio_filepath": f"{n}.wav", "duration": 1.0, "text": n, "speaker": n} for n in ("a", "b")]
+    lines[1] |= {"offset": 0.25, "duration": 0.5}
+    write_atomically(f"{store}/train.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    assert asr("convert", f"{store}/train.jsonl", "-o", f"{store}/train", "--to", to).returncode == COMPLETE
+    source = f"{store}/train/train.json" if to == "nemo" else f"{store}/train"
+    done = asr("prepare", to, source, "-o", tmp_path / "back")
+    assert done.returncode == COMPLETE, done.stderr + done.stdout
+    found = read_manifest(tmp_path / "back" / "train.jsonl")
+    if to != "huggingface":  # which contains the recordings
+        assert [storage.url(u.audio_filepath) for u in found] == [f"{store}/a.wav", f"{store}/b.wav"]
+    assert [(u.text, u.speaker, u.duration) for u in found] == [("a", "a", 1.0), ("b", "b", 0.5)]
+
+
 def test_lhotse_reads_what_is_written(asr, corpus, tmp_path):
     lhotse = pytest.importorskip("lhotse")
     assert asr("convert", corpus, "-o", tmp_path / "lhotse", "--to", "lhotse").returncode == COMPLETE

@@ -113,6 +113,17 @@ def test_a_shard_that_has_changed_since_its_manifest_is_noticed(corpus, tmp_path
         read_manifest(tmp_path / "train-0000.tar")
 
 
+def test_a_shard_whose_end_is_in_its_middle_is_noticed(corpus, tmp_path):
+    """Zeros in place of a header look like the end of the file."""
+    shard = tmp_path / "train-0000.tar"
+    content = (corpus / "data" / shard.name).read_bytes()
+    with tarfile.open(corpus / "data" / shard.name) as members:
+        third = members.getmembers()[2].offset
+    shard.write_bytes(content[:third] + bytes(1024) + content[third + 1024 :])
+    with pytest.raises(ManifestError, match=r"train-0000\.tar: not a tar file that can be read \(there is more behind"):
+        read_manifest(shard)
+
+
 def test_shards_of_an_earlier_run_are_not_left_among_the_new_ones(corpus):
     with pytest.raises(ManifestError, match=r"train-0002\.tar: of an earlier run with more shards"):
         prepare("table", str(corpus / "train.jsonl"), corpus / "data", PrepareConfig(shards=2))

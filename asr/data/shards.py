@@ -31,6 +31,7 @@ BLOCK = tarfile.BLOCKSIZE
 NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
 PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")  # neither a dot, at which WebDataset ends a key, nor a folder
 PLACE = ("audio_filepath", "byte_range", "offset")  # of an utterance, which a shard gives
+REST = 1 << 20  # bytes read at a time behind the end, where there are only zeros
 LONGEST_TEXT = 1 << 20  # bytes of a transcript: a larger member is something else
 
 Places = list[tuple[int, Utterance]]  # utterances with their positions in the corpus
@@ -68,6 +69,10 @@ def read_shard(path: Path) -> Iterator[dict[str, Any]]:
                     line |= _duration(file, *line["byte_range"])
                 if line:
                     yield {"id": key} | line
+            file.seek(shard.offset)
+            while rest := file.read(REST):
+                if rest.count(0) < len(rest):
+                    raise tarfile.ReadError("there is more behind its end")
     except FileNotFoundError as error:
         raise ManifestError(f"{path}: no such file; `asr prepare ... --shards N` writes shards") from error
     except (OSError, tarfile.TarError) as error:
@@ -170,7 +175,7 @@ def shard_subsets(
     largest = max(map(len, subsets.values()))
     counts = {name: min(len(part), max(1, round(count * len(part) / largest))) for name, part in subsets.items()}
     for name, number in counts.items():
-        if (surplus := folder / f"{name}-{number:04d}.tar").exists():
+        if storage.is_file(surplus := folder / f"{name}-{number:04d}.tar"):
             raise ManifestError(f"{surplus}: of an earlier run with more shards; delete its shards, or write elsewhere")
     shards = [
         (name, folder / f"{name}-{number:04d}.tar", dealt)

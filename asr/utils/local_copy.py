@@ -20,7 +20,7 @@ def local_copy(path: str | os.PathLike) -> Path:
         return Path(path)
     version = hashlib.sha256(repr(storage.identity(url)).encode()).hexdigest()[:16]
     folder = (user_cache() or _temporary_folder()) / "copies"
-    copy = folder / f"{Path(path).stem}-{version}{Path(path).suffix}"
+    copy = folder / f"{version}-{Path(path).name}"
     if not copy.exists():
         with replacing(copy) as stream:
             copy_object(url, stream)

@@ -13,6 +13,7 @@ from pathlib import Path
 from asr.audio.io import find_audio
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import check_layout, not_in_layout, pair, read_keyed
+from asr.utils import storage
 
 TRANSCRIPT = "transcript/aishell_transcript_v0.8.txt"
 
@@ -22,7 +23,7 @@ def read(source: Path) -> Iterator[Candidate]:
 
     Spaces are removed from the transcripts, as Mandarin is written without them.
     """
-    source = source / "data_aishell" if (source / "data_aishell").is_dir() else source
+    source = source / "data_aishell" if storage.is_folder(source / "data_aishell") else source
     check_layout(source, "aishell", TRANSCRIPT, "wav")
     recordings = find_audio(source / "wav")
     if not recordings:

@@ -11,6 +11,7 @@ from asr.audio.io import SUFFIXES
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import check_layout, not_in_layout, numbered_lines
 from asr.errors import ManifestError
+from asr.utils import storage
 
 SUBSETS = ("train", "dev", "test")
 COLUMNS = ("client_id", "path", "sentence")
@@ -24,8 +25,8 @@ def read(source: Path) -> Iterator[Candidate]:
     `ManifestError` for a folder without clips/ or lists, and for a list without the needed columns.
     """
     check_layout(source, "common_voice", "clips")
-    subsets = [name for name in SUBSETS if (source / f"{name}.tsv").is_file()]
-    if not subsets and not (source / "validated.tsv").is_file():
+    subsets = [name for name in SUBSETS if storage.is_file(source / f"{name}.tsv")]
+    if not subsets and not storage.is_file(source / "validated.tsv"):
         raise not_in_layout(source, "common_voice", "train.tsv, dev.tsv, test.tsv or validated.tsv")
     for subset in subsets or ["validated"]:
         yield from _read_list(source / f"{subset}.tsv", source / "clips")

@@ -14,6 +14,7 @@ from asr.data.corpora.base import Candidate
 from asr.data.corpora.table import SPEAKER
 from asr.data.manifest_lines import FIELDS, speaker_name
 from asr.errors import ManifestError
+from asr.utils import storage
 from asr.utils.files import write_atomically
 
 OWN_FORMAT = ("state.json", "dataset_dict.json")  # marks of a folder that `save_to_disk` wrote
@@ -55,12 +56,17 @@ def _load(source: Path, split: str) -> Any:
 
     datasets.disable_progress_bars()
     try:
-        if any((source / mark).exists() for mark in OWN_FORMAT):
-            data = datasets.load_from_disk(str(source))
+        name = storage.shown(source)
+        if any(storage.is_file(source / mark) for mark in OWN_FORMAT):
+            data = datasets.load_from_disk(name)
             return data[split] if isinstance(data, datasets.DatasetDict) else data
-        if source.suffix == ".parquet":
-            return datasets.load_dataset("parquet", data_files={split: str(source)}, split=split)
-        return datasets.load_dataset(str(source), split=split)
+        if storage.is_url(source) or source.suffix == ".parquet":
+            part = re.split(r"\W", split)[0]
+            tables = [name] if source.suffix == ".parquet" else storage.glob(f"{name}/**/{part}*.parquet")
+            if not tables:
+                raise FileNotFoundError(f"no {part}*.parquet there")
+            return datasets.load_dataset("parquet", data_files={part: tables}, split=split)
+        return datasets.load_dataset(name, split=split)
     except Exception as error:  # of the many kinds that the package, its readers and the Hub's client raise
         cause: BaseException = error
         while cause.__cause__:

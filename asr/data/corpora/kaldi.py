@@ -16,6 +16,7 @@ from asr.data.config import KaldiConfig
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import check_layout, read_keyed
 from asr.errors import ManifestError
+from asr.utils import storage
 from asr.utils.files import replacing
 
 
@@ -40,10 +41,10 @@ def read(source: Path, folder: Path, config: KaldiConfig) -> Iterator[Candidate]
     """
     check_layout(source, "kaldi", "wav.scp", "text")
     directory = _DataDirectory(
-        source.resolve(),
+        storage.resolved(source),
         _lookup(source / "wav.scp"),
-        _lookup(source / "utt2spk") if (source / "utt2spk").exists() else None,
-        _lookup(source / "segments") if (source / "segments").exists() else None,
+        _lookup(source / "utt2spk") if storage.is_file(source / "utt2spk") else None,
+        _lookup(source / "segments") if storage.is_file(source / "segments") else None,
         folder if config.run_commands else None,
     )
     texts = read_keyed(source / "text")
@@ -101,8 +102,8 @@ def _audio(recording: str, directory: _DataDirectory) -> Path:
         if recording not in directory.outputs:
             directory.outputs[recording] = _run(path.removesuffix("|"), directory.written / f"{recording}.wav")
         return directory.outputs[recording]
-    inside = directory.folder / path
-    return inside if inside.exists() else Path(path).absolute()
+    inside = storage.join(directory.folder, path)
+    return inside if storage.is_url(inside) or inside.exists() else Path(path).absolute()
 
 
 def _run(command: str, output: Path) -> Path:

@@ -16,6 +16,7 @@ from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import check_layout, not_in_layout
 from asr.errors import ManifestError
 from asr.utils import storage
+from asr.utils.local_copy import local_copy
 
 KINDS = (".jsonl.gz", ".jsonl", ".json", ".yaml", ".json.gz", ".yaml.gz")
 ROUNDING = 0.001  # seconds
@@ -26,14 +27,14 @@ def read(source: Path) -> Iterator[Candidate]:
 
     Raises `ManifestError` for a file that Lhotse cannot read or that holds no cuts.
     """
-    if not source.is_file():
+    if not storage.is_file(source):
         check_layout(source, "lhotse")
     found = _cut_sets(source)
     import lhotse
 
     for paths in found:
         try:
-            manifests = [lhotse.load_manifest(path) for path in paths]
+            manifests = [lhotse.load_manifest(local_copy(path)) for path in paths]
             cuts = manifests[0] if len(paths) == 1 else lhotse.CutSet.from_manifests(*manifests)
             if not isinstance(cuts, lhotse.CutSet):
                 raise ValueError(f"holds a {type(cuts).__name__}, not a CutSet; give the folder with all manifests")
@@ -47,9 +48,9 @@ def read(source: Path) -> Iterator[Candidate]:
 
 def _cut_sets(source: Path) -> list[list[Path]]:
     """The files of each CutSet: one of cuts, or one of recordings and one of supervisions."""
-    if source.is_file():
+    if storage.is_file(source):
         return [[source]]
-    paths = sorted(path for path in source.iterdir() if path.name.endswith(KINDS))
+    paths = [path for path in storage.files_in(source) if path.name.endswith(KINDS)]
     if cuts := [[path] for path in paths if "cuts" in path.name]:
         return cuts
     names = [path.name.replace("recordings", "supervisions") for path in paths]
@@ -76,7 +77,7 @@ def _candidate(cut: Any, supervision: Any, subset: str, folder: Path) -> Candida
     recording = cut.recording
     (origin,) = recording.sources
     audio = storage.join(folder, origin.source)
-    if origin.type == "file" and not audio.exists():
+    if origin.type == "file" and not storage.is_file(audio):
         audio = Path(origin.source).absolute()
     start = cut.start + max(0.0, supervision.start)
     end = cut.start + min(cut.duration, supervision.end)

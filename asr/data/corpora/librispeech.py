@@ -15,6 +15,7 @@ from asr.audio.io import find_audio
 from asr.data.corpora.base import Candidate
 from asr.data.corpora.reading import check_layout, find_files, not_in_layout, pair, read_keyed
 from asr.errors import ConfigError, ManifestError
+from asr.utils import storage
 
 SUBSETS = (
     "dev-clean",
@@ -33,7 +34,7 @@ def read(source: Path) -> Iterator[Candidate]:
     Speakers are the corpus's own numbers. Raises `ManifestError` if there is no transcript file at all.
     """
     check_layout(source, "librispeech")
-    source = source.resolve()
+    source = storage.resolved(source)
     transcripts, recordings = defaultdict(list), defaultdict(list)
     for path in find_files(source, ".trans.txt"):
         transcripts[path.parent] += read_keyed(path)

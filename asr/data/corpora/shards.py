@@ -9,13 +9,14 @@ The recordings stay in their shards: the manifest names their bytes. A subset is
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from asr.data.corpora.base import Candidate
-from asr.data.corpora.reading import not_in_layout
+from asr.data.corpora.reading import check_layout, not_in_layout
 from asr.data.manifest_lines import FIELDS, speaker_name
 from asr.data.shards import expand, read_shard
 from asr.data.utterances import ByteRange
@@ -40,12 +41,15 @@ class _Cut(msgspec.Struct):
 
 def read(source: Path) -> Iterator[Candidate]:
     """Candidates of the subsets. Raises `ManifestError` for a source without shards, or one that cannot be read."""
-    cuts = sorted(source.glob("cuts.*.jsonl*")) if source.is_dir() else []
+    if source.suffix != ".tar":
+        check_layout(source, "shards")
+    files = expand(source) if source.suffix == ".tar" else storage.files_in(source)
+    cuts = [path for path in files if fnmatch(path.name, "cuts.*.jsonl*")]
     for path in cuts:
         yield from _shar(path)
     if cuts:
         return
-    shards = sorted(source.glob("*.tar")) if source.is_dir() else expand(source)
+    shards = [path for path in files if path.suffix == ".tar"]
     if not shards:
         raise not_in_layout(source, "shards", "*.tar")
     for path in shards:

@@ -21,8 +21,7 @@ def read(source: Path) -> Iterator[Candidate]:
     """Candidates in the official subsets train, dev and test; the speaker is the hash in the file's name."""
     check_layout(source, "speech_commands", *LISTS)
     subset_of = {name: subset for list, subset in LISTS.items() for name in read_lines(source / list)}
-    words = sorted(path for path in source.iterdir() if path.is_dir() and path.name != NOISE)
-    recordings = [recording for word in words for recording in find_audio(word)]
+    recordings = [recording for recording in find_audio(source) if recording.relative_to(source).parts[0] != NOISE]
     if not recordings:
         raise not_in_layout(source, "speech_commands", "WORD/SPEAKER_nohash_N.wav")
     for recording in recordings:
