@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 from asr.audio.io import load_audio, probe
 from asr.data.manifest import load_utterance, read_manifest
 from asr.errors import AudioError
+from asr.output.formats import Outputs
+from asr.transcript import Transcript
 from asr.utils import object_store, storage
-from asr.utils.files import write_atomically
+from asr.utils.files import make_folder, write_atomically
 
 fsspec = pytest.importorskip("fsspec", reason="needs the extra 'remote'")
 ROOT = Path(__file__).parent.parent
@@ -145,6 +147,20 @@ def test_a_prefix_into_another_prefix(asr, s3, server, model_path, noise_file, t
     again = asr(*remote)
     assert again.returncode == COMPLETE and "2 done, 1 skipped, 0 failed" in again.stderr
     assert not [path for method, path in server.requests if path.endswith(("/out/0.txt", "/out/0.json"))]
+
+
+@pytest.mark.parametrize("store", ["memory://ledger", None])
+def test_what_another_process_has_written_is_learnt(store, tmp_path):
+    names, folder = ["a.wav", "b.wav"], Path(store or tmp_path) / "out"
+    make_folder(folder)
+    for name in names:
+        (tmp_path / name).write_bytes(b"sound")
+    recordings = [str(tmp_path / name) for name in names]
+    first, second = (Outputs(recordings, ("txt",), folder) for _ in range(2))
+    first.write(recordings[0], Transcript("one", (), 1.0))
+    assert not second.are_written(recordings[0])
+    second.read_ledger(recordings)
+    assert [second.are_written(name) for name in recordings] == [True, False]
 
 
 def test_several_objects_are_opened_at_a_time(asr, s3, server, model_path, noise_file):
@@ -327,6 +343,31 @@ def test_shards_in_a_bucket_are_read_by_range(asr, s3, server, noise_file, tmp_p
     done = asr("prepare", "shards", s3, "-o", tmp_path / "again")
     assert done.returncode == COMPLETE, done.stderr
     assert {u.id for u in read_manifest(tmp_path / "again" / "all.jsonl")} == set(local)
+
+
+@pytest.mark.slow
+def test_training_from_shards_in_a_bucket(s3, server, tmp_path):
+    import safetensors.numpy
+    from test_shards import RECIPE
+    from tones import write_corpus
+
+    from asr.config import load_recipe
+    from asr.data.config import PrepareConfig
+    from asr.data.prepare import prepare
+    from asr.training.trainer import train
+
+    for name, count in (("train", 12), ("dev", 3)):
+        write_corpus(tmp_path, name, count, len(name))
+        prepare("table", str(tmp_path / f"{name}.jsonl"), tmp_path / "data", PrepareConfig(shards=4))
+    copy_to(s3, *(tmp_path / "data").glob("train-*.tar"))
+    weights = []
+    for output, folder in (("local", "data"), ("remote", s3)):
+        recipe = tmp_path / f"{output}.toml"
+        recipe.write_text(RECIPE.format(output=output).replace("data/train-", f"{folder}/train-"))
+        server.requests.clear()
+        weights.append(safetensors.numpy.load_file(train(load_recipe(recipe))))
+    assert {path for _, path in server.requests} >= {f"/{s3[5:]}/train-{number:04d}.tar" for number in range(4)}
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_a_web_server_without_ranges(noise_file, monkeypatch):
