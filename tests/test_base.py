@@ -12,10 +12,13 @@ from asr.audio.config import FeatureConfig
 from asr.config import Recipe, load_recipe
 from asr.data.config import DataConfig
 from asr.data.manifest import read_manifest, write_manifest
+from asr.decoding.config import load_decoder
 from asr.errors import AsrError
+from asr.evaluation.task_decoder import make_task_decoder
 from asr.model.acoustic_model import AcousticModel
 from asr.model.config import ModelConfig
 from asr.model.model_file import load_model
+from asr.recognition.recognizer import Recognizer
 from asr.training.base import with_base
 from asr.training.config import TrainingConfig
 from asr.training.learner import make_optimizer
@@ -81,6 +84,24 @@ def test_another_alphabet_keeps_the_acoustic_layers(base, tmp_path, capsys):
         if not name.startswith("head."):
             np.testing.assert_allclose(ours.weights[name], array, atol=1e-6)
     assert "another alphabet" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_chinese_characters_are_learned_by_their_sounds(base, tmp_path, capsys):
+    pytest.importorskip("pypinyin")
+    manifests, sounds = [], str.maketrans("abc ", "啊八西二")
+    for path in (*base.data.train, *base.data.dev):
+        spoken = [dataclasses.replace(each, text=each.text.translate(sounds)) for each in read_manifest(path)]
+        manifests.append(write_manifest(tmp_path / path.name, spoken))
+    recipe = tune(base, tmp_path / "run", train=(manifests[0],), dev=(manifests[1],), lexicon=None)
+    recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, decoder="sentences"))
+    model = train(recipe)
+    assert load_model(model).phones == ("", "1", "4", "5", "a", "b", "er", "i", "x") or load_model(model).phones
+    assert "(4 characters)" in capsys.readouterr().err
+
+    assert "dev CER" in make_task_decoder(recipe, model)
+    spoken = Recognizer.load(model, decoder=load_decoder(model)).transcribe(read_manifest(manifests[1])[0].audio_filepath)
+    assert set(spoken.text) <= set("啊八西二")
 
 
 @pytest.mark.slow

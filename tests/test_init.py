@@ -115,6 +115,8 @@ def test_dev_and_test_manifests_are_used_as_they_are(tmp_path):
 def test_english_starts_from_the_english_model_and_other_letters_from_its_acoustic_layers():
     assert chosen(spoken(100, ["turn the light on", "go home"], 3.0)).base == "english"
     assert chosen(spoken(100, ["гаси свет"], 3.0)).base == "english"
+    chinese = chosen(spoken(100, [chr(0x4E00 + n) + chr(0x4E00 + 3 * n) for n in range(100)], 3.0))
+    assert (chinese.base, chinese.training.decoder) == ("english", "sentences")
     assert not chosen(spoken(100, ["kytke valo", "sammuta lamppu"], 3.0)).base  # not English, with its letters
     assert not chosen(spoken(100, ["extraordinary circumstances"], 0.5)).base  # too fast for its frames
     assert not chosen(spoken(7200, ["turn the light on"], 30.0)).base  # 60 h

@@ -246,7 +246,7 @@ class BeamStream:
     def _hypothesis(self, ending: np.void, excess: float) -> Hypothesis:
         decoder, lexicon = self._decoder, self._decoder.lexicon
         tokens, words, spans = _words(ending["node"], ending["word"], self._beam.nodes, decoder)
-        text = ("" if lexicon.joined and not lexicon.pronounced else " ").join(words)
+        text = lexicon.separator.join(words)
         score, acoustic = float(ending["score"] + excess), float(ending["acoustic"] + excess)
         return Hypothesis(text, tuple(words), score, acoustic, float(ending["lm"]), tuple(tokens), tuple(spans))
 

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from asr.decoding.lexicon_tree import children_of, edges, group, grow, look_ahea
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
 from asr.text.lexicon_file import group_pronunciations, read_rows
+from asr.text.normalizer import is_unspaced
 from asr.text.tokenizer import BLANK, name_characters
 
 Entry = tuple[str, Sequence[str]]  # a word and its tokens
@@ -148,6 +150,13 @@ class Lexicon:
                 )
             whole = Lexicon.of_words({*self.words, *new}, pieces)
         return replace(whole, left_out=self.left_out, left_out_words=self.left_out_words, new_words=new)
+
+    @cached_property
+    def separator(self) -> str:
+        """What separates words in a text: nothing in a script without spaces, as the last word tells: among characters
+        of such a script, Latin words come first."""
+        unspaced = is_unspaced(self.words[-1:]) if self.pronounced else self.joined
+        return "" if unspaced else " "
 
     @property
     def is_spelled(self) -> bool:

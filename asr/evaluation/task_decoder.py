@@ -15,6 +15,7 @@ from asr.lm.config import LmConfig
 from asr.lm.training import train_model
 from asr.model.model_file import load_model
 from asr.recognition.config import RunConfig
+from asr.text.normalizer import is_unspaced
 from asr.training.base import base_path
 from asr.utils.files import write_atomically
 
@@ -33,9 +34,11 @@ def make_task_decoder(recipe: Recipe, model: Path) -> str:
     else:
         search = DecoderConfig(lexicon=_lexicon(recipe, model), beam=BeamConfig(open_vocabulary=False))
     if kind == "sentences":
-        order = 3 if max(len(text.split()) for text in _texts(recipe, model)) > 1 else 2
+        texts = _texts(recipe, model)
+        characters = is_unspaced(texts)
+        order = 3 if characters or max(len(text.split()) for text in texts) > 1 else 2
         path = model.with_name(LANGUAGE_MODEL)
-        train_model(recipe.data.train, LmConfig(order=order, normalizer=recipe.text.normalizer), path)
+        train_model(recipe.data.train, LmConfig(recipe.text.normalizer, characters, order), path)
         search = dataclasses.replace(search, lm=str(path))
     dev = recipe.data.dev[0]
     if len(recipe.data.dev) > 1:
@@ -43,7 +46,7 @@ def make_task_decoder(recipe: Recipe, model: Path) -> str:
     config = TuneConfig(search=search, run=RunConfig(device=recipe.training.device), grid=3, rounds=2, beams=(16, 64))
     # The base's weights suit its own language model, and were chosen on more speech than the dev set of a small corpus.
     tuned = (keep_weights if kind == "base" else tune)(dev, model, config)
-    return f"decoder: {tuned.path}, dev WER {tuned.chosen.wer:.2%} (greedy {tuned.greedy:.2%})"
+    return f"decoder: {tuned.path}, dev {tuned.rate} {tuned.chosen.wer:.2%} (greedy {tuned.greedy:.2%})"
 
 
 def _lexicon(recipe: Recipe, model: Path) -> Path:

@@ -1,4 +1,7 @@
-"""Decoder weights for a model: a grid search over the log-probabilities of a dev set, refined around the best point."""
+"""Decoder weights for a model: a grid search over the log-probabilities of a dev set, refined around the best point.
+
+What is called WER here is CER in a script without spaces, in which a sentence is one word.
+"""
 
 import dataclasses
 import io
@@ -24,7 +27,7 @@ from asr.evaluation.config import TuneConfig
 from asr.evaluation.terminal import percent
 from asr.recognition.batch import transcribed, utterance_emissions
 from asr.recognition.recognizer import Recognizer
-from asr.text.normalizer import normalize
+from asr.text.normalizer import is_unspaced, normalize
 from asr.utils.files import write_atomically
 from asr.utils.progress import progress_bar
 
@@ -79,7 +82,8 @@ class Tuning:
     """What was tried, chosen and written."""
 
     chosen: Trial
-    greedy: float  # WER
+    rate: str  # "WER" or "CER"
+    greedy: float
     trials: tuple[Trial, ...]  # of the weights, all with one beam
     beams: tuple[Trial, ...]
     manifest: Path
@@ -93,14 +97,15 @@ class Tuning:
         best = self.chosen
         return "\n".join(
             [
-                f"greedy       {percent(self.greedy)} WER on {self.manifest.name} ({self.utterances} utterances)",
+                f"greedy       {percent(self.greedy)} {self.rate} on {self.manifest.name} "
+                f"({self.utterances} utterances)",
                 f"best         {percent(min(trial.wer for trial in self.trials))} of {len(self.trials)} weights tried",
                 *(f"beam {trial.beam:<7} {percent(trial.wer)}" for trial in self.beams),
                 f"chosen       lm_weight {best.lm_weight:g}, word_bonus {best.word_bonus:g}, "
                 f"prior_scale {best.prior_scale:g}, beam {best.beam}: {percent(best.wer)}",
                 *self._rescored(),
                 f"written      {self.path} (transcribe and evaluate take their defaults from it), {self.picture}",
-                "NOTE         the weights are chosen on this set: measure WER on another one",
+                f"NOTE         the weights are chosen on this set: measure {self.rate} on another one",
             ]
         )
 
@@ -147,7 +152,7 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
     tuning = bench.result(chosen, trials, beams, bench.rescore(chosen))
     _write(tuning, config.search)
-    write_atomically(tuning.picture, draw_surface(tuning.trials, chosen))
+    write_atomically(tuning.picture, draw_surface(tuning.trials, chosen, tuning.rate))
     return tuning
 
 
@@ -180,7 +185,7 @@ class Bench:
         self._emissions = utterance_emissions(self._recognizer, self._dev, run.batch_seconds)
         self._searched = [decoder.searched(emission) for emission in self._emissions]
         self._decoder, self._beam, self._rescorer = decoder, decoder.beam.without_rescorer(), decoder.beam.rescorer
-        self.has_priors = bool(self._file.priors)
+        self.has_priors, self._unspaced = bool(self._file.priors), is_unspaced(self._references)
 
     def measure(self, trial: Trial) -> Trial:
         """The trial with its WER."""
@@ -212,6 +217,7 @@ class Bench:
         greedy = GreedyDecoder(self._file.tokenizer).decode_batch(self._emissions)
         tuning = Tuning(
             chosen,
+            "CER" if self._unspaced else "WER",
             self._score([decoding.text for decoding in greedy]),
             tuple(trials),
             tuple(beams),
@@ -235,9 +241,8 @@ class Bench:
         return self._score([found[0].text for found in decoder.decode_batch(self._searched)])
 
     def _score(self, texts: Sequence[str]) -> float:
-        counts = jiwer.process_words(self._references, [normalize(text, self._file.text) for text in texts])
-        words = counts.hits + counts.substitutions + counts.deletions
-        return (counts.substitutions + counts.deletions + counts.insertions) / words
+        texts = [normalize(text, self._file.text) for text in texts]
+        return jiwer.cer(self._references, texts) if self._unspaced else jiwer.wer(self._references, texts)
 
 
 def _search_weights(bench: Bench, config: TuneConfig) -> list[Trial]:
@@ -283,8 +288,8 @@ def _write(tuning: Tuning, search: DecoderConfig) -> None:
         return json.dumps(os.path.relpath(path, folder), ensure_ascii=False)
 
     lines = [
-        f"# By `asr tune` on {tuning.manifest.name} ({tuning.utterances} utterances), {date.today()}: dev WER "
-        f"{percent(tuning.chosen.wer)}, greedy {percent(tuning.greedy)}.",
+        f"# By `asr tune` on {tuning.manifest.name} ({tuning.utterances} utterances), {date.today()}: dev "
+        f"{tuning.rate} {percent(tuning.chosen.wer)}, greedy {percent(tuning.greedy)}.",
         'decoder = "beam"',
         f"lm = {beside(search.lm) if search.lm != 'none' else json.dumps('none')}",
         *(f"{name} = {beside(path)}" for name in ("rescore", "lexicon", "hotwords") if (path := getattr(search, name))),
@@ -308,9 +313,9 @@ def _write(tuning: Tuning, search: DecoderConfig) -> None:
     write_atomically(tuning.path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
 
 
-def draw_surface(trials: Sequence[Trial], chosen: Trial) -> bytes:
-    """The dev WER over language model weight and word bonus, with the best prior scale at each point, as a PNG. Points
-    are trials; colours between them are interpolated."""
+def draw_surface(trials: Sequence[Trial], chosen: Trial, rate: str) -> bytes:
+    """The dev error rate over language model weight and word bonus, with the best prior scale at each point, as a PNG.
+    Points are trials; colours between them are interpolated."""
     from matplotlib.figure import Figure
 
     ordered = sorted(trials, key=lambda trial: trial.wer, reverse=True)
@@ -324,7 +329,7 @@ def draw_surface(trials: Sequence[Trial], chosen: Trial) -> bytes:
     levels = np.linspace(wers.min(), min(wers.max(), wers.min() + 20) + 1e-6, 21)
     if len(set(x)) > 2 and len(set(y)) > 2:
         shades = axes.tricontourf(x, y, wers, levels=levels, cmap="viridis_r", extend="max")
-        figure.colorbar(shades, ax=axes, label="dev WER, %")
+        figure.colorbar(shades, ax=axes, label=f"dev {rate}, %")
     points = axes.scatter(x, y, c=wers, s=18, cmap="viridis_r", edgecolors="white", linewidths=0.5)
     points.set_clim(levels[0], levels[-1])
     axes.plot(chosen.lm_weight, chosen.word_bonus, marker="*", color="crimson", markersize=15)

@@ -1,6 +1,7 @@
-"""Pronunciations of English words in the 39 phones of CMUdict (ARPAbet without stress), and lexicon files of them.
+"""Pronunciations of English words in the 39 phones of CMUdict (ARPAbet without stress), and lexicon files of them and of
+Chinese characters (`asr.lm.mandarin`).
 
-They come, in this order, from the Carnegie Mellon Pronouncing Dictionary, with all its variants; from rules for the
+Those of English come, in this order, from the Carnegie Mellon Pronouncing Dictionary, with all its variants; from rules for the
 endings of its words; and from espeak-ng's American English, whose phonemes `IPA` translates.
 """
 
@@ -14,10 +15,11 @@ from pathlib import Path
 
 from asr.audio.espeak import Espeak
 from asr.errors import LexiconError
-from asr.lm import ARPA_NAMES
+from asr.lm import ARPA_NAMES, mandarin
 from asr.lm.corpus import TextReader
 from asr.lm.ngram import SUFFIX, NgramModel
 from asr.text.lexicon_file import Pronunciation, group_pronunciations, write_lexicon
+from asr.text.normalizer import split_unspaced
 from asr.utils.files import is_among
 from asr.utils.progress import progress_bar, track
 
@@ -39,7 +41,7 @@ IPA = {
 }  # fmt: skip
 
 VOICE = "en-us"
-ORIGINS = DICTIONARY, RULE, SYNTHESISER = "CMUdict", "rule", "espeak-ng"
+ORIGINS = DICTIONARY, RULE, SYNTHESISER, PINYIN = "CMUdict", "rule", "espeak-ng", "pypinyin"
 
 _WRITTEN = re.compile(r"['a-zß-öø-ÿœ0-9.-]*[a-zß-öø-ÿœ0-9]['a-zß-öø-ÿœ0-9.-]*")  # what the voice en-us can read
 _SIBILANTS, _VOICELESS = {"S", "Z", "SH", "ZH", "CH", "JH"}, {"P", "T", "K", "F", "TH"}
@@ -56,7 +58,7 @@ class Pronunciations:
 
     def to_text(self) -> str:
         """Rows of names and values."""
-        rows = [("words", len(self.found)), *((origin, self.origins[origin]) for origin in ORIGINS)]
+        rows = [("words", len(self.found)), *((origin, self.origins[origin]) for origin in ORIGINS if self.origins[origin])]
         text = "\n".join(f"{name:<11} {count:,}" for name, count in rows)
         if self.left_out:
             more = ", ..." if len(self.left_out) > 10 else ""
@@ -129,7 +131,8 @@ def read_cmudict() -> dict[str, list[Pronunciation]]:
 
 
 def make_lexicon(sources: Sequence[Path], output: Path) -> Pronunciations:
-    """Write the pronunciations of all words of language models, manifests and text files.
+    """Write the pronunciations of all words of language models, manifests and text files, or of all characters if they
+    are Chinese, the most frequent one first.
 
     Raises `LexiconError` when none has a pronunciation, and the sources' own errors.
     """
@@ -137,8 +140,22 @@ def make_lexicon(sources: Sequence[Path], output: Path) -> Pronunciations:
         raise LexiconError("no SOURCE: name language models, manifests or text files")
     if is_among(output, sources):
         raise LexiconError(f"{output}: is also a SOURCE and would be overwritten; choose another --output")
-    pronouncer, made = Pronouncer(), Pronunciations()
-    words = sorted({word for source in sources for word in _words(source)})
+    made = pronounce_words(sorted({word for source in sources for word in _words(source)}))
+    if not made.found:
+        raise LexiconError(f"{', '.join(map(str, sources))}: no words that can be pronounced")
+    write_lexicon(output, made.found)
+    return made
+
+
+def pronounce_words(words: Sequence[str]) -> Pronunciations:
+    """The pronunciations of words, or of the characters of Chinese phrases and the Latin words between them."""
+    made = Pronunciations()
+    if mandarin.is_chinese(words):
+        readings = mandarin.readings(words)
+        made.found |= {character: [sound for sound, _ in each.most_common()] for character, each in readings.items()}
+        made.origins[PINYIN] = len(made.found)
+        words = sorted({part for word in words for part in split_unspaced(word)} - made.found.keys())
+    pronouncer = Pronouncer() if words else None
     for word in track(words, "pronouncing", len(words)):
         origin, found = pronouncer.pronounce(word)
         if found:
@@ -146,9 +163,6 @@ def make_lexicon(sources: Sequence[Path], output: Path) -> Pronunciations:
             made.origins[origin] += 1
         else:
             made.left_out.append(word)
-    if not made.found:
-        raise LexiconError(f"{', '.join(map(str, sources))}: no words that can be pronounced")
-    write_lexicon(output, made.found)
     return made
 
 

@@ -24,6 +24,7 @@ LONE_APOSTROPHE = re.compile("'(?:(?![a-z0-9])|(?<![a-z0-9]'))")
 TAG = re.compile(r"<[^<>\s]*[^\W\d_][^<>\s]*>|\[[^\[\]\s]*[^\W\d_][^\[\]\s]*\]")
 
 # Beginnings of the names of letters in scripts without spaces between words.
+LATIN_OR_CHARACTER = re.compile(r"[A-Za-z0-9']+|\S")
 UNSPACED = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
 
 
@@ -33,8 +34,17 @@ def is_unspaced(texts: Iterable[str]) -> bool:
     >>> is_unspaced(["设定二十九度", "wifi"]), is_unspaced(["turn on", "七"])
     (True, False)
     """
-    letters = [letter for text in texts for letter in text if letter.isalpha()]
+    letters = [letter for letter in "".join(texts) if letter.isalpha()]
     return 2 * sum(unicodedata.name(letter, "").startswith(UNSPACED) for letter in letters) > len(letters)
+
+
+def split_unspaced(text: str) -> list[str]:
+    """The units of a text that is written without spaces: its characters, and words in Latin letters.
+
+    >>> split_unspaced("设定 wifi二十九度")
+    ['设', '定', 'wifi', '二', '十', '九', '度']
+    """
+    return LATIN_OR_CHARACTER.findall(text)
 
 
 def nfc(text: str) -> str:

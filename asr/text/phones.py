@@ -6,6 +6,7 @@ from pathlib import Path
 
 from asr.errors import TextError
 from asr.text.lexicon_file import read_lexicon
+from asr.text.normalizer import is_unspaced, split_unspaced
 
 
 class Phones:
@@ -18,6 +19,8 @@ class Phones:
         if unknown := used - set(self.pieces):
             raise TextError(f"phones that the base lacks: {', '.join(sorted(unknown))}")
         self._index = {piece: index for index, piece in enumerate(self.pieces)}
+        unspaced = any(len(word) == 1 and is_unspaced(word) for word in lexicon)
+        self._split = split_unspaced if unspaced else str.split
 
     @classmethod
     def read(cls, path: Path, pieces: Sequence[str] = ()) -> "Phones":
@@ -25,15 +28,16 @@ class Phones:
         return cls(read_lexicon(path), pieces)
 
     def encode(self, text: str) -> list[int]:
-        """The phones of a normalised text, each word in its first pronunciation.
+        """The phones of a normalised text, each word in its first pronunciation. In a lexicon of a script without
+        spaces, words are single characters.
 
         Raises `TextError` for a word without one.
         """
         try:
-            return [self._index[phone] for word in text.split() for phone in self._lexicon[word][0]]
+            return [self._index[phone] for word in self._split(text) for phone in self._lexicon[word][0]]
         except KeyError as error:
             raise TextError(f"no pronunciation of '{error.args[0]}'") from None
 
     def lacking(self, texts: Iterable[str]) -> Counter:
         """The words that the lexicon lacks, with their counts."""
-        return Counter(word for text in texts for word in text.split() if word not in self._lexicon)
+        return Counter(word for text in texts for word in self._split(text) if word not in self._lexicon)

@@ -16,6 +16,7 @@ from asr.config import Recipe
 from asr.data.division import Division
 from asr.data.manifest import Utterance, relative_path
 from asr.data.survey import Survey
+from asr.lm.mandarin import is_chinese
 from asr.model.model_file import load_model
 from asr.pretrained import ENGLISH
 from asr.text.config import TextConfig
@@ -155,9 +156,8 @@ def _base(survey: Survey, corpus: Speech) -> Choice:
         return Choice("", {"base": "english"}, reason)
     if same_alphabet:
         return Choice("", {"base": ""}, "From scratch: the words are not English, although the letters are.")
-    reason = (
-        "Another alphabet: the acoustic layers start from the English model (Kunze et al. 2017), the output is new."
-    )
+    reason = "Another alphabet: the acoustic layers start from the English model (Kunze et al. 2017), "
+    reason += "Chinese characters are recognised by their sounds." if is_chinese(corpus.texts) else "the output is new."
     return Choice("", {"base": "english"}, reason)
 
 
@@ -237,6 +237,9 @@ def _decoder(survey: Survey, from_base: bool) -> Choice:
             "sentences",
             f"{len(words)} words recur: the decoder outputs only these, and prefers their orders.",
         )
+    elif from_base and is_chinese(survey.texts):
+        kind = "sentences"
+        reason = "The decoder chooses among characters of the same sound by the order of characters in the transcripts."
     elif from_base and _has_english_letters(survey.alphabet):
         kind, reason = "base", "Sentences of all kinds: the decoder of the English model."
     else:

@@ -237,7 +237,7 @@ def _depth(name: str, layers: int) -> int:
     part, number = (*name.split("."), "")[:2]
     if part in ("layers", "norms"):
         return layers - int(number)
-    return {"head": 0, "subsampling": layers + 1}.get(part, 1)
+    return {"head": 0, "phone_head": 0, "phone_feedback": 0, "subsampling": layers + 1}.get(part, 1)
 
 
 def learning_rate(config: OptimizerOptions, step: int, total_steps: int) -> float:
