@@ -100,7 +100,9 @@ def test_chinese_characters_are_learned_by_their_sounds(base, tmp_path, capsys):
     assert "(4 characters)" in capsys.readouterr().err
 
     assert "dev CER" in make_task_decoder(recipe, model)
-    spoken = Recognizer.load(model, decoder=load_decoder(model)).transcribe(read_manifest(manifests[1])[0].audio_filepath)
+    spoken = Recognizer.load(model, decoder=load_decoder(model)).transcribe(
+        read_manifest(manifests[1])[0].audio_filepath
+    )
     assert set(spoken.text) <= set("啊八西二")
 
 

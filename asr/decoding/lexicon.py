@@ -14,7 +14,7 @@ from asr.decoding.lexicon_tree import children_of, edges, group, grow, look_ahea
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
 from asr.text.lexicon_file import group_pronunciations, read_rows
-from asr.text.normalizer import is_unspaced
+from asr.text.normalizer import has_characters
 from asr.text.tokenizer import BLANK, name_characters
 
 Entry = tuple[str, Sequence[str]]  # a word and its tokens
@@ -153,9 +153,8 @@ class Lexicon:
 
     @cached_property
     def separator(self) -> str:
-        """What separates words in a text: nothing in a script without spaces, as the last word tells: among characters
-        of such a script, Latin words come first."""
-        unspaced = is_unspaced(self.words[-1:]) if self.pronounced else self.joined
+        """What separates words in a text: nothing in a script without spaces."""
+        unspaced = has_characters(self.words) if self.pronounced else self.joined
         return "" if unspaced else " "
 
     @property

@@ -7,7 +7,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-from asr.errors import LexiconError
 from asr.text.lexicon_file import Pronunciation
 from asr.text.normalizer import split_unspaced
 
@@ -27,22 +26,21 @@ def _is_kana(name: str) -> bool:
 
 
 def readings(phrases: Iterable[str]) -> dict[str, Counter[Pronunciation]]:
-    """How often the Chinese characters of phrases have each pronunciation: 行 is `h ang 2` in 银行, `x ing 2` in 步行.
+    """How often the characters of phrases have each pronunciation: 行 is `h ang 2` in 银行, `x ing 2` in 步行.
 
-    Raises `LexiconError` without pypinyin.
+    Characters that are not Chinese are units of their own, words in Latin letters are left out.
     """
-    try:
-        from pypinyin import Style, lazy_pinyin
-        from pypinyin.contrib.tone_convert import to_finals, to_initials
-    except ImportError as error:
-        raise LexiconError("pypinyin is missing: pip install 'small-asr[lexicon]', or the package pypinyin") from error
+    from pypinyin import Style, lazy_pinyin
+    from pypinyin.contrib.tone_convert import to_finals, to_initials
+
     found: dict[str, Counter[Pronunciation]] = {}
     for phrase in phrases:
         # What is not Chinese stays as it is, in the same units.
         read = lazy_pinyin(phrase, Style.TONE3, errors=split_unspaced, neutral_tone_with_five=True)
         for character, syllable in zip(split_unspaced(phrase), read, strict=True):
-            if syllable != character:
-                sound, tone = syllable[:-1], syllable[-1]
-                units = to_initials(sound), to_finals(sound) or sound, tone
-                found.setdefault(character, Counter())[tuple(unit for unit in units if unit)] += 1
+            if character.isascii():
+                continue
+            sound, tone = syllable[:-1], syllable[-1]
+            units = to_initials(sound), to_finals(sound) or sound, tone
+            found.setdefault(character, Counter())[tuple(unit for unit in units if unit)] += 1
     return found

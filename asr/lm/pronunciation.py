@@ -1,8 +1,8 @@
-"""Pronunciations of English words in the 39 phones of CMUdict (ARPAbet without stress), and lexicon files of them and of
-Chinese characters (`asr.lm.mandarin`).
+"""Pronunciations of English words in the 39 phones of CMUdict (ARPAbet without stress); lexicon files of these, or of
+Chinese characters in Mandarin.
 
-Those of English come, in this order, from the Carnegie Mellon Pronouncing Dictionary, with all its variants; from rules for the
-endings of its words; and from espeak-ng's American English, whose phonemes `IPA` translates.
+Those of English come, in this order, from the Carnegie Mellon Pronouncing Dictionary, with all its variants; from rules
+for the endings of its words; and from espeak-ng's American English, whose phonemes `IPA` translates.
 """
 
 import re
@@ -58,7 +58,8 @@ class Pronunciations:
 
     def to_text(self) -> str:
         """Rows of names and values."""
-        rows = [("words", len(self.found)), *((origin, self.origins[origin]) for origin in ORIGINS if self.origins[origin])]
+        used = [origin for origin in ORIGINS if self.origins[origin]]
+        rows = [("words", len(self.found)), *((origin, self.origins[origin]) for origin in used)]
         text = "\n".join(f"{name:<11} {count:,}" for name, count in rows)
         if self.left_out:
             more = ", ..." if len(self.left_out) > 10 else ""
@@ -155,7 +156,9 @@ def pronounce_words(words: Sequence[str]) -> Pronunciations:
         made.found |= {character: [sound for sound, _ in each.most_common()] for character, each in readings.items()}
         made.origins[PINYIN] = len(made.found)
         words = sorted({part for word in words for part in split_unspaced(word)} - made.found.keys())
-    pronouncer = Pronouncer() if words else None
+    if not words:
+        return made
+    pronouncer = Pronouncer()
     for word in track(words, "pronouncing", len(words)):
         origin, found = pronouncer.pronounce(word)
         if found:

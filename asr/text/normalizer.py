@@ -38,6 +38,15 @@ def is_unspaced(texts: Iterable[str]) -> bool:
     return 2 * sum(unicodedata.name(letter, "").startswith(UNSPACED) for letter in letters) > len(letters)
 
 
+def has_characters(words: Iterable[str]) -> bool:
+    """Whether the words of a lexicon are those of a script without spaces, single characters and words between them.
+
+    >>> has_characters(["wifi", "七"]), has_characters(["a", "i"])
+    (True, False)
+    """
+    return any(len(word) == 1 and is_unspaced(word) for word in words)
+
+
 def split_unspaced(text: str) -> list[str]:
     """The units of a text that is written without spaces: its characters, and words in Latin letters.
 

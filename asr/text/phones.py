@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asr.errors import TextError
 from asr.text.lexicon_file import read_lexicon
-from asr.text.normalizer import is_unspaced, split_unspaced
+from asr.text.normalizer import has_characters, split_unspaced
 
 
 class Phones:
@@ -19,8 +19,7 @@ class Phones:
         if unknown := used - set(self.pieces):
             raise TextError(f"phones that the base lacks: {', '.join(sorted(unknown))}")
         self._index = {piece: index for index, piece in enumerate(self.pieces)}
-        unspaced = any(len(word) == 1 and is_unspaced(word) for word in lexicon)
-        self._split = split_unspaced if unspaced else str.split
+        self._split = split_unspaced if has_characters(lexicon) else str.split
 
     @classmethod
     def read(cls, path: Path, pieces: Sequence[str] = ()) -> "Phones":

