@@ -89,21 +89,21 @@ def test_another_alphabet_keeps_the_acoustic_layers(base, tmp_path, capsys):
 @pytest.mark.slow
 def test_chinese_characters_are_learned_by_their_sounds(base, tmp_path, capsys):
     pytest.importorskip("pypinyin")
-    manifests, sounds = [], str.maketrans("abc ", "啊八西二")
+    manifests, sounds = [], str.maketrans("abc", "七八西")
     for path in (*base.data.train, *base.data.dev):
         spoken = [dataclasses.replace(each, text=each.text.translate(sounds)) for each in read_manifest(path)]
         manifests.append(write_manifest(tmp_path / path.name, spoken))
     recipe = tune(base, tmp_path / "run", train=(manifests[0],), dev=(manifests[1],), lexicon=None)
     recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, decoder="sentences"))
     model = train(recipe)
-    assert load_model(model).phones == ("", "1", "4", "5", "a", "b", "er", "i", "x") or load_model(model).phones
-    assert "(4 characters)" in capsys.readouterr().err
+    assert load_model(model).phones == ("", "1", "a", "b", "i", "q", "x")
+    assert "(3 characters)" in capsys.readouterr().err
 
     assert "dev CER" in make_task_decoder(recipe, model)
     spoken = Recognizer.load(model, decoder=load_decoder(model)).transcribe(
         read_manifest(manifests[1])[0].audio_filepath
     )
-    assert set(spoken.text) <= set("啊八西二")
+    assert set(spoken.text) <= set("七八西")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from asr.decoding.beam import BeamDecoder
+from asr.decoding.decoder import DecodedWord, Decoding, join_decodings
 from asr.decoding.lexicon import Lexicon
 from asr.lm.mandarin import is_chinese, readings
 from asr.lm.pronunciation import make_lexicon
@@ -57,3 +58,14 @@ def test_characters_are_written_without_spaces():
         frames[np.arange(12), [3, 0, 2, 0, 1, 0, 4, 0, 1, 0, 5, 0]] = 0
         emission = frames - np.logaddexp.reduce(frames, axis=1, keepdims=True)
         assert decoder.decode(emission)[0].text == text
+
+
+@pytest.mark.parametrize(
+    "texts, joined", [(("设定", "二"), "设定二"), (("turn it", "on"), "turn it on"), (("a", "b"), "a b")]
+)
+def test_parts_of_a_recording_are_joined_as_the_script_is_written(texts, joined):
+    parts = []
+    for text in texts:
+        words = text.split() if text.isascii() else text
+        parts.append((0, Decoding(text, tuple(DecodedWord(word, 0, 1, 1.0) for word in words))))
+    assert join_decodings(parts).text == joined

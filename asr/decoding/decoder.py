@@ -45,8 +45,9 @@ def join_decodings(parts: Sequence[tuple[int, Decoding]]) -> Decoding:
     """The decodings of an utterance's parts, each with its first frame, as one. Only a single part keeps its other
     hypotheses: those of several parts cannot be combined."""
     words = (replace(word, start=word.start + at, end=word.end + at) for at, part in parts for word in part.words)
-    hypotheses = parts[0][1].hypotheses if len(parts) == 1 else ()
-    return Decoding(" ".join(part.text for _, part in parts if part.text), tuple(words), hypotheses)
+    unspaced = any(len(part.words) > 1 and " " not in part.text for _, part in parts)  # a script without spaces
+    text = ("" if unspaced else " ").join(part.text for _, part in parts if part.text)
+    return Decoding(text, tuple(words), parts[0][1].hypotheses if len(parts) == 1 else ())
 
 
 def without_doubtful(decoding: Decoding, least: float) -> Decoding:
