@@ -24,8 +24,8 @@ LONE_APOSTROPHE = re.compile("'(?:(?![a-z0-9])|(?<![a-z0-9]'))")
 TAG = re.compile(r"<[^<>\s]*[^\W\d_][^<>\s]*>|\[[^\[\]\s]*[^\W\d_][^\[\]\s]*\]")
 
 # Beginnings of the names of letters in scripts without spaces between words.
-LATIN_OR_CHARACTER = re.compile(r"[A-Za-z0-9']+|\S")
 UNSPACED = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
+LATIN_OR_CHARACTER = re.compile(r"[A-Za-z0-9']+|\S")
 
 
 def is_unspaced(texts: Iterable[str]) -> bool:
