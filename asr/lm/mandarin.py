@@ -6,6 +6,7 @@ The tone is a unit of its own: of 1,400 characters, 60 units with hundreds of ex
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any, cast
 
 from asr.text.lexicon_file import Pronunciation
 from asr.text.normalizer import split_unspaced
@@ -35,8 +36,8 @@ def readings(phrases: Iterable[str]) -> dict[str, Counter[Pronunciation]]:
 
     found: dict[str, Counter[Pronunciation]] = {}
     for phrase in phrases:
-        # What is not Chinese stays as it is, in the same units.
-        read = lazy_pinyin(phrase, Style.TONE3, errors=split_unspaced, neutral_tone_with_five=True)
+        # What is not Chinese stays as it is, in the same units: a list, which pypinyin documents but does not declare.
+        read = lazy_pinyin(phrase, Style.TONE3, errors=cast(Any, split_unspaced), neutral_tone_with_five=True)
         for character, syllable in zip(split_unspaced(phrase), read, strict=True):
             if character.isascii():
                 continue
