@@ -224,7 +224,7 @@ def make_optimizer(
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     layers = len(rate_shares) - 2  # the others are the output layer and the subsampling
     for name, parameter in model.named_parameters():
-        share = rate_shares[_depth(name, layers)] if rate_shares else 1.0
+        share = rate_shares[_depth(name, layers, rate_shares[0] == 1)] if rate_shares else 1.0
         matrix = parameter.dim() > 1
         options = {"params": [], "weight_decay": config.weight_decay if matrix else 0.0, "share": share}
         groups.setdefault((-share, not matrix), options)["params"].append(parameter)
@@ -232,12 +232,16 @@ def make_optimizer(
     return torch.optim.AdamW(ordered, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
-def _depth(name: str, layers: int) -> int:
-    """Layers from the output layer down to a parameter: 0 for the output layer, 1 for the last encoder layer."""
+def _depth(name: str, layers: int, new_output: bool) -> int:
+    """Layers from the output layer down to a parameter: 0 for the output layer, 1 for the last encoder layer.
+
+    The phones of a new alphabet are new too, so they count as output layers.
+    """
     part, number = (*name.split("."), "")[:2]
     if part in ("layers", "norms"):
         return layers - int(number)
-    return {"head": 0, "phone_head": 0, "phone_feedback": 0, "subsampling": layers + 1}.get(part, 1)
+    phones = 0 if new_output else 1
+    return {"head": 0, "phone_head": phones, "phone_feedback": phones, "subsampling": layers + 1}[part]
 
 
 def learning_rate(config: OptimizerOptions, step: int, total_steps: int) -> float:

@@ -114,9 +114,9 @@ def lexicon(
     sources: Annotated[tuple[Path, ...], Positional, arg(metavar="SOURCE", help_behavior_hint="")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="LEXICON")],
 ) -> int:
-    """Look up pronunciations of English words or Chinese characters, for phone models.
+    """Look up pronunciations of words, for phone models.
 
-    They come from CMUdict and, for words it lacks, from espeak-ng; those of Chinese characters are pinyin.
+    Those of English come from CMUdict and, for words it lacks, from espeak-ng. Chinese characters are in pinyin.
 
     Args:
         sources: Language models, manifests (.jsonl) or texts with the words; the latter two also .gz or .xz.
