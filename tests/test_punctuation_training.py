@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from command_line import COMPLETE, ERROR, assert_told
 
-from asr.errors import Interrupted
+from asr.cli.info import describe
+from asr.errors import Interrupted, ModelFileError
 from asr.punctuation.config import PunctuationConfig
 from asr.punctuation.corpus import read_text
 from asr.punctuation.labeller import Labeller
 from asr.punctuation.labels import MARKS, write
+from asr.punctuation.model_file import load_punctuation
 from asr.punctuation.scores import confusions
 from asr.punctuation.thresholds import f1_offsets
 
@@ -66,6 +68,26 @@ def test_resumed_training_ends_with_the_same_weights(text_file, tmp_path, monkey
         run("parts", stop_at=3)
     parts = run("parts")
     assert all((whole[name] == parts[name]).all() for name in whole)
+
+
+def test_training_goes_on_from_a_base(text_file, tmp_path):
+    """With a learning rate too low to change anything, the weights and sizes are the base's, up to rounding."""
+    pytest.importorskip("torch")
+    from asr.training.punctuation import train_punctuation
+
+    text = text_file(*[STORY] * 60)
+    config = PunctuationConfig(width=8, layers=1, embedding=12, buckets=97, epochs=0.5, precision="float32")
+    first = load_punctuation(train_punctuation([text], tmp_path / "first.safetensors", config))
+    config = PunctuationConfig(base=tmp_path / "first.safetensors", epochs=0.5, precision="float32", learning_rate=1e-9)
+    second = load_punctuation(train_punctuation([text], tmp_path / "second.safetensors", config))
+    assert second.sizes == first.sizes == {"width": 8, "layers": 1, "embedding": 12, "buckets": 97}
+    for name in set(first.weights) - {"head.bias"}:  # which is tuned at the end
+        np.testing.assert_allclose(second.weights[name], first.weights[name], atol=0.01)
+    assert second.training["settings"]["base"] == "first.safetensors"
+    shown = " ".join(describe(tmp_path / "second.safetensors").split())
+    assert f" base {first.training['words']} words (text.txt)" in shown
+    with pytest.raises(ModelFileError, match="text.txt: .*not a punctuation model"):
+        train_punctuation([text], tmp_path / "third.safetensors", PunctuationConfig(base=text))
 
 
 def test_confusions():

@@ -51,9 +51,11 @@ def _punctuation(path: Path, name: str) -> Iterable[tuple[str, str]]:
     yield "punctuation", f"{name} ({path.stat().st_size / 1e6:.1f} MB)"
     yield "parameters", f"{sum(array.size for array in file.weights.values()):,}"
     if training := file.training:
-        yield "trained on", f"{training['words']:,} words ({', '.join(training['train'])}), {training['date']}"
-        marks = {mark: training["dev"][mark] for mark in ("comma", "full_stop", "question_mark")}
-        scores = ", ".join(f"{mark.replace('_', ' ')} {value:.3f}" for mark, value in marks.items())
+        for key, record in (("base", training.get("base")), ("trained on", training)):
+            if record:
+                yield key, f"{record['words']:,} words ({', '.join(record['train'])}), {record['date']}"
+        marks = [mark for mark in ("comma", "full_stop", "question_mark") if mark in training["dev"]]
+        scores = ", ".join(f"{mark.replace('_', ' ')} {training['dev'][mark]:.3f}" for mark in marks)
         yield (
             "dev",
             f"{training['dev_words']:,} words: F1 {scores}; case accuracy {training['dev']['case_accuracy']:.2%}",

@@ -27,6 +27,8 @@ class PunctuationConfig:
 
     #: Texts to measure on after each epoch. Without them, the last 2% of the training text are kept for it.
     dev: Annotated[tuple[Path, ...], SHOWN] = ()
+    #: Punctuation model whose training goes on; it has its own --width, --layers, --embedding and --buckets.
+    base: Annotated[Path | None, SHOWN] = None
     #: Width of the LSTM, per direction.
     width: Size = 192
     #: Bidirectional LSTM layers.

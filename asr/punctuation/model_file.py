@@ -22,6 +22,14 @@ class PunctuationFile:
     training: dict[str, Any] = field(default_factory=dict)  # text, time, scores on dev, versions
     path: str = ""
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Those of the network, by their names in `asr.punctuation.config.PunctuationConfig`."""
+        recurrent = [array for name, array in self.weights.items() if name.endswith("forwards.weight_hh_l0")]
+        embedding = self.weights["embedding.weight"].shape[1]
+        sizes = {"width": recurrent[0].shape[1], "layers": len(recurrent)}
+        return sizes | {"embedding": embedding, "buckets": self.buckets}
+
 
 def save_punctuation(path: str | os.PathLike, contents: PunctuationFile) -> None:
     """Write the file."""

@@ -1,7 +1,7 @@
 """`asr punctuate train`: punctuated text -> punctuation model, by the same learner, logs and checkpoints as speech."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from asr.punctuation.config import PunctuationConfig
 from asr.punctuation.corpus import BatchPlan, LabelledText, plan_batches, read_text
 from asr.punctuation.labels import CASES
-from asr.punctuation.model_file import PunctuationFile, save_punctuation
+from asr.punctuation.model_file import PunctuationFile, load_punctuation, save_punctuation
 from asr.punctuation.network import PunctuationNetwork
 from asr.punctuation.scores import PunctuationScores
 from asr.punctuation.thresholds import f1_offsets
@@ -76,8 +76,12 @@ def train_punctuation(texts: Sequence[Path], output: Path, config: PunctuationCo
     """Train on punctuated texts, or resume from the checkpoint in the run folder beside the output.
 
     Returns the path of the model file. Raises `TextError` for an unusable text, `TrainingError` for a run begun with
-    other options or text or for a NaN loss, `Interrupted` after Ctrl-C, with the state saved.
+    other options or text or for a NaN loss, `ModelFileError` for an unusable base, `Interrupted` after Ctrl-C, with the
+    state saved.
     """
+    base = load_punctuation(config.base) if config.base else None
+    if base:
+        config = replace(config, **base.sizes)
     train = read_text(texts)
     dev = read_text(config.dev) if config.dev else None
     if dev is None:
@@ -86,15 +90,17 @@ def train_punctuation(texts: Sequence[Path], output: Path, config: PunctuationCo
         train, dev = train.split(
             int(ends[np.searchsorted(ends, wanted)]) if len(ends) and ends[-1] > wanted else wanted
         )
-    run = PunctuationTraining(train, dev, output, config)
+    run = PunctuationTraining(train, dev, output, config, base)
     run.run(config.seed, config.checkpoint_minutes)
     weights, scores = run.finish()
+    names = {"dev": [path.name for path in config.dev], "base": config.base and config.base.name}
     record = {
         "train": [path.name for path in texts],
         "words": len(train),
         "dev_words": len(dev),
         "dev": scores.values(),
-        "settings": {**to_values(config), "dev": [path.name for path in config.dev]},
+        "settings": to_values(config) | names,
+        **({"base": base.training} if base else {}),
         "seconds": round(run.progress.seconds),
         "date": datetime.now(UTC).date().isoformat(),
         "environment": environment(),
@@ -127,9 +133,20 @@ class PunctuationTraining(TextRun):
 
     learner: LabelLearner
 
-    def __init__(self, train: LabelledText, dev: LabelledText, output: Path, config: PunctuationConfig):
+    def __init__(
+        self,
+        train: LabelledText,
+        dev: LabelledText,
+        output: Path,
+        config: PunctuationConfig,
+        base: PunctuationFile | None = None,
+    ):
+        """The network starts with the weights of a `base` whose sizes the options share."""
         torch.manual_seed(config.seed)
-        learner = LabelLearner(PunctuationNetwork(config), config, ALONE)
+        network = PunctuationNetwork(config)
+        if base:
+            network.load_state_dict({name: torch.from_numpy(array) for name, array in base.weights.items()})
+        learner = LabelLearner(network, config, ALONE)
         self.train, self.dev = (Examples(text, config, learner.device) for text in (train, dev))
         self._plan = BatchPlan(self.train.plan)
         length = Length(max(1, round(self._plan.end * config.epochs)), config.minutes)

@@ -1,0 +1,106 @@
+"""Books of Standard Ebooks as a text, a paragraph per line: `standard_ebooks.py CLONES OUTPUT BOOKS`.
+
+CLONES is a folder of clones of their repositories, such as those that standard_ebooks.txt lists. Novels that BOOKS has
+already, training, dev and test books alike, are left out and named. Written as BOOKS is: quotation marks in ASCII,
+dashes as `--`, ellipses as `...`, no accents. Verse, notes and headings are left out, and so are paragraphs with other
+characters.
+"""
+
+import re
+import sys
+import unicodedata
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+from asr.errors import TextError
+from asr.utils.compressed_text import writing, read_blocks
+
+XHTML = "{http://www.w3.org/1999/xhtml}"
+PACKAGE = "{http://www.idpf.org/2007/opf}"
+TYPE = "{http://www.idpf.org/2007/ops}type"
+LEFT_OUT = ("z3998:verse", "z3998:poem", "z3998:song", "z3998:hymn", "noteref", "epigraph")
+ASCII = str.maketrans(
+    {
+        **dict.fromkeys("“”", '"'),
+        **dict.fromkeys("‘’", "'"),
+        **dict.fromkeys("—―", "--"),
+        **dict.fromkeys("–‑", "-"),
+        **dict.fromkeys("\N{WORD JOINER}\N{ZERO WIDTH NO-BREAK SPACE}\N{SOFT HYPHEN}", ""),
+        "…": "...",
+        "æ": "ae",
+        "œ": "oe",
+    }
+)
+SAMPLE = 50  # letters by which paragraphs are compared
+KNOWN = 0.05  # share of a book's paragraphs that BOOKS has, from which on it is the same book
+
+
+def paragraphs(book: Path) -> Iterator[str]:
+    """The paragraphs of a book's chapters, in order."""
+    folder = book / "src" / "epub"
+    spine = ET.parse(folder / "content.opf").iterfind(f".//{PACKAGE}itemref")
+    for item in spine:
+        body = ET.parse(folder / "text" / item.attrib["idref"]).find(f"{XHTML}body")
+        if body is not None and "bodymatter" in body.get(TYPE, ""):
+            for element in _paragraphs(body):
+                text = ascii_text("".join(_text(element)))
+                if text.isascii() and text:
+                    yield text
+
+
+def ascii_text(text: str) -> str:
+    """Text in the characters of BOOKS, as far as they have it."""
+    text = text.replace("\N{HAIR SPACE}…", "…").translate(ASCII)
+    letters = (letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return " ".join("".join(letters).split())
+
+
+def _paragraphs(element: ET.Element) -> Iterator[ET.Element]:
+    if _left_out(element) or element.tag in (f"{XHTML}header", f"{XHTML}hgroup", f"{XHTML}table"):
+        return
+    if element.tag == f"{XHTML}p":
+        yield element
+        return
+    for child in element:
+        yield from _paragraphs(child)
+
+
+def _text(element: ET.Element) -> Iterator[str]:
+    yield element.text or ""
+    for child in element:
+        if child.tag == f"{XHTML}br":
+            yield " "
+        elif not _left_out(child):
+            yield from _text(child)
+        yield child.tail or ""
+
+
+def _left_out(element: ET.Element) -> bool:
+    return any(kind in element.get(TYPE, "") for kind in LEFT_OUT)
+
+
+def sample(paragraph: str) -> str:
+    """The first letters of a paragraph, the same in every edition of a book; empty for a short one."""
+    letters = re.sub("[^a-z]", "", paragraph.lower())[:SAMPLE]
+    return letters if len(letters) == SAMPLE else ""
+
+
+def convert(clones: Path, output: Path, books: Path) -> None:
+    """Write the paragraphs of the books that are new."""
+    known = {sample(line) for block in read_blocks(books, TextError) for line in block.decode().splitlines()} - {""}
+    count = 0
+    with writing(output) as file:
+        for book in sorted(path.parents[2] for path in clones.glob("*/src/epub/content.opf")):
+            found = list(paragraphs(book))
+            samples = {sample(paragraph) for paragraph in found} - {""}
+            if len(samples & known) > KNOWN * len(samples):
+                print(f"{book.name}: left out, {books.name} has it")
+                continue
+            count += 1
+            file.write("".join(f"{paragraph}\n" for paragraph in found).encode())
+    print(f"{count} books")
+
+
+if __name__ == "__main__":
+    convert(*map(Path, sys.argv[1:]))
