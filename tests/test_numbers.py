@@ -14,6 +14,7 @@ NUMBERS = [
     ("he owed twenty three pounds", "he owed 23 pounds"),
     ("the twenty first of may nineteen eighty four", "the 21st of may 1984"),
     ("in nineteen oh five and twenty twenty three", "in 1905 and 2023"),
+    ("in the nineteen twenties and the thirties", "in the 1920s and the thirties"),
     ("two thousand and one", "2001"),
     ("at seven thirty or at seven oh five", "at 7:30 or at 7:05"),
     ("three point one four", "3.14"),

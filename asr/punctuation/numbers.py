@@ -15,6 +15,8 @@ LETTER_O = ("oh", "o")  # zero, in years, times and digit strings
 OH = "o"  # the text of such a zero until it is part of a number
 MULTIPLES = ("hundred", "thousand", "million", "billion")
 CURRENCIES = {"dollar": "$", "dollars": "$", "euro": "€", "euros": "€"}  # pounds may be a weight
+DECADES = {"twenties": 20, "thirties": 30, "forties": 40, "fifties": 50}
+DECADES |= {"sixties": 60, "seventies": 70, "eighties": 80, "nineties": 90}
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _with_article(number: Number, words: Sequence[Word]) -> Number:
 
 
 def _with_unit(number: Number, words: Sequence[Word]) -> Number:
-    """A number with its percent or currency sign, and in groups of thousands."""
+    """A number with its percent or currency sign, or the decade of its century, and in groups of thousands."""
     text = number.text
     if text == OH:
         return number
@@ -147,6 +149,8 @@ def _with_unit(number: Number, words: Sequence[Word]) -> Number:
         return Number(number.start, number.end + 1, f"{text}%")
     if following == ["per", "cent"]:
         return Number(number.start, number.end + 2, f"{text}%")
+    if following and following[0] in DECADES and number.whole and text.isdigit() and 11 <= int(text) <= 20:
+        return Number(number.start, number.end + 1, f"{text}{DECADES[following[0]]}s")
     if following and following[0] in CURRENCIES and ":" not in text and text[-1].isdigit():
         return Number(number.start, number.end + 1, f"{CURRENCIES[following[0]]}{text}")
     return Number(number.start, number.end, text, number.single, number.whole)
