@@ -86,7 +86,7 @@ def test_training_goes_on_from_a_base(text_file, tmp_path):
     assert second.training["settings"]["base"] == "first.safetensors"
     shown = " ".join(describe(tmp_path / "second.safetensors").split())
     assert f" base {first.training['words']} words (text.txt)" in shown
-    with pytest.raises(ModelFileError, match="text.txt: .*not a punctuation model"):
+    with pytest.raises(ModelFileError, match=r"text\.txt: .*not a punctuation model"):
         train_punctuation([text], tmp_path / "third.safetensors", PunctuationConfig(base=text))
 
 

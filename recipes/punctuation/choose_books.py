@@ -1,8 +1,7 @@
 """Divide a file of books, a paragraph per line, into train.txt, dev.txt and test.txt:
 `choose_books.py BOOKS OUTPUT`.
 
-The books of dev and test are kept apart by title. From training, paragraphs with more semicolons than ends of sentences
-are left out: they are in a style that nobody speaks.
+The books of dev and test are kept apart by title.
 """
 
 import re
@@ -28,6 +27,11 @@ BOOKS = {  # first and last line, counted from 1
 ENDS = re.compile("[.?!]")
 
 
+def is_spoken_style(paragraph: str) -> bool:
+    """Whether a paragraph may be used for training: nobody speaks with more semicolons than ends of sentences."""
+    return paragraph.count(";") <= len(ENDS.findall(paragraph))
+
+
 def divide(books: Path, output: Path) -> None:
     """Write the three texts."""
     blocks = read_blocks(books, TextError)
@@ -38,7 +42,7 @@ def divide(books: Path, output: Path) -> None:
         write_atomically(output / f"{name}.txt", "".join(f"{lines[number]}\n" for number in numbers))
         kept_apart |= set(numbers)
     rest = [line for number, line in enumerate(lines) if number not in kept_apart]
-    train = [line for line in rest if line.count(";") <= len(ENDS.findall(line))]
+    train = list(filter(is_spoken_style, rest))
     write_atomically(output / "train.txt", "".join(f"{line}\n" for line in train))
     print(f"train: {len(train):,} paragraphs, {len(rest) - len(train):,} left out for their semicolons")
 

@@ -1,9 +1,9 @@
-"""Books of Standard Ebooks as a text, a paragraph per line: `standard_ebooks.py CLONES OUTPUT BOOKS`.
+"""Books of Standard Ebooks as a text for training, a paragraph per line: `standard_ebooks.py CLONES OUTPUT BOOKS`.
 
-CLONES is a folder of clones of their repositories, such as those that standard_ebooks.txt lists. Novels that BOOKS has
-already, training, dev and test books alike, are left out and named. Written as BOOKS is: quotation marks in ASCII,
-dashes as `--`, ellipses as `...`, no accents. Verse, notes and headings are left out, and so are paragraphs with other
-characters.
+CLONES is a folder of clones of their repositories, such as those in standard_ebooks.txt. Books that are in BOOKS, be it
+for training, dev or test, are left out and named. The text is written as BOOKS is: quotation marks in ASCII, dashes as
+`--`, ellipses as `...`, no accents. Verse, notes and headings are left out, and so are paragraphs with other characters
+or many semicolons.
 """
 
 import re
@@ -13,8 +13,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.errors import TextError
-from asr.utils.compressed_text import writing, read_blocks
+from choose_books import is_spoken_style
+
+from asr.errors import AsrError, TextError
+from asr.utils.compressed_text import read_blocks, writing
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 PACKAGE = "{http://www.idpf.org/2007/opf}"
@@ -37,11 +39,10 @@ KNOWN = 0.05  # share of a book's paragraphs that BOOKS has, from which on it is
 
 
 def paragraphs(book: Path) -> Iterator[str]:
-    """The paragraphs of a book's chapters, in order."""
+    """The paragraphs of a book's chapters, in order. Raises `TextError` for a file that cannot be read."""
     folder = book / "src" / "epub"
-    spine = ET.parse(folder / "content.opf").iterfind(f".//{PACKAGE}itemref")
-    for item in spine:
-        body = ET.parse(folder / "text" / item.attrib["idref"]).find(f"{XHTML}body")
+    for item in _parse(folder / "content.opf").iterfind(f".//{PACKAGE}itemref"):
+        body = _parse(folder / "text" / item.attrib["idref"]).find(f"{XHTML}body")
         if body is not None and "bodymatter" in body.get(TYPE, ""):
             for element in _paragraphs(body):
                 text = ascii_text("".join(_text(element)))
@@ -54,6 +55,13 @@ def ascii_text(text: str) -> str:
     text = text.replace("\N{HAIR SPACE}…", "…").translate(ASCII)
     letters = (letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
     return " ".join("".join(letters).split())
+
+
+def _parse(path: Path) -> ET.ElementTree:
+    try:
+        return ET.parse(path)
+    except (OSError, ET.ParseError) as error:
+        raise TextError(f"{path}: {error}; clone the book again") from error
 
 
 def _paragraphs(element: ET.Element) -> Iterator[ET.Element]:
@@ -88,19 +96,22 @@ def sample(paragraph: str) -> str:
 
 def convert(clones: Path, output: Path, books: Path) -> None:
     """Write the paragraphs of the books that are new."""
+    found = sorted(path.parents[2] for path in clones.glob("*/src/epub/content.opf"))
+    if not found:
+        raise TextError(f"{clones}: no clones of Standard Ebooks' repositories; git clone some of standard_ebooks.txt")
     known = {sample(line) for block in read_blocks(books, TextError) for line in block.decode().splitlines()} - {""}
-    count = 0
     with writing(output) as file:
-        for book in sorted(path.parents[2] for path in clones.glob("*/src/epub/content.opf")):
-            found = list(paragraphs(book))
-            samples = {sample(paragraph) for paragraph in found} - {""}
+        for book in found:
+            text = list(filter(is_spoken_style, paragraphs(book)))
+            samples = {sample(paragraph) for paragraph in text} - {""}
             if len(samples & known) > KNOWN * len(samples):
                 print(f"{book.name}: left out, {books.name} has it")
-                continue
-            count += 1
-            file.write("".join(f"{paragraph}\n" for paragraph in found).encode())
-    print(f"{count} books")
+            else:
+                file.write("".join(f"{paragraph}\n" for paragraph in text).encode())
 
 
 if __name__ == "__main__":
-    convert(*map(Path, sys.argv[1:]))
+    try:
+        convert(*map(Path, sys.argv[1:]))
+    except AsrError as error:
+        sys.exit(f"error: {error}")
