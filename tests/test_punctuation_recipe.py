@@ -48,6 +48,7 @@ def convert(tmp_path):
 
 
 def test_paragraphs_are_written_in_ascii(clones, convert):
+    note = '<a epub:type="noteref">1</a>'
     first = f"<p>“Don’t—\u2060that’s <i>Zoë’s</i>\u200a…” said <abbr>Mr.</abbr>\u00a0Hall.{note}</p>"
     clones("new", first, "<p>One<br/>two.</p><p>Σ.</p><p>So; and so; and so.</p>")
     assert convert() == (0, "", "One two.\n\"Don't--that's Zoe's...\" said Mr. Hall.\n")
