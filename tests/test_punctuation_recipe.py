@@ -69,16 +69,3 @@ def test_a_book_that_cannot_be_read_is_an_error(clones, convert):
 def test_no_books_are_an_error(convert):
     status, printed, text = convert()
     assert status == 1 and "git clone" in printed and text is None
-
-
-def test_modern_sentences_are_divided_and_sorted_ones_shuffled(tmp_path):
-    ordered = [f"{'So ' * size}it is." for size in range(1, 101)]
-    talk = ["Did you see it?", "no", "NO!", "At 7 he left.", "Zoë came.", "It was, I think, late."] * 50
-    (tmp_path / "sorted.txt").write_text("\n".join(ordered))
-    (tmp_path / "talk.txt").write_text("\n".join(talk))
-    command = [sys.executable, RECIPE / "modern.py", tmp_path, tmp_path / "sorted.txt", tmp_path / "talk.txt"]
-    assert subprocess.run(command).returncode == 0
-    train, test = ((tmp_path / f"{name}.txt").read_text().splitlines() for name in ("modern", "modern-test"))
-    assert len(test) == 2 + 3 and len(train) == 98 + 147
-    assert sorted({*train[:98], *test[:2]}) == sorted(ordered) and train[:98] != ordered[:98]
-    assert train[98:101] == ["Did you see it?", "NO!", "It was, I think, late."]
