@@ -23,7 +23,7 @@ class PunctuationFile:
     path: str = ""
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, Any]:
         """Those of the network, by their names in `asr.punctuation.config.PunctuationConfig`."""
         recurrent = [array for name, array in self.weights.items() if name.endswith("forwards.weight_hh_l0")]
         embedding = self.weights["embedding.weight"].shape[1]
