@@ -40,6 +40,8 @@ from asr.utils.storage import shown
 # Without a recipe the frame rate is not known yet: only what is too short for every one is rejected.
 NO_RECIPE = Recipe(model=ModelConfig(subsampling=1))
 
+Subsets = dict[str, list[Utterance]]
+
 HEADERS, SHARDS = 1000, 4  # that a node of a cluster reads and writes at a time
 
 
@@ -122,8 +124,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     with _errors_of(output):
         make_folder(output)
     candidates, total = _candidates(layout, source, output, config)
-    on_ray = config.where.engine == "ray"
-    recorded = _recorded_on_ray(candidates, config.where.ray_address) if on_ray else None
+    recorded = _recorded_on_ray(candidates, config.where.ray_address) if config.where.engine == "ray" else None
     intake = Intake(recipe, config.max_seconds, number_speller(config.numbers), recorded)
     for candidate in track(candidates, "preparing", total):
         intake.add(candidate)
@@ -135,11 +136,7 @@ def prepare(layout: str, source: str, output: Path, config: PrepareConfig) -> Su
     names = [*(f"{subset}.jsonl" for subset in subsets), "rejects.jsonl", "summary.json"]
     names += ["numbers.jsonl"] if intake.spelled else []
     _check_names(names, source, output)
-    shards: dict[str, int] = {}
-    if config.shards:
-        with _errors_of(output):
-            write = partial(_write_on_ray, address=config.where.ray_address) if on_ray else write_here
-            subsets, shards = shard_subsets(output, subsets, config.shards, write)
+    subsets, shards = _shard(output, subsets, config) if config.shards else (subsets, {})
     summary = Summary(
         layout=layout,
         source=source,
@@ -196,6 +193,14 @@ def _recorded_on_ray(candidates: Iterable[Candidate], address: str) -> Callable[
     return dict(zip(recordings, seconds, strict=True)).__getitem__
 
 
+def _shard(output: Path, subsets: Subsets, config: PrepareConfig) -> tuple[Subsets, dict[str, int]]:
+    """Pack the recordings into tar files: the utterances as they are there, and the number of files per subset."""
+    on_ray = config.where.engine == "ray"
+    write = partial(_write_on_ray, address=config.where.ray_address) if on_ray else write_here
+    with _errors_of(output):
+        return shard_subsets(output, subsets, config.shards, write)
+
+
 def _write_on_ray(shards: Sequence[tuple[Path, Places]], address: str) -> list[Places]:
     """Write shards on a cluster."""
     with progress_bar("shards", len(shards)) as advance:
@@ -225,7 +230,7 @@ def _is_split(split: SplitConfig) -> bool:
     return split.dev > 0 or split.test > 0
 
 
-def _split(utterances: list[Utterance], split: SplitConfig) -> dict[str, list[Utterance]]:
+def _split(utterances: list[Utterance], split: SplitConfig) -> Subsets:
     """Train, dev and test by speaker or, if there is only one, by utterance, which dev and test are marked with."""
     subsets = split_by_speaker(utterances, {"dev": split.dev, "test": split.test}, split.seed)
     if single_speaker(utterances) is None:

@@ -94,35 +94,10 @@ def json_report(evaluation: Evaluation) -> bytes:
 
 def markdown_report(evaluation: Evaluation) -> str:
     """The evaluation as Markdown, to keep beside a model and read in a repository."""
-    words, characters = evaluation.words, evaluation.characters
-    intervals = [
-        (f"WER, 95% interval over {over}", " to ".join(map(percent, interval)))
-        for over, interval in (("speakers", evaluation.speaker_interval), ("utterances", evaluation.utterance_interval))
-        if interval
-    ]
-    figures = [
-        ("WER", percent(words.rate)),
-        *intervals,
-        ("CER", percent(characters.rate)),
-        ("substitutions", words.substitutions),
-        ("deletions", words.deletions),
-        ("insertions", words.insertions),
-        ("reference words", words.reference),
-        ("alignment", costs_text(evaluation.alignment)),
-        ("utterances", len(evaluation.scored)),
-        ("speakers", evaluation.speaker_count or "unknown"),
-        ("audio", time_text(evaluation.audio_seconds) if evaluation.audio_seconds else "unknown"),
-        ("real-time factor (RTF)", figure(evaluation.real_time_factor, 3)),
-        ("decoder", evaluation.decoder),
-        ("normalizer", evaluation.text.normalizer),
-        ("replacements", ", ".join(f"{old} -> {new}" for old, new in evaluation.text.replace.items()) or "none"),
-        ("not recognised", len(evaluation.failures)),
-        ("date", f"{evaluation.date:%Y-%m-%d}"),
-    ]
     blocks = [
         f"# {_escape(evaluation.model)} on {_escape(', '.join(evaluation.manifests))}",
         *(f"> **Note:** {_escape(caveat)}." for caveat in evaluation.caveats),
-        _table(("figure", "value"), figures),
+        _table(("figure", "value"), _figures(evaluation)),
     ]
     for title, groups in (("speaker", evaluation.speakers), ("duration", evaluation.durations)):
         rows = [(group.name, percent(group.words.rate), group.utterances, time_text(group.seconds)) for group in groups]
@@ -143,6 +118,35 @@ def markdown_report(evaluation: Evaluation) -> str:
     if evaluation.failures:
         blocks += ["## Not recognised", _table(("utterance", "reason"), evaluation.failures)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _figures(evaluation: Evaluation) -> list[tuple[str, Any]]:
+    """The rows of the first table."""
+    words, characters = evaluation.words, evaluation.characters
+    intervals = [
+        (f"WER, 95% interval over {over}", " to ".join(map(percent, interval)))
+        for over, interval in (("speakers", evaluation.speaker_interval), ("utterances", evaluation.utterance_interval))
+        if interval
+    ]
+    return [
+        ("WER", percent(words.rate)),
+        *intervals,
+        ("CER", percent(characters.rate)),
+        ("substitutions", words.substitutions),
+        ("deletions", words.deletions),
+        ("insertions", words.insertions),
+        ("reference words", words.reference),
+        ("alignment", costs_text(evaluation.alignment)),
+        ("utterances", len(evaluation.scored)),
+        ("speakers", evaluation.speaker_count or "unknown"),
+        ("audio", time_text(evaluation.audio_seconds) if evaluation.audio_seconds else "unknown"),
+        ("real-time factor (RTF)", figure(evaluation.real_time_factor, 3)),
+        ("decoder", evaluation.decoder),
+        ("normalizer", evaluation.text.normalizer),
+        ("replacements", ", ".join(f"{old} -> {new}" for old, new in evaluation.text.replace.items()) or "none"),
+        ("not recognised", len(evaluation.failures)),
+        ("date", f"{evaluation.date:%Y-%m-%d}"),
+    ]
 
 
 def _confidence(calibration: Calibration, unit: str) -> Iterator[str]:
