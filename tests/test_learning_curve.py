@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from command_line import COMPLETE, ERROR, assert_told
 
-from asr.config import load_recipe
+from asr.config import Recipe, load_recipe
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import ConfigError
 from asr.evaluation.alignment import ErrorCounts
 from asr.evaluation.learning_curve import Point, predict
-from asr.evaluation.rival import train_best, with_rival
+from asr.evaluation.rival import train_best, with_rival, with_whole_alphabet
+from asr.text.config import TextConfig
 from asr.training.dev_set import DevResult
 
 
@@ -28,6 +29,19 @@ def test_a_power_law_is_continued():
 
 def test_more_data_are_not_predicted_to_do_harm():
     assert predict(points([0.1, 0.12, 0.11]), 80.0) <= 0.12
+
+
+def test_a_part_without_a_character_of_dev_has_it_in_its_alphabet(tmp_path):
+    texts = {"train": ("a b", "Ab"), "dev": ("c", "d!")}
+    manifests = [
+        write_manifest(
+            tmp_path / f"{name}.jsonl", [Utterance(f"u{n}", Path("x"), 1.0, text) for n, text in enumerate(part)]
+        )
+        for name, part in texts.items()
+    ]
+    assert with_whole_alphabet(Recipe(), manifests).text.alphabet == " abcd"
+    for text in (TextConfig(alphabet="ab "), TextConfig(units="bpe")):
+        assert with_whole_alphabet(Recipe(text=text), manifests).text == text
 
 
 @pytest.fixture

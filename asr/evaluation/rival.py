@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr.config import Recipe, load_recipe
+from asr.data.dataset import normalized
+from asr.data.manifest import read_manifest
 from asr.decoding.config import decoder_file
 from asr.errors import ConfigError
 from asr.evaluation.task_decoder import make_task_decoder
@@ -51,8 +53,19 @@ def train_best_on(recipes: Sequence[Recipe], folder: Path, train: Path, dev: Pat
     contest = []
     for name, recipe in zip(("model", "rival"), recipes, strict=False):
         data = dataclasses.replace(recipe.data, train=(train,), dev=(dev,) if dev else recipe.data.dev)
-        contest.append(dataclasses.replace(recipe, data=data, output=folder / name))
+        whole = with_whole_alphabet(recipe, [train, *data.dev])
+        contest.append(dataclasses.replace(whole, data=data, output=folder / name))
     return train_best(contest)
+
+
+def with_whole_alphabet(recipe: Recipe, manifests: Sequence[Path]) -> Recipe:
+    """The recipe with the characters of all manifests, where its alphabet would be that of train: a part of a corpus
+    may lack characters that dev has."""
+    if recipe.text.units != "characters" or recipe.text.alphabet:
+        return recipe
+    texts = (text for path in manifests for text in normalized(read_manifest(path), recipe.text))
+    alphabet = {character for text in texts for character in text}
+    return dataclasses.replace(recipe, text=dataclasses.replace(recipe.text, alphabet="".join(sorted(alphabet))))
 
 
 def dev_error(model: Path) -> float:
