@@ -189,6 +189,19 @@ def test_a_run_with_phones_is_chosen_by_them(recipes, tmp_path):
     assert record["kind"] == "epoch" and trained.dev_error == record["dev_per"]
 
 
+@pytest.mark.slow
+def test_a_tried_run_trains_on(recipes):
+    recipe = recipes.recipe(Run("cnn"))
+    tried = train_run(recipe, until=2)
+    assert not Path(tried.model).exists()
+    trained = train_run(recipe)
+    epochs = [json.loads(line) for line in (recipe.output / "metrics.jsonl").read_text().splitlines()]
+    epochs = [record for record in epochs if record["kind"] == "epoch"]
+    assert [record["epoch"] for record in epochs] == [1, 2, 3, 4, 5, 6]
+    assert (tried.dev_error, tried.loss) == (epochs[1]["dev_wer"], epochs[1]["loss"])
+    assert Path(trained.model).exists() and trained.loss == epochs[-1]["loss"]
+
+
 def test_less_speech_is_part_of_more(recipes):
     less, more = (choose(recipes.utterances, minutes) for minutes in (0.5, 1.0))
     assert len(less) == 15 and len(more) == 30
@@ -258,6 +271,7 @@ def results(**errors: int) -> Results:
         title="an hour of speech",
         synthetic=True,
         quick=False,
+        trial_epochs=0,
         command="study.py",
         dev_manifest="dev.jsonl",
         environment={"torch": "2", "processor": "one", "cores": 2},
@@ -281,6 +295,21 @@ def test_the_report_names_the_winner_of_these_results():
     assert findings.accuracy(gru)[0].startswith("Lowest WER: GRU 10.00%")
     assert findings.lstm(lstm)[0].startswith("The LSTM is best in: WER, ")
     assert findings.lstm(gru)[1].startswith("It does not win in: WER (GRU), ")
+
+
+@pytest.mark.slow
+def test_a_report_of_fewer_families(tmp_path):
+    made_up = results()
+    fewer = {
+        field.name: {family: own for family, own in value.items() if family in ("lstm", "bilstm", "cnn")}
+        for field in dataclasses.fields(made_up)
+        if field.name not in ("environment", "less") and isinstance(value := getattr(made_up, field.name), dict)
+    }
+    page = write_report(tmp_path, dataclasses.replace(made_up, less={}, **fewer))[1].read_text()
+    assert "| CNN | 50.00% |" in page and "LSTM 50.00% against" in page
+    assert "Gates:" not in page and "GRU" not in page and "no memory" not in page
+    with pytest.raises(ValueError, match="families: lstm and bilstm"):
+        Plan(families=("bilstm", "cnn"))
 
 
 def test_a_difference_within_the_interval_is_called_not_significant():

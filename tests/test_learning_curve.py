@@ -98,6 +98,7 @@ def test_each_share_of_the_training_data_has_a_model(recipe, trained, asr, tmp_p
     assert len(json.loads((output / "learning_curve.json").read_text())["points"]) == 3
 
 
-def test_models_are_chosen_by_characters_in_a_script_without_spaces():
+def test_models_are_chosen_by_phones_if_they_have_any_or_by_characters_in_a_script_without_spaces():
     spaced = DevResult(wer=0.5, cer=0.1, per=None, blank_rate=0.9, hypotheses=[], priors=())
     assert spaced.error == 0.5 and dataclasses.replace(spaced, unspaced=True).error == 0.1
+    assert dataclasses.replace(spaced, per=0.3).error == 0.3

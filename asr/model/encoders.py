@@ -74,14 +74,9 @@ class RecurrentLayer(Layer):
 
 
 class RnnLayer(RecurrentLayer):
-    """Elman network (1990) with tanh. The recurrent matrix starts orthogonal, which neither shrinks nor amplifies the
-    state (Saxe et al. 2014)."""
+    """Elman network (1990) with tanh."""
 
     cell = nn.RNN
-
-    def __init__(self, inputs: int, width: int, dropout: float):
-        super().__init__(inputs, width, dropout)
-        nn.init.orthogonal_(self.forwards.get_parameter("weight_hh_l0"))
 
 
 class GruLayer(RecurrentLayer):

@@ -49,10 +49,11 @@ class TrainingConfig:
     clip_norm: PositiveReal = 5.0
     #: Decay per step of a moving average of the weights, such as 0.999, which is evaluated and kept. 0: no average.
     ema: Share = 0.0
-    #: Epochs without a better dev WER after which training stops. None: a third of all epochs, at least 10.
+    #: Epochs without a better dev WER (PER with phones) after which training stops. None: a third of all epochs, at
+    #: least 10.
     patience: Annotated[Positive | None, CHOSEN_AT_START] = None
-    #: Number of epochs whose weights are averaged for the final model, those with the lowest dev WER (CER in a script
-    #: without spaces), unless the best alone is better.
+    #: Number of epochs whose weights are averaged for the final model, those with the lowest dev WER (PER with phones,
+    #: CER in a script without spaces), unless the best alone is better.
     average: Positive = 3
     #: Decoder to tune on dev at the end and keep beside the model as its default. 'words': only the words of the
     #: transcripts. 'sentences': also an n-gram model of them, for sentences that recur. 'base': the base's decoder.

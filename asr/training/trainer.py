@@ -36,9 +36,10 @@ LOG_STEPS = 10  # steps between records in metrics.jsonl
 SKIPPED = StepResult(loss=0.0, too_short=0, gradient_norm=0.0, stop=False)
 
 
-def train(recipe: Recipe) -> Path:
+def train(recipe: Recipe, until: int | None = None) -> Path:
     """Train from a recipe, or resume from the run folder's checkpoint; returns the path of the model file.
 
+    With `until` it pauses after that epoch, with its state saved and, unless that is the last, no model file yet.
     Under torchrun the processes share each batch, and the first one writes.
 
     Raises `TrainingError` for unusable data, a run folder begun with another recipe, a finished run whose data have
@@ -62,8 +63,9 @@ def train(recipe: Recipe) -> Path:
                 folder.write_recipe(recipe)
             trainer = Trainer(recipe, folder, *corpora, group, base)
             with trainer.started(), interruptible() as interrupted:
-                trainer.run(interrupted)
-                trainer.finish()
+                trainer.run(interrupted, until)
+                if trainer.ended:
+                    trainer.finish()
     except ConnectionLostError as error:
         raise TrainingError(f"{error}; rerun the same command to resume from the last checkpoint") from error
     return folder.model
@@ -130,9 +132,14 @@ class Trainer:
         with self.log:
             yield
 
-    def run(self, interrupted: Callable[[], bool]) -> None:
-        """Train until the last epoch, or until dev WER has not improved for `patience` epochs."""
-        while self.progress.epoch < self.epochs and self.progress.stale < self.patience:
+    @property
+    def ended(self) -> bool:
+        """Whether the last epoch is over, or dev WER has not improved for `patience` epochs."""
+        return self.progress.epoch >= self.epochs or self.progress.stale >= self.patience
+
+    def run(self, interrupted: Callable[[], bool], until: int | None = None) -> None:
+        """Train to the end, or until this epoch is over."""
+        while not self.ended and (until is None or self.progress.epoch < until):
             try:
                 self._train_epoch(interrupted)
             except NotFiniteError as error:

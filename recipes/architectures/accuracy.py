@@ -1,5 +1,6 @@
 """Accuracy of a family: training and scoring a run, and WER by length of the recording."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +19,11 @@ TUNING = TuneConfig(grid=3, rounds=1, most_word_bonus=1.0, beams=(1024,))
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training run."""
+    """A training run, finished or tried for a few epochs."""
 
     model: str  # path of the model file
     dev_error: float  # PER if the model has phones, else WER; greedy
+    loss: float  # nats per token in the last epoch
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class LengthCurve:
     wer: list[float]
 
 
-def train_run(recipe: Recipe) -> Trained:
-    """Train a recipe, or resume it. At too high a learning rate, which ends in NaN, the dev error is infinite."""
+def train_run(recipe: Recipe, until: int | None = None) -> Trained:
+    """Train a recipe, or resume it; with `until`, only as far as that epoch. At too high a learning rate, which ends in
+    NaN, the dev error is infinite."""
     from asr.errors import TrainingError
     from asr.model.model_file import load_model
     from asr.training.run_folder import RunFolder
@@ -65,13 +68,15 @@ def train_run(recipe: Recipe) -> Trained:
 
     folder = RunFolder(recipe)
     try:
-        path = train(recipe)
+        path = train(recipe, until)
     except TrainingError:
         if not folder.bad_batch.exists():
             raise
-        return Trained(str(folder.model), math.inf)
-    record = load_model(path).training
-    return Trained(str(path), record.get("dev_per", record["dev_wer"]))
+        return Trained(str(folder.model), math.inf, math.inf)
+    records = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    last = [record for record in records if record["kind"] == "epoch"][-1]
+    record = load_model(path).training if path.exists() else last
+    return Trained(str(path), record.get("dev_per", record["dev_wer"]), last["loss"])
 
 
 def score(recipe: Recipe, test: Path, search: DecoderConfig) -> Accuracy:

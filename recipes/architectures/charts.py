@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 from exploding import Excursion
-from findings import CAUSAL, NAMES
+from findings import CAUSAL, NAMES, ONE_DIRECTION
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from parallelism import growth
@@ -63,13 +63,14 @@ def parallelism(results: Results) -> str:
 def reach(results: Results) -> str:
     """Gradient by distance: the recurrent networks before and after training, all families after."""
     figure, (left, right) = _figure(2, 4.1)
-    for family in ("rnn", "gru", "lstm"):
-        own = results.reach[family]
+    for family, own in results.reach.items():
+        if family not in ONE_DIRECTION:
+            continue
         back = np.array(own.seconds) >= 0
         seconds = np.array(own.seconds)[back]
         for sizes, line, when in ((own.untrained, ":", "untrained"), (own.trained, "-", "trained")):
             left.plot(seconds, np.array(sizes)[back], line, color=COLOURS[family], label=f"{NAMES[family]}, {when}")
-    left.set(title="RNN, GRU, LSTM", xlabel="input this many seconds before the output")
+    left.set(title="recurrent in one direction", xlabel="input this many seconds before the output")
     for family, own in results.reach.items():
         right.plot(
             [-second for second in own.seconds], own.trained, _line(family), color=COLOURS[family], label=NAMES[family]

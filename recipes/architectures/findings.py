@@ -23,7 +23,8 @@ NAMES = {
     "cnn": "CNN",
     "transformer": "transformer",
 }
-CAUSAL = ("none", "rnn", "gru", "lstm")
+ONE_DIRECTION = ("rnn", "gru", "lstm")
+CAUSAL = ("none", *ONE_DIRECTION)
 NEAR = 0.01  # of WER: counts as equal to recognition of the whole recording
 
 
@@ -54,7 +55,7 @@ def contests(results: Results) -> list[Contest]:
     accuracy, speed, partial = results.accuracy, results.speed, results.partial
     found = [
         Contest("WER", {f: accuracy[f].wer for f in accuracy}, percent),
-        Contest("WER of causal families", {f: accuracy[f].wer for f in CAUSAL}, percent),
+        Contest("WER of causal families", {f: accuracy[f].wer for f in _present(results, CAUSAL)}, percent),
         *(
             Contest(f"WER with {minutes:g} min of speech", {f: own[f].wer for f in own}, percent)
             for minutes, own in results.less.items()
@@ -79,10 +80,11 @@ def contests(results: Results) -> list[Contest]:
 def accuracy(results: Results) -> list[str]:
     """WER: the best family, and the gain from memory, gates and the second direction."""
     best, second = results.ranked[:2]
+    aims = {"Memory": ("none",), "Gates": ("rnn", "gru")}
+    compared = {aim: [versus(results, "lstm", f) for f in _present(results, others)] for aim, others in aims.items()}
     return [
         f"Lowest WER: {versus(results, best, second)}.",
-        f"Memory: {versus(results, 'lstm', 'none')}.",
-        f"Gates: {versus(results, 'lstm', 'rnn')}; {versus(results, 'lstm', 'gru')}.",
+        *(f"{aim}: {'; '.join(differences)}." for aim, differences in compared.items() if differences),
         f"The second direction: {versus(results, 'bilstm', 'lstm')}.",
     ]
 
@@ -139,7 +141,7 @@ def memory(results: Results) -> list[str]:
         family: [farthest(own.seconds, sizes) for sizes in (own.untrained, own.trained)]
         for family, own in results.reach.items()
     }
-    plain = ("rnn", "gru", "lstm")
+    plain = _present(results, ONE_DIRECTION)
     falls = [f"{NAMES[f]} {_reached(results, spans[f][0][0])}, {_reached(results, spans[f][1][0])}" for f in plain]
     both = [
         f"{NAMES[f]} {_reached(results, back)}, {_reached(results, ahead)}" for f, (_, (back, ahead)) in spans.items()
@@ -196,7 +198,7 @@ def partial(results: Results) -> list[str]:
             f"{NAMES[family]}: WER {percent(own.wer[0])} without look-ahead, {percent(own.whole_wer)} with the whole "
             f"recording; coming within a point of that takes {waits}."
         )
-    best = min(CAUSAL, key=lambda family: results.partial[family].whole_wer)
+    best = min(_present(results, CAUSAL), key=lambda family: results.partial[family].whole_wer)
     sentences.append(
         f"{NAMES[best]} is the best causal family: WER {percent(results.partial[best].whole_wer)}, without look-ahead."
     )
@@ -226,6 +228,11 @@ def little(results: Results) -> list[str]:
         else "Which family is best depends on the amount of speech."
     )
     return sentences
+
+
+def _present(results: Results, families: Sequence[str]) -> list[str]:
+    """Those of the families that were compared."""
+    return [family for family in families if family in results.accuracy]
 
 
 def _back(results: Results, family: str) -> float:

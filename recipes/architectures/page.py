@@ -44,10 +44,11 @@ def sections(results: Results, draw: bool = True) -> Iterator[Section]:
     def plot(chart: Callable[[Results], str]) -> str:
         return chart(results) if draw else ""
 
+    after = f" after {results.trial_epochs} epochs" if results.trial_epochs else ""
     yield Section(
         "Accuracy, size and speed",
         "Every family has about the same number of parameters and is trained on the same speech for the same number of "
-        "steps, at the learning rate (of those tried) with the fewest errors on dev. WER on unseen speakers, "
+        f"steps, at the learning rate (of those tried) with the fewest errors on dev{after}. WER on unseen speakers, "
         f"{decoding(results)}; bars show the 95% interval over speakers for one training run. Speeds are seconds of "
         "audio per second on one CPU thread.",
         findings.accuracy(results),

@@ -4,6 +4,7 @@ import dataclasses
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 from asr.config import Recipe
 from asr.data.division import first_minutes
@@ -14,9 +15,11 @@ from asr.text.normalizer import normalize
 from asr.text.phones import Phones
 from asr.text.tokenizer import train_tokenizer
 from asr.training.length import with_length
+from asr.utils.config_io import NotNegative
 
 #: In the report's order: from no context through recurrence to the whole utterance at once.
-FAMILIES = ("none", "rnn", "gru", "lstm", "bilstm", "cnn", "transformer")
+Family = Literal["none", "rnn", "gru", "lstm", "bilstm", "cnn", "transformer"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
 #: Layers per layer of the recipe: residual layers work best as many narrow ones.
 DEPTH = {"none": 2, "cnn": 2, "transformer": 2}
@@ -26,10 +29,16 @@ DEPTH = {"none": 2, "cnn": 2, "transformer": 2}
 class Plan:
     """The size of the study."""
 
+    #: Encoder families to compare, lstm and bilstm among them.
+    families: tuple[Family, ...] = FAMILIES
     #: Share of the recipe's epochs.
     epoch_share: float = 1.0
-    #: Shares of the recipe's learning rate to try on all the speech; each family keeps the one with the lowest dev WER.
+    #: Shares of the recipe's learning rate to try on all the speech; each family keeps the one with the lowest error rate
+    #: on dev.
     rate_shares: tuple[float, ...] = (1.0, 0.3)
+    #: Epochs after which only the better learning rate of each family trains on, as in successive halving (Jamieson and
+    #: Talwalkar 2016). 0: all train to the end.
+    trial_epochs: NotNegative = 0
     #: Families for which these shares are multiplied by another, such as `rnn 0.25`.
     family_shares: dict[str, float] = field(default_factory=dict)
     #: Minutes of speech in the smaller training sets; none: no such runs.
@@ -56,6 +65,10 @@ class Plan:
     steps: int = 150
     #: Seconds of audio in each of them.
     step_seconds: float = 20.0
+
+    def __post_init__(self):
+        if not {"lstm", "bilstm"} <= set(self.families):
+            raise ValueError("families: lstm and bilstm, with which the report compares the others, must be among them")
 
 
 QUICK = Plan(

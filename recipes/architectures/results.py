@@ -17,6 +17,7 @@ class Results:
     title: str  # of the speech
     synthetic: bool
     quick: bool
+    trial_epochs: int  # after which the learning rates were compared; 0: after the last
     command: str  # that produced it
     environment: dict[str, Any]
     dev_manifest: str

@@ -25,7 +25,7 @@ from fit import Pace, epochs_within, measure_pace
 from jobs import Job, run_all
 from parallelism import Speed, measure_speed
 from partial import Partial, measure_partial
-from plan import FAMILIES, QUICK, Plan, Recipes, Run
+from plan import QUICK, Plan, Recipes, Run
 from reach import Reach, measure_reach
 from results import Results
 
@@ -83,19 +83,22 @@ def study(options: Options) -> list[Path]:
     recipes = Recipes(replace(recipe, data=data), plan, output, options.device)
     tried = [
         Run(family, rate_share=share * plan.family_shares.get(family, 1.0))
-        for family in FAMILIES
+        for family in plan.families
         for share in plan.rate_shares
     ]
     if options.train_seconds:
         recipes.epochs = epochs_within(*time_left(recipes, tried, options, started))
-    further = len(FAMILIES) * (len(plan.minutes) + bool(plan.small_share))
+    further = len(plan.families) * (len(plan.minutes) + bool(plan.small_share))
     tell(f"{len(tried) + further} runs of {recipes.parameters:,} parameters and about {recipes.steps:,} steps")
 
     def train(runs: list[Run]) -> dict[Run, Trained]:
         return dict(zip(runs, run_all([training_job(recipes, run) for run in runs], options.processes), strict=True))
 
+    if plan.trial_epochs:
+        trials = [trial_job(recipes, run) for run in tried]
+        tried = _best(dict(zip(tried, run_all(trials, options.processes), strict=True)))
     trained = train(tried)
-    best = {family: _best(family, trained) for family in FAMILIES}
+    best = {run.family: run for run in _best(trained)}
     if options.only_train:
         return [Path(trained[run].model) for run in best.values()]
     less = {minutes: [replace(run, minutes=minutes) for run in best.values()] for minutes in plan.minutes}
@@ -113,6 +116,7 @@ def study(options: Options) -> list[Path]:
             f"({', '.join(path.stem for path in data.train)})",
             synthetic=any(utterance.synthetic for utterance in tested),
             quick=options.quick,
+            trial_epochs=plan.trial_epochs,
             command=" ".join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
             environment=environment(),
             dev_manifest=os.path.relpath(data.dev[0], ROOT / "data"),
@@ -126,9 +130,14 @@ def study(options: Options) -> list[Path]:
     )
 
 
-def _best(family: str, trained: dict[Run, Trained]) -> Run:
-    """The run of the family with the fewest errors on dev."""
-    return min((run for run in trained if run.family == family), key=lambda run: trained[run].dev_error)
+def _best(trained: dict[Run, Trained]) -> list[Run]:
+    """Each family's run with the fewest errors on dev; with as many, such as 100%, that with the lowest loss."""
+
+    def rank(run: Run) -> tuple[float, float]:
+        return trained[run].dev_error, trained[run].loss
+
+    families = dict.fromkeys(run.family for run in trained)
+    return [min((run for run in trained if run.family == family), key=rank) for family in families]
 
 
 def time_left(recipes: Recipes, runs: list[Run], options: Options, started: float) -> tuple[float, list[Pace]]:
@@ -157,6 +166,12 @@ def pace_job(recipes: Recipes, run: Run) -> Job:
     return Job(f"timed {run.name}", folder / "pace.json", Pace, measure_pace, (recipes.recipe(run), recipes.hours))
 
 
+def trial_job(recipes: Recipes, run: Run) -> Job:
+    """Train a run for its first epochs."""
+    recipe, epochs = recipes.recipe(run), recipes.plan.trial_epochs
+    return Job(f"tried {run.name}", recipe.output / "trial.json", Trained, train_run, (recipe, epochs))
+
+
 def training_job(recipes: Recipes, run: Run) -> Job:
     """Train a run."""
     recipe = recipes.recipe(run)
@@ -172,10 +187,10 @@ def scoring_job(recipes: Recipes, run: Run, options: Options) -> Job:
 
 def measure(recipes: Recipes, options: Options, best: dict[str, Run]) -> dict[str, dict[str, Any]]:
     """Everything but WER, by name in the results and by family."""
-    jobs = {family: measuring_jobs(recipes, best[family], options.test) for family in FAMILIES}
+    jobs = {family: measuring_jobs(recipes, run, options.test) for family, run in best.items()}
     done = iter(run_all([job for own in jobs.values() for job in own.values()], options.processes))
     measured = {family: {name: next(done) for name in own} for family, own in jobs.items()}
-    return {name: {family: measured[family][name] for family in FAMILIES} for name in jobs[FAMILIES[0]]}
+    return {name: {family: own[name] for family, own in measured.items()} for name in jobs["lstm"]}
 
 
 def measuring_jobs(recipes: Recipes, run: Run, test: Path) -> dict[str, Job]:
