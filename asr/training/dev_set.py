@@ -34,7 +34,7 @@ class DevResult:
 
     @property
     def error(self) -> float:
-        """The rate by which models are chosen: PER with phones, by which words are then decoded; else WER, or CER where a
+        """The rate by which models are chosen: PER with phones, from which words are decoded; else WER, or CER where a
         sentence counts as one word."""
         if self.per is not None:
             return self.per

@@ -74,8 +74,8 @@ def sections(results: Results, draw: bool = True) -> Iterator[Section]:
     )
     yield Section(
         "Memory: WER against length",
-        "The same test recordings one by one, and two, four and eight of one speaker joined: the same words in "
-        "recordings longer than any in training.",
+        "The same test recordings one by one, and several of one speaker joined: the same words in recordings longer "
+        "than any in training.",
         findings.length(results),
         plot(charts.length),
     )

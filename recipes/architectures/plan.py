@@ -33,8 +33,8 @@ class Plan:
     families: tuple[Family, ...] = FAMILIES
     #: Share of the recipe's epochs.
     epoch_share: float = 1.0
-    #: Shares of the recipe's learning rate to try on all the speech; each family keeps the one with the lowest error rate
-    #: on dev.
+    #: Shares of the recipe's learning rate to try on all the speech; each family keeps that with the fewest errors on
+    #: dev.
     rate_shares: tuple[float, ...] = (1.0, 0.3)
     #: Epochs after which only the better learning rate of each family trains on, as in successive halving (Jamieson and
     #: Talwalkar 2016). 0: all train to the end.
