@@ -85,6 +85,20 @@ def test_words_younger_than_the_books_join_the_language_model(tmp_path, asr):
     assert "unknown     0 words" in measured.stdout, measured.stdout + measured.stderr
 
 
+def test_modern_text_is_as_spoken_once_and_without_transcripts(tmp_path):
+    pytest.importorskip("num2words")
+    printed = ["Mr. O'Neill paid 25 dollars.", "Thank you!", "Thank you.", "It's 7:30 at the U.S. embassy.", "I'm in the U.S. now."]
+    (tmp_path / "printed.txt").write_text("\n".join([*printed, "I live in Zürich.", "See you on the 2nd of May."]) + "\n")
+    line = {"id": "a", "audio_filepath": "a.wav", "duration": 1, "text": "i'm in the u s now"}
+    (tmp_path / "dev.jsonl").write_text(json.dumps(line) + "\n")
+    result = run(
+        "modern_text.py", tmp_path / "printed.txt", "-o", tmp_path / "modern.txt", "--without", tmp_path / "dev.jsonl"
+    )
+    assert result.returncode == 0 and "1 are transcripts" in result.stderr, result.stderr
+    lines = (tmp_path / "modern.txt").read_text().splitlines()
+    assert lines == ["mister o'neill paid twenty five dollars", "thank you", "see you on the second of may"]
+
+
 def test_a_folder_without_recordings_is_an_error(tmp_path):
     result = run("pseudo_label.py", tmp_path, "-o", tmp_path / "labels.jsonl")
     assert result.returncode == 1 and str(tmp_path) in result.stderr and "Traceback" not in result.stderr

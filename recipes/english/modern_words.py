@@ -1,11 +1,11 @@
-"""A language model of old books -> the same with the words that have come since, such as `website`, as 1-grams.
+"""A language model -> the same with the words of today's English that it lacks, such as `vlog`, as 1-grams.
 
     pip install wordfreq
-    python modern_words.py books.arpa.xz -o lm.arpa.xz
+    python modern_words.py ngrams.arpa.xz -o lm.arpa.xz
 
 The words and their probabilities are those of wordfreq (Speer 2022; CC BY-SA 4.0), whose sources are Wikipedia,
-subtitles, news, books and the web. The other probabilities stay as they are: the new ones together have 3%, less than
-what one decimal of their logarithms leaves undetermined.
+subtitles, news, books and the web. The other probabilities stay as they are: the new ones together have
+1.2%, less than what one decimal of their logarithms leaves undetermined.
 """
 
 import lzma
@@ -29,7 +29,7 @@ class Options:
     """Add modern words to a language model."""
 
     #: ARPA file, compressed by xz.
-    books: Annotated[Path, tyro.conf.Positional]
+    ngrams: Annotated[Path, tyro.conf.Positional]
     #: ARPA file to write.
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     #: Lowest probability of an added word.
@@ -38,11 +38,11 @@ class Options:
 
 def main(options: Options) -> None:
     """Add the words at the end of the 1-grams."""
-    with lzma.open(options.books, "rt", encoding="utf-8") as file:
+    with lzma.open(options.ngrams, "rt", encoding="utf-8") as file:
         text = file.read()
     header, found, rest = text.partition("\\2-grams:")
     if not found:
-        raise LanguageModelError(f"{options.books}: no 2-grams; give an ARPA file of order 2 or more")
+        raise LanguageModelError(f"{options.ngrams}: no 2-grams; give an ARPA file of order 2 or more")
     known = {line.split("\t")[1] for line in header.partition("\\1-grams:\n")[2].splitlines() if "\t" in line}
     added = {
         word: probability
