@@ -87,8 +87,9 @@ def test_words_younger_than_the_books_join_the_language_model(tmp_path, asr):
 
 def test_modern_text_is_as_spoken_once_and_without_transcripts(tmp_path):
     pytest.importorskip("num2words")
-    printed = ["Mr. O'Neill paid 25 dollars.", "Thank you!", "Thank you.", "It's 7:30 at the U.S. embassy.", "I'm in the U.S. now."]
-    (tmp_path / "printed.txt").write_text("\n".join([*printed, "I live in Zürich.", "See you on the 2nd of May."]) + "\n")
+    printed = ["Mr. O'Neill paid 25 dollars.", "Thank you!", "Thank you.", "It's 7:30 at the U.S. embassy."]
+    printed += ["I'm in the U.S. now.", "I live in Zürich.", "See you on the 2nd of May."]
+    (tmp_path / "printed.txt").write_text("\n".join(printed) + "\n")
     line = {"id": "a", "audio_filepath": "a.wav", "duration": 1, "text": "i'm in the u s now"}
     (tmp_path / "dev.jsonl").write_text(json.dumps(line) + "\n")
     result = run(

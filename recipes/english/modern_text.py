@@ -1,4 +1,4 @@
-"""Sentences as printed, one per line -> text for language models: lower case, letters and apostrophes, numbers in words.
+"""Printed sentences, one per line -> text for language models: lower case, letters and apostrophes, numbers in words.
 
     pip install 'small-asr[numbers]'
     python modern_text.py tatoeba.txt -o everyday.txt --without librispeech-dev.jsonl commonvoice-dev.jsonl
@@ -9,7 +9,7 @@ transcripts of the manifests of `--without`, on which the language model is to b
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -75,7 +75,7 @@ def sentences(paths: list[Path]) -> Iterator[str]:
             yield from file
 
 
-def spoken(sentence: str, spell) -> str:
+def spoken(sentence: str, spell: Callable[[str], str]) -> str:
     """The words of a sentence as they are spoken; empty if that is not clear."""
     for pattern, words in READ:
         sentence = pattern.sub(words, sentence)
