@@ -105,6 +105,23 @@ def test_resuming_ends_with_identical_weights(text, tmp_path, monkeypatch):
         train_recurrent([text], other, tmp_path / "parts.safetensors")
 
 
+def test_training_goes_on_from_a_base(text, tmp_path):
+    """With a learning rate too low to change anything, words, sizes and weights are the base's, up to rounding."""
+    options = RecurrentConfig(units=8, embedding=6, updates=2, lanes=8, span=8, precision="float32")
+    first = train_recurrent([text], LmTrainConfig(kind="gru", recurrent=options), tmp_path / "first.safetensors")
+    other = tmp_path / "other.txt"
+    other.write_text("The cow sat.\n" * 1000)
+    options = RecurrentConfig(
+        base=tmp_path / "first.safetensors", updates=2, lanes=8, span=8, precision="float32", learning_rate=1e-9
+    )
+    second = train_recurrent([other], LmTrainConfig(kind="lstm", recurrent=options), tmp_path / "second.safetensors")
+    assert second.words == first.words and "cow" not in second.words
+    assert (second.kind, second.layers, second.units, second.embedding) == ("gru", 1, 8, 6)
+    for name, array in first.weights.items():
+        np.testing.assert_allclose(second.weights[name], array, atol=0.01, err_msg=name)
+    assert second.training["base"] == first.training
+
+
 @pytest.mark.slow
 def test_training_for_some_minutes_ends_in_time(text, tmp_path):
     """The learning rate reaches zero with the time, whatever the number of updates."""

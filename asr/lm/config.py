@@ -20,6 +20,7 @@ from asr.utils.config_io import (
 )
 
 Kind = Literal["lstm", "gru", "rnn"]
+Normalizer = Literal["basic", "nfc", "none"]
 NGRAM_OPTIONS = ("order", "prune", "entropy", "decimals")
 
 
@@ -29,7 +30,7 @@ class LmTextConfig:
 
     #: Normalizer of the text; use that of the recogniser's recipe. 'nfc': Unicode NFC and single spaces. 'basic': also
     #: lower case, and no punctuation except apostrophes inside words. 'none': leave the text as it is.
-    normalizer: Literal["basic", "nfc", "none"] = "basic"
+    normalizer: Normalizer = "basic"
     #: Model characters instead of words, for languages written without spaces.
     characters: bool = False
 
@@ -65,6 +66,8 @@ class LmConfig(LmTextConfig):
 class RecurrentConfig:
     """A recurrent language model and its training. Not used for n-grams."""
 
+    #: Recurrent model whose training goes on; words, --kind, --units, --embedding, --layers and --normalizer are its.
+    base: Annotated[Path | None, SHOWN] = None
     #: Recurrent units per layer.
     units: Size = 256
     #: Size of the word embeddings, which input and output share. 0: that of a layer.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from asr.errors import LanguageModelError, ModelFileError
-from asr.lm.config import Kind
+from asr.lm.config import Kind, Normalizer
 from asr.model.model_file import FORMAT_VERSION, open_arrays, read_arrays, write_arrays
 from asr.model.quantization import matrices, pack, unpack
 from asr.utils.local_copy import local_copy
@@ -24,7 +24,7 @@ class RecurrentFile:
     weights: Mapping[str, np.ndarray]  # by their names in `asr.lm.recurrent_network.RecurrentNetwork`
     kind: Kind
     words: tuple[str, ...]  # <unk>, </s>, and the others from the most frequent to the rarest
-    normalizer: str
+    normalizer: Normalizer
     characters: bool
     training: dict[str, Any]  # text, options, perplexity
     path: str = ""

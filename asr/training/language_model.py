@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +15,7 @@ from asr.errors import ConfigError, TrainingError
 from asr.lm.config import Kind, LmTrainConfig
 from asr.lm.recurrent_file import RecurrentFile, read_recurrent, write_recurrent
 from asr.lm.recurrent_network import RecurrentNetwork
-from asr.lm.word_stream import WordStream, hold_out, read_stream
+from asr.lm.word_stream import WordStream, encode_texts, hold_out, read_stream
 from asr.training.config import TrainingConfig
 from asr.training.learner import Learner
 from asr.training.run_folder import fixed_options
@@ -78,7 +78,15 @@ def train_recurrent(texts: Sequence[Path], config: LmTrainConfig, output: Path) 
         raise ConfigError(f"{output}: a recurrent model's name must end in .safetensors")
     if own_group().size > 1:
         raise ConfigError("asr lm train: works in one process; start it without torchrun")
-    run = LmTraining(read_stream(texts, config), config, output)
+    base = read_recurrent(config.recurrent.base) if config.recurrent.base else None
+    if base:
+        config = _of_base(config, base)
+        words = list(base.words)
+        blocks = encode_texts(texts, config, {word: id for id, word in enumerate(words)})
+        stream = WordStream(words, np.concatenate(list(blocks)))
+    else:
+        stream = read_stream(texts, config)
+    run = LmTraining(stream, config, output, base)
     run.run(config.recurrent.seed, config.recurrent.checkpoint_minutes)
     return read_recurrent(output)
 
@@ -88,9 +96,11 @@ class LmTraining(TextRun):
 
     learner: LmLearner
 
-    def __init__(self, stream: WordStream, config: LmTrainConfig, output: Path):
+    def __init__(self, stream: WordStream, config: LmTrainConfig, output: Path, base: RecurrentFile | None = None):
+        """The network starts with the weights of a `base` whose words and sizes the stream and options share."""
         self.config, self.options, self.stream = config, config.recurrent, stream
         self.kind = cast(Kind, config.kind)
+        self._base = base
         options = self.options
         if options.dev:
             self.train_words, self.dev_words = stream.ids, stream.encode([options.dev], config)
@@ -104,6 +114,9 @@ class LmTraining(TextRun):
         self._rows = _lanes(self.train_words, lanes)
         torch.manual_seed(options.seed)
         model = RecurrentNetwork(self.kind, len(stream.words), options)
+        if base:
+            state = {name: torch.from_numpy(array) for name, array in base.weights.items()}
+            model.load_state_dict(state | {"state": model.state})
         learner = LmLearner(model, _training_config(config), options.samples)
         digest = hashlib.sha256(self.train_words.tobytes() + self.dev_words.tobytes()).hexdigest()[:16]
         super().__init__(output, learner, config, digest, Length(options.updates, options.minutes))
@@ -152,6 +165,7 @@ class LmTraining(TextRun):
             "dev_perplexity": perplexity,
             "update": self.progress.step,
             "options": fixed_options(self.config),
+            **({"base": self._base.training} if self._base else {}),
         }
         state = self.learner.model.state_dict()
         weights = {name: tensor.cpu().numpy() for name, tensor in state.items() if name != "state"}
@@ -160,6 +174,12 @@ class LmTraining(TextRun):
             weights, self.kind, tuple(self.stream.words), config.normalizer, config.characters, training
         )
         write_recurrent(self.output, contents)
+
+
+def _of_base(config: LmTrainConfig, base: RecurrentFile) -> LmTrainConfig:
+    """The options with what they share with a base."""
+    recurrent = replace(config.recurrent, units=base.units, embedding=base.embedding, layers=base.layers)
+    return replace(config, kind=base.kind, normalizer=base.normalizer, characters=base.characters, recurrent=recurrent)
 
 
 def _training_config(config: LmTrainConfig) -> TrainingConfig:
