@@ -1,6 +1,7 @@
 """What a server must bear: a hundred clients at once, slow ones, ones that vanish, jobs that crash, and SIGTERM."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -26,6 +27,7 @@ from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.streaming import LiveRecognizer, listen
 from asr.server.config import LimitConfig, ServeConfig
+from asr.transcript import Transcript, Word
 
 ROOT = Path(__file__).parent.parent
 RATE = 16000
@@ -141,11 +143,10 @@ def post(address: str, sound: bytes, **fields) -> httpx.Response:
     return httpx.post(f"{address}/v1/audio/transcriptions", files={"file": sound}, data=form, timeout=PATIENCE)
 
 
-def request_bytes(sound: bytes) -> bytes:
+def request_bytes(sound: bytes, **fields: str) -> bytes:
     """A whole upload as it goes over the wire."""
-    request = httpx.Request(
-        "POST", "http://x/v1/audio/transcriptions", files={"file": sound}, data={"model": "whisper-1"}
-    )
+    form = {"model": "whisper-1", **fields}
+    request = httpx.Request("POST", "http://x/v1/audio/transcriptions", files={"file": sound}, data=form)
     lines = [f"{name}: {value}" for name, value in request.headers.items()]
     head = "\r\n".join(["POST /v1/audio/transcriptions HTTP/1.1", *lines, "Connection: close"])
     return head.encode() + b"\r\n\r\n" + request.read()
@@ -207,6 +208,27 @@ def test_streams_that_vanish_free_their_places(server):
         for stream in streams:
             stream.socket.shutdown(socket.SHUT_RDWR)  # without a closing message
         wait_until(lambda: service.streams.open == 0)
+
+
+def test_clients_that_do_not_read_are_given_up(recognizer, sound, monkeypatch):
+    def endless(*_):
+        for second in range(1, 10_000_000):
+            time.sleep(0.001)
+            yield Transcript("a" * 10_000, (Word("a", second - 1, second, 1.0),), second)
+
+    monkeypatch.setattr(recognizer, "transcribe_parts", endless)
+    monkeypatch.setattr("asr.server.vosk.Session._result", lambda self: {"text": "a" * 1_000_000})
+    with serving(recognizer, ServeConfig(limit=LimitConfig(idle_seconds=1.0))) as (service, address):
+        with opened(address) as stream:
+            stream.sendall(request_bytes(sound, stream="true"))
+            wait_until(lambda: service.jobs.running == 1)
+            wait_until(lambda: service.jobs.running == 0)
+        with connect_now(f"{address.replace('http', 'ws')}/vosk", max_queue=1) as stream:
+            wait_until(lambda: service.streams.open == 1)
+            with contextlib.suppress(ConnectionClosed):
+                for _ in range(50):
+                    stream.send('{"reset" : 1}')
+            wait_until(lambda: service.streams.open == 0)
 
 
 def test_jobs_that_crash_take_nothing_along(server, sound, monkeypatch):

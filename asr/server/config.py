@@ -30,7 +30,7 @@ class LimitConfig:
     streams: NotNegative = 12
     #: Requests per minute and client, by key or else by address; 0: no limit.
     requests_per_minute: NotNegative = 0
-    #: Seconds without a byte, or without a complete request, after which a client is given up.
+    #: Seconds without a byte, a complete request, or reading a response, after which a client is given up.
     idle_seconds: PositiveReal = 60.0
     #: Seconds in which running jobs may finish after the server is asked to stop.
     shutdown_seconds: Positive = 30

@@ -1,15 +1,42 @@
-"""Connections whose clients send no request, or only the beginning of one, are closed."""
+"""Connections whose clients send no request, or only the beginning of one, or do not read what they are sent, are
+closed. uvicorn's own protocols wait for ever."""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
-def with_patience(seconds: float) -> type[H11Protocol]:
-    """The HTTP protocol of a server that waits so long for the headers of a request; uvicorn's own waits for ever."""
+def patient_protocols(seconds: float) -> tuple[type[H11Protocol], type[WebSocketsSansIOProtocol]]:
+    """The protocols of a server, HTTP and WebSocket, that wait so long for the headers of a request, and for the client
+    to make room in a full connection."""
 
-    class Patient(H11Protocol):
+    class Reading(asyncio.Protocol):
+        _full: asyncio.TimerHandle | None = None
+        transport: Any
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._full = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._stop_timing()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timing()
+            super().connection_lost(exc)
+
+        def _stop_timing(self) -> None:
+            if self._full is not None:
+                self._full.cancel()
+                self._full = None
+
+    class PatientSocket(Reading, WebSocketsSansIOProtocol):
+        pass
+
+    class Patient(Reading, H11Protocol):
         _waiting: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
@@ -42,4 +69,4 @@ def with_patience(seconds: float) -> type[H11Protocol]:
                 self._waiting.cancel()
                 self._waiting = None
 
-    return Patient
+    return Patient, PatientSocket

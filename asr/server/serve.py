@@ -14,7 +14,7 @@ from asr.server import wyoming
 from asr.server.access import read_keys
 from asr.server.app import make_app
 from asr.server.config import ServeConfig
-from asr.server.connections import with_patience
+from asr.server.connections import patient_protocols
 from asr.server.service import Service
 from asr.utils.messages import tell
 
@@ -48,10 +48,12 @@ def model_name(model: Path) -> str:
 
 def make_server(service: Service, keys: list[str]) -> uvicorn.Server:
     """The HTTP and WebSocket server of a service, which listens on the sockets that it is given."""
+    http, websocket = patient_protocols(service.config.limit.idle_seconds)
     return uvicorn.Server(
         uvicorn.Config(
             make_app(service, keys),
-            http=with_patience(service.config.limit.idle_seconds),
+            http=http,
+            ws=websocket,
             log_level="warning",
             ws_max_size=MOST_FRAME_BYTES,
             ws_ping_timeout=None,  # a pong waits behind audio that has not been recognised yet; see idle_seconds

@@ -37,7 +37,7 @@ async def start(service: Service, listener: socket.socket) -> asyncio.Server:
     """Listen on a socket."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, TimeoutError):
             await _converse(service, reader, writer)
         writer.close()
 
@@ -46,20 +46,20 @@ async def start(service: Service, listener: socket.socket) -> asyncio.Server:
 
 async def _converse(service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One client's connection: it ends with an `error` event where the client errs."""
-    session = Session(service, writer)
+    session, seconds = Session(service, writer), service.config.limit.idle_seconds
     try:
-        while event := await asyncio.wait_for(read_event(reader), service.config.limit.idle_seconds):
+        while event := await asyncio.wait_for(read_event(reader), seconds):
             await session.take(event)
     except TimeoutError:
-        pass
+        writer.transport.abort()  # with what the client has not read
     except (MalformedError, ApiError) as error:
         code = "busy" if isinstance(error, ApiError) else "malformed"
-        await write_event(writer, Event("error", {"text": str(error), "code": code}))
+        await write_event(writer, Event("error", {"text": str(error), "code": code}), seconds)
     except (ConnectionError, asyncio.IncompleteReadError):
         pass  # the client has left
     except Exception:
         logging.getLogger("uvicorn.error").exception("a Wyoming stream failed")
-        await write_event(writer, Event("error", {"text": str(internal_error()), "code": "failed"}))
+        await write_event(writer, Event("error", {"text": str(internal_error()), "code": "failed"}), seconds)
     finally:
         session.leave()
 
@@ -88,12 +88,12 @@ async def _read_part(reader: asyncio.StreamReader, header: dict[str, Any], name:
     return await reader.readexactly(size)
 
 
-async def write_event(writer: asyncio.StreamWriter, event: Event) -> None:
-    """Send an event."""
+async def write_event(writer: asyncio.StreamWriter, event: Event, seconds: float) -> None:
+    """Send an event; raises `TimeoutError` when the client makes no room for it in so many seconds."""
     data = json.dumps(event.data).encode()
     header = {"type": event.kind, "version": VERSION, "data_length": len(data)}
     writer.write(json.dumps(header).encode() + b"\n" + data)
-    await writer.drain()
+    await asyncio.wait_for(writer.drain(), seconds)
 
 
 class Session:
@@ -117,7 +117,7 @@ class Session:
             case "describe":
                 await self._send("info", asr=[_program(self._service)])
             case "ping":
-                await write_event(self._writer, Event("pong", event.data))
+                await self._write(Event("pong", event.data))
             case "audio-start":
                 await self._begin(event.data)
             case "audio-chunk":
@@ -155,7 +155,10 @@ class Session:
             await self._send("transcript-chunk", text=self._texts[-1])
 
     async def _send(self, kind: str, **data: Any) -> None:
-        await write_event(self._writer, Event(kind, data))
+        await self._write(Event(kind, data))
+
+    async def _write(self, event: Event) -> None:
+        await write_event(self._writer, event, self._service.config.limit.idle_seconds)
 
 
 def _mixed(samples: np.ndarray, channels: int) -> np.ndarray:
