@@ -131,7 +131,8 @@ def _tables(path: Path) -> Iterator[Any]:
     import pyarrow.parquet
 
     try:
-        with storage.open_binary(path) as stream, pyarrow.parquet.ParquetFile(stream) as file:
+        # What is read ahead, which is the default, stays in memory until the file is closed.
+        with storage.open_binary(path) as stream, pyarrow.parquet.ParquetFile(stream, pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=ROWS)
     except (pyarrow.ArrowException, OSError) as error:
         raise ManifestError(f"{path}: not a Parquet file that can be read ({error}); write it again") from error
