@@ -29,7 +29,7 @@ LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=Tr
 ALL = [ROOT / name for name in LISTED if (ROOT / name).exists()] or docs.PAGES  # without git: those with examples
 
 #: Programs other than ours that a page's commands may begin with.
-OTHERS = {".", "cd", "curl", "docker", "ffmpeg", "git", "pip", "pre-commit", "head", "ray", "tail", "tensorboard"}
+OTHERS = {".", "cd", "curl", "docker", "ffmpeg", "git", "pip", "pre-commit", "head", "ln", "ray", "tail", "tensorboard"}
 
 
 def name_of(page: Path) -> str:

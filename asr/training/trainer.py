@@ -246,7 +246,9 @@ class Trainer:
             if self.group.leads:
                 save_weights(self.folder.weights(progress.epoch), self.model)
         improved = not progress.best or dev.error < progress.best[0][0]
-        progress.best = sorted([*progress.best, (dev.error, progress.epoch)])[: self.config.average]
+        # Of epochs with the same error the later ones stay: they have a lower loss.
+        epochs = [*progress.best, (dev.error, progress.epoch)]
+        progress.best = sorted(epochs, key=lambda each: (each[0], -each[1]))[: self.config.average]
         # Before the network outputs its first words, the rate is 100% for many epochs.
         progress.stale = 0 if improved or progress.best[0][0] >= 1 else progress.stale + 1
         self._report_epoch(dev)
