@@ -12,61 +12,75 @@ def patient_protocols(seconds: float) -> tuple[type[H11Protocol], type[WebSocket
     """The protocols of a server, HTTP and WebSocket, that wait so long for the headers of a request, and for the client
     to make room in a full connection."""
 
-    class Reading(asyncio.Protocol):
-        _full: asyncio.TimerHandle | None = None
-        transport: Any
+    class Http(_PatientHttp):
+        patience = seconds
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._full = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+    class WebSocket(_PatientWebSocket):
+        patience = seconds
 
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._stop_timing()
+    return Http, WebSocket
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_timing()
-            super().connection_lost(exc)
 
-        def _stop_timing(self) -> None:
-            if self._full is not None:
-                self._full.cancel()
-                self._full = None
+class _Reading(asyncio.Protocol):
+    """A connection whose client makes room in it within `patience` once it is full."""
 
-    class PatientSocket(Reading, WebSocketsSansIOProtocol):
-        pass
+    patience: float  # seconds
+    transport: Any
+    _full: asyncio.TimerHandle | None = None
 
-    class Patient(Reading, H11Protocol):
-        _waiting: asyncio.TimerHandle | None = None
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._full = asyncio.get_running_loop().call_later(self.patience, self.transport.abort)
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._waiting = self.loop.call_later(seconds, self._give_up)
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_timing()
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self._has_request():
-                self._stop_waiting()
-            elif self._waiting is None:  # another request of the same connection begins
-                self._waiting = self.loop.call_later(seconds, self._give_up)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timing()
+        super().connection_lost(exc)
 
-        def connection_lost(self, exc: Exception | None) -> None:
+    def _stop_timing(self) -> None:
+        if self._full is not None:
+            self._full.cancel()
+            self._full = None
+
+
+class _PatientWebSocket(_Reading, WebSocketsSansIOProtocol):
+    """A WebSocket."""
+
+
+class _PatientHttp(_Reading, H11Protocol):
+    """An HTTP connection whose client sends the headers of a request within `patience`, too."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._waiting = self.loop.call_later(self.patience, self._give_up)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._has_request():
             self._stop_waiting()
-            super().connection_lost(exc)
+        elif self._waiting is None:  # another request of the same connection begins
+            self._waiting = self.loop.call_later(self.patience, self._give_up)
 
-        def _has_request(self) -> bool:
-            """Whether a request is being answered, or has made this connection a WebSocket."""
-            upgraded = self.transport.get_protocol() is not self
-            return upgraded or (self.cycle is not None and not self.cycle.response_complete)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
 
-        def _give_up(self) -> None:
+    def _has_request(self) -> bool:
+        """Whether a request is being answered, or has made this connection a WebSocket."""
+        upgraded = self.transport.get_protocol() is not self
+        return upgraded or (self.cycle is not None and not self.cycle.response_complete)
+
+    def _give_up(self) -> None:
+        self._waiting = None
+        if not self._has_request():
+            self.transport.close()
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
             self._waiting = None
-            if not self._has_request():
-                self.transport.close()
-
-        def _stop_waiting(self) -> None:
-            if self._waiting is not None:
-                self._waiting.cancel()
-                self._waiting = None
-
-    return Patient, PatientSocket
