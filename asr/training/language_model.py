@@ -15,7 +15,7 @@ from asr.errors import ConfigError, TrainingError
 from asr.lm.config import Kind, LmTrainConfig
 from asr.lm.recurrent_file import RecurrentFile, read_recurrent, write_recurrent
 from asr.lm.recurrent_network import RecurrentNetwork
-from asr.lm.word_stream import WordStream, encode_texts, hold_out, read_stream
+from asr.lm.word_stream import WordStream, hold_out, read_stream
 from asr.training.config import TrainingConfig
 from asr.training.learner import Learner
 from asr.training.run_folder import fixed_options
@@ -81,9 +81,8 @@ def train_recurrent(texts: Sequence[Path], config: LmTrainConfig, output: Path) 
     base = read_recurrent(config.recurrent.base) if config.recurrent.base else None
     if base:
         config = _of_base(config, base)
-        words = list(base.words)
-        blocks = encode_texts(texts, config, {word: id for id, word in enumerate(words)})
-        stream = WordStream(words, np.concatenate(list(blocks)))
+        known = WordStream(list(base.words), np.zeros(0, np.int32))
+        stream = replace(known, ids=known.encode(texts, config))
     else:
         stream = read_stream(texts, config)
     run = LmTraining(stream, config, output, base)
