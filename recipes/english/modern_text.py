@@ -17,9 +17,10 @@ from typing import Annotated
 import tyro
 
 from asr.data.manifest import read_manifest
-from asr.errors import AsrError
+from asr.errors import AsrError, TextError
 from asr.text import basic
 from asr.text.numbers import number_speller
+from asr.utils.compressed_text import read_blocks
 from asr.utils.files import replacing
 from asr.utils.messages import tell
 
@@ -71,8 +72,8 @@ def main(options: Options) -> None:
 def sentences(paths: list[Path]) -> Iterator[str]:
     """The lines of text files."""
     for path in paths:
-        with path.open(encoding="utf-8") as file:
-            yield from file
+        for block in read_blocks(path, TextError):
+            yield from map(bytes.decode, block.splitlines())
 
 
 def spoken(sentence: str, spell: Callable[[str], str]) -> str:
