@@ -50,7 +50,7 @@ class ServeConfig:
     wyoming: Annotated[Port | None, SHOWN] = None
     #: File of API keys, one per line. Without it anyone who reaches the port is served.
     api_key_file: Annotated[Path | None, SHOWN] = None
-    #: Language of the model, by its code (ISO 639-1). Clients that ask for another one are refused.
+    #: Language of the model, as an ISO 639-1 code. Requests for another language are refused.
     language: LanguageCode = "en"
     #: Origins of web pages that may call the server (CORS), such as https://example.org, or *.
     cors: Annotated[tuple[str, ...], SHOWN] = ()

@@ -21,7 +21,7 @@ from asr.server.errors import ApiError
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks  # exists for type checkers alone
 
-logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told what is wrong with its form
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # errors in a form go to the client, not to the log
 
 FIELD_BYTES = 1 << 20  # of all fields but the file together
 MOST_PARTS = 100

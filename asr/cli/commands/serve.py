@@ -33,7 +33,7 @@ def mcp(options: Annotated[DecoderConfig, Options], model: ModelOrEnglish = ENGL
 
     Args:
         model: Model file written by `asr train`.
-        language: Language of the model, by its code (ISO 639-1). An assistant that asks for another one is told so.
+        language: Language of the model, as an ISO 639-1 code. Requests for another language get an error.
     """
     from asr.recognition.recognizer import Recognizer
     from asr.server.mcp import serve
