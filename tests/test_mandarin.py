@@ -61,11 +61,12 @@ def test_characters_are_written_without_spaces():
 
 
 @pytest.mark.parametrize(
-    "texts, joined", [(("设定", "二"), "设定二"), (("turn it", "on"), "turn it on"), (("a", "b"), "a b")]
+    "texts, separator, joined",
+    [(("设定", "二"), "", "设定二"), (("设定二",) * 2, "", "设定二设定二"), (("a", "b"), " ", "a b")],
 )
-def test_parts_of_a_recording_are_joined_as_the_script_is_written(texts, joined):
+def test_parts_of_a_recording_are_joined_as_the_script_is_written(texts, separator, joined):
     parts = []
     for text in texts:
         words = text.split() if text.isascii() else text
         parts.append((0, Decoding(text, tuple(DecodedWord(word, 0, 1, 1.0) for word in words))))
-    assert join_decodings(parts).text == joined
+    assert join_decodings(parts, separator).text == joined

@@ -125,10 +125,10 @@ def test_what_is_written(capsys):
         Update((), "", True, 2.24, 0.01),
     ]
     file, terminal = Screen(False), Screen(True)
-    latency = show(updates, file)
+    latency = show(updates, file, " ")
     assert file.getvalue() == "one two\n"
     assert "words final after 1.06 s (median)" in latency.to_text()
-    show(updates, terminal)
+    show(updates, terminal, " ")
     assert [line.strip("\n") for line in terminal.getvalue().split("\r\033[K")[1:]] == ["on", "one tw", "one two", ""]
 
 

@@ -40,7 +40,7 @@ def test_stretches_joined_are_the_whole(model_path, pauses):
     stretches = list(read_stretches(opener(samples), RATE, recognizer.frame_samples, 60))
     assert len(stretches) == (6 if pauses else 2), "no longer than needed, but cut only where a segment ends"
     found = [segment for each in stretches for segment in recognize_stretch(recognizer, recognizer.decoder, each, 120)]
-    assert join_segments(recognizer, found, stretches[-1].ending) == whole
+    assert join_segments(recognizer, recognizer.decoder, found, stretches[-1].ending) == whole
     assert len(whole.words) >= len(stretches) and whole.duration == 400 and whole.notes == ("mixed",)
     assert all(stretch.ending is None for stretch in stretches[:-1])
 

@@ -13,7 +13,7 @@ from asr.decoding.greedy import Tokens, greedy
 from asr.errors import ConfigError, DecoderError
 from asr.text.config import TextConfig
 from asr.text.normalizer import normalize
-from asr.text.tokenizer import Tokenizer
+from asr.text.tokenizer import Tokenizer, separator_of
 
 if TYPE_CHECKING:  # greedy decoding does not import numba
     from asr.decoding.beam import BeamDecoder, Hypothesis
@@ -41,26 +41,29 @@ class Decoding:
     hypotheses: "tuple[Hypothesis, ...]" = ()  # of a beam search, the best first
 
 
-def join_decodings(parts: Sequence[tuple[int, Decoding]]) -> Decoding:
-    """The decodings of an utterance's parts, each with its first frame, as one. Only a single part keeps its other
-    hypotheses: those of several parts cannot be combined."""
+def join_decodings(parts: Sequence[tuple[int, Decoding]], separator: str) -> Decoding:
+    """The decodings of an utterance's parts, each with its first frame, as one; `separator` is the decoder's. Only a
+    single part keeps its other hypotheses: those of several parts cannot be combined."""
     words = (replace(word, start=word.start + at, end=word.end + at) for at, part in parts for word in part.words)
-    unspaced = any(len(part.words) > 1 and " " not in part.text for _, part in parts)  # a script without spaces
-    text = ("" if unspaced else " ").join(part.text for _, part in parts if part.text)
+    text = separator.join(part.text for _, part in parts if part.text)
     return Decoding(text, tuple(words), parts[0][1].hypotheses if len(parts) == 1 else ())
 
 
-def without_doubtful(decoding: Decoding, least: float) -> Decoding:
+def without_doubtful(decoding: Decoding, least: float, separator: str) -> Decoding:
     """The decoding without words of less confidence; unchanged if there are none."""
     words = tuple(word for word in decoding.words if word.confidence >= least)
     if len(words) == len(decoding.words):
         return decoding
-    separator = " " if " " in decoding.text else ""
     return replace(decoding, text=separator.join(word.text for word in words), words=words)
 
 
 class Decoder(Protocol):
     """Log-probabilities of several utterances, `(frames, tokens)` each -> the words of each."""
+
+    @property
+    def separator(self) -> str:
+        """What separates words in a text: nothing in a script without spaces."""
+        ...
 
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]: ...
 
@@ -91,6 +94,7 @@ class GreedyDecoder:
 
     def __init__(self, tokenizer: Tokenizer, reject: float = 0.0):
         self._tokenizer, self._reject = tokenizer, reject
+        self.separator = separator_of(tokenizer.pieces)
 
     def decode_batch(self, emissions: Sequence[np.ndarray]) -> list[Decoding]:
         """Decode each utterance's log-probabilities `(frames, tokens + phones)`."""
@@ -109,7 +113,7 @@ class GreedyDecoder:
     def _decode(self, emission: np.ndarray) -> Decoding:
         tokens = greedy(emission[None, :, : len(self._tokenizer.pieces)], np.array([len(emission)]))[0]
         decoding = Decoding(self._tokenizer.decode(tokens.indices), words_of(tokens, self._tokenizer.pieces))
-        return without_doubtful(decoding, self._reject)
+        return without_doubtful(decoding, self._reject, self.separator)
 
 
 class WordDecoder:
@@ -126,6 +130,11 @@ class WordDecoder:
     def with_beam(self, beam: "BeamDecoder") -> "WordDecoder":
         """A decoder of the same columns with another search, which leaves out no words."""
         return WordDecoder(beam, self._columns)
+
+    @property
+    def separator(self) -> str:
+        """What separates words in a text: nothing in a script without spaces."""
+        return self.beam.separator
 
     @property
     def context(self) -> int:
@@ -169,7 +178,7 @@ class WordDecoder:
             )
             for text, (first, end), share in zip(best.words, best.spans, best.shares, strict=True)
         )
-        return without_doubtful(Decoding(best.text, words, tuple(hypotheses)), self._reject)
+        return without_doubtful(Decoding(best.text, words, tuple(hypotheses)), self._reject, self.separator)
 
     def searched(self, emission: np.ndarray) -> np.ndarray:
         """The columns of a network's log-probabilities that are searched, `(frames, tokens)`."""

@@ -153,7 +153,7 @@ class Lexicon:
 
     @cached_property
     def separator(self) -> str:
-        """What separates words in a text: nothing in a script without spaces."""
+        """What separates these words in a text: nothing in a script without spaces."""
         unspaced = has_characters(self.words) if self.pronounced else self.joined
         return "" if unspaced else " "
 

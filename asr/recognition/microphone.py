@@ -8,6 +8,7 @@ from typing import TextIO
 
 import numpy as np
 import soxr
+from rich.cells import cell_len
 
 from asr.audio.io import QUALITY
 from asr.errors import AudioError
@@ -83,17 +84,16 @@ class Latency:
         )
 
 
-def show(updates: Iterable[Update], screen: TextIO) -> Latency:
-    """Print words as they come: on a terminal also partial ones, which are overwritten; elsewhere only final ones. A
-    pause ends a line."""
+def show(updates: Iterable[Update], screen: TextIO, separator: str) -> Latency:
+    """Print words, with the recogniser's `separator` between them, as they come: on a terminal also partial ones, which
+    are overwritten; elsewhere only final ones. A pause ends a line."""
     latency, line = Latency(), ""
     for update in updates:
         latency.add(update)
-        new = " ".join(word.text for word in update.committed)
-        before, line = line, f"{line} {new}".strip()
+        before, line = line, separator.join(filter(None, [line, *(word.text for word in update.committed)]))
         if screen.isatty():
-            room = shutil.get_terminal_size().columns - 1
-            screen.write("\r\033[K" + (line if update.pause else f"{line} {update.partial}".strip()[-room:]))
+            known = separator.join(filter(None, [line, update.partial]))
+            screen.write("\r\033[K" + (line if update.pause else _end(known, shutil.get_terminal_size().columns - 1)))
         else:
             screen.write(line[len(before) :])
         if update.pause and line:
@@ -101,3 +101,10 @@ def show(updates: Iterable[Update], screen: TextIO) -> Latency:
             line = ""
         screen.flush()
     return latency
+
+
+def _end(text: str, columns: int) -> str:
+    """As much of the end of a text as fits: a line that the terminal wraps cannot be overwritten."""
+    while cell_len(text) > columns:
+        text = text[1:]
+    return text

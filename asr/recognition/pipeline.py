@@ -76,14 +76,16 @@ def recognize(
         for segment, decoding in decode_segments(decoder, parts, pool):
             found.append((segment.start, decoding))
             if segment.ending:
-                result = segment.ending.error or join_segments(scorer, found, segment.ending)
+                result = segment.ending.error or join_segments(scorer, decoder, found, segment.ending)
                 found = []
                 yield segment.key, result
 
 
-def join_segments(scorer: Scorer, found: Sequence[tuple[int, Decoding]], ending: Ending) -> Transcript:
+def join_segments(
+    scorer: Scorer, decoder: Decoder, found: Sequence[tuple[int, Decoding]], ending: Ending
+) -> Transcript:
     """The transcript of a recording from its segments' first output frames and words."""
-    return replace(scorer.to_transcript(join_decodings(found), ending.samples), notes=ending.notes)
+    return replace(scorer.to_transcript(join_decodings(found, decoder.separator), ending.samples), notes=ending.notes)
 
 
 def recognize_parts(scorer: Scorer, decoder: Decoder, source: Source, batch_seconds: float) -> Iterator[Transcript]:
@@ -98,7 +100,7 @@ def recognize_parts(scorer: Scorer, decoder: Decoder, source: Source, batch_seco
             ending = segment.ending or Ending((segment.start + len(segment.emission)) * scorer.frame_samples)
             if ending.error:
                 raise ending.error
-            yield join_segments(scorer, [(segment.start, decoding)], ending)
+            yield join_segments(scorer, decoder, [(segment.start, decoding)], ending)
 
 
 def segments(

@@ -54,8 +54,8 @@ class Transcriber:
 
     def join(self, names: Sequence[str], segments: Segments, ending: Ending) -> list[Done | Failure]:
         """Write the transcript of the recording that these are all segments of."""
-        transcript = self._recognizer.write(join_segments(self._recognizer, segments, ending))
-        return self._write([(names[0], transcript)])
+        transcript = join_segments(self._recognizer, self._recognizer.decoder, segments, ending)
+        return self._write([(names[0], self._recognizer.write(transcript))])
 
     def _write(self, results: Iterable[tuple[str, Transcript | Failure]]) -> list[Done | Failure]:
         found: list[Done | Failure] = []

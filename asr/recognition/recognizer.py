@@ -51,6 +51,11 @@ class Recognizer(Scorer):
         self._hotword_boost = config.hotword_boost
         self.write = Writer(file.path, writing)
 
+    @property
+    def separator(self) -> str:
+        """What separates words in the model's transcripts: nothing in a script without spaces."""
+        return self.decoder.separator
+
     @classmethod
     def load(
         cls,

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from asr.output.formats import WRITERS, Document
 from asr.server.errors import ApiError
+from asr.server.service import Service
 from asr.server.uploads import chunks
 from asr.transcript import Transcript, Word
 
@@ -55,8 +56,9 @@ async def page(request: Request) -> Response:
 
 async def write(request: Request) -> Response:
     """An edited transcript in one of the formats of `asr transcribe`."""
+    service: Service = request.app.state.service
     body = bytearray()
-    async for chunk in chunks(request, request.app.state.service.config.limit.idle_seconds):
+    async for chunk in chunks(request, service.config.limit.idle_seconds):
         body += chunk
         if len(body) > MOST_BYTES:
             raise ApiError(413, "the transcript is too long")
@@ -65,6 +67,7 @@ async def write(request: Request) -> Response:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, f"not a transcript: {error}") from None
     words = tuple(Word(each.word, each.start, max(each.start, each.end), each.probability) for each in edited.words)
-    transcript = Transcript(" ".join(word.text for word in words), words, edited.duration)
+    text = service.recognizer.separator.join(word.text for word in words)
+    transcript = Transcript(text, words, edited.duration)
     document = Document(edited.name, edited.name, transcript)
     return PlainTextResponse(await asyncio.to_thread(WRITERS[edited.format], document))

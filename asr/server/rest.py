@@ -44,7 +44,8 @@ async def transcriptions(request: Request) -> Response:
         phrases = phrases_of(upload.get("prompt"), upload.all("keywords"))
         if _is_true(upload.get("stream")):
             # The upload must outlast this function: it goes when the stream ends.
-            events = _events(service.parts(upload.path, phrases), logprobs, granularities, stack.pop_all())
+            parts, separator = service.parts(upload.path, phrases), service.recognizer.separator
+            events = _events(parts, separator, logprobs, granularities, stack.pop_all())
             return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         transcript = await service.transcribe(upload.path, phrases)
     if kind == "text":
@@ -77,7 +78,7 @@ def _checked(service: Service, upload: Upload) -> tuple[str, list[str], bool]:
 
 
 async def _events(
-    parts: AsyncIterator[Transcript], logprobs: bool, granularities: list[str], stack: AsyncExitStack
+    parts: AsyncIterator[Transcript], separator: str, logprobs: bool, granularities: list[str], stack: AsyncExitStack
 ) -> AsyncIterator[bytes]:
     """Server-sent events: one for each part of the text, its segments, and all of it at the end. Comments in between
     keep the connection open while nothing is known."""
@@ -98,7 +99,7 @@ async def _events(
                     break
                 coming = asyncio.ensure_future(anext(parts, None))
                 segments = responses.segments(part, len(found))
-                before = " " if text and part.text else ""
+                before = separator if text and part.text else ""
                 its_logprobs = responses.log_probabilities(part, before) if logprobs else None
                 for each in responses.delta_events(part, before, segments, its_logprobs, granularities):
                     yield each
@@ -143,7 +144,8 @@ def _known(service: Service, name: str) -> str:
 
 
 def _described(service: Service, name: str) -> dict:
-    return {"id": name, "object": "model", "created": service.created, "owned_by": "asr"}
+    described = {"id": name, "object": "model", "created": service.created, "owned_by": "asr"}
+    return described | {"separator": service.recognizer.separator}  # of words: the page writes them with it
 
 
 def _is_true(value: str) -> bool:

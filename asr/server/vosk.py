@@ -7,7 +7,7 @@ from starlette.websockets import WebSocket
 
 from asr.recognition.streaming import Update
 from asr.server.hotwords import Phrases, limited
-from asr.server.live import LiveStream, LiveStreams, Pcm16
+from asr.server.live import LiveStream, Pcm16
 from asr.server.service import Service
 from asr.server.sockets import MalformedError, json_object, live_session, messages, sample_rate
 from asr.transcript import Word
@@ -21,7 +21,7 @@ async def vosk(websocket: WebSocket) -> None:
 
 
 async def _converse(websocket: WebSocket, service: Service) -> None:
-    session = Session(service.streams)
+    session = Session(service)
     async for message in messages(websocket, service.config.limit.idle_seconds):
         answer = await session.audio(message) if isinstance(message, bytes) else await session.command(message)
         if answer is not None:
@@ -33,8 +33,8 @@ async def _converse(websocket: WebSocket, service: Service) -> None:
 class Session:
     """The settings of a connection, and the words since its last result."""
 
-    def __init__(self, streams: LiveStreams):
-        self._streams = streams
+    def __init__(self, service: Service):
+        self._streams, self._separator = service.streams, service.recognizer.separator
         self._stream: LiveStream | None = None
         self._rate, self._with_words, self._alternatives = DEFAULT_RATE, True, 0
         self._phrases: Phrases = ()
@@ -66,7 +66,8 @@ class Session:
             paused |= self._take(update)
         if paused:
             return self._result()
-        answer: dict[str, Any] = {"partial": " ".join([*(word.text for word in self._words), self._partial]).strip()}
+        texts = [*(word.text for word in self._words), self._partial]
+        answer: dict[str, Any] = {"partial": self._separator.join(filter(None, texts))}
         if self._with_partial_words:
             answer["partial_result"] = [_described(word) for word in self._words]
         return answer
@@ -99,7 +100,7 @@ class Session:
 
     def _result(self) -> dict[str, Any]:
         words, self._words, self._partial = self._words, [], ""
-        result: dict[str, Any] = {"text": " ".join(word.text for word in words)}
+        result: dict[str, Any] = {"text": self._separator.join(word.text for word in words)}
         if self._with_words and words:
             result["result"] = [_described(word) for word in words]
         if not self._alternatives:

@@ -150,8 +150,9 @@ class Session:
 
     async def _pass_on(self, update: Update) -> None:
         if update.committed:
-            text = " ".join(word.text for word in update.committed)
-            self._texts.append(f" {text}" if self._texts else text)
+            separator = self._service.recognizer.separator
+            text = separator.join(word.text for word in update.committed)
+            self._texts.append(separator + text if self._texts else text)
             await self._send("transcript-chunk", text=self._texts[-1])
 
     async def _send(self, kind: str, **data: Any) -> None:

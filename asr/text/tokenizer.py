@@ -145,6 +145,11 @@ class BpeTokenizer:
 Tokenizer = CharacterTokenizer | BpeTokenizer
 
 
+def separator_of(pieces: Iterable[str]) -> str:
+    """What separates words that these pieces write: nothing in a script without spaces."""
+    return " " if any(" " in piece for piece in pieces) else ""
+
+
 def train_tokenizer(texts: Sequence[str], config: TextConfig) -> Tokenizer:
     """The configured tokenizer, from normalised training texts.
 

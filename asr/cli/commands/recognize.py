@@ -62,7 +62,7 @@ def listen(
     rate = recognizer.sample_rate
     stdin = cast(io.BufferedReader, sys.stdin.buffer)
     pieces = microphone(rate) if source == "microphone" else raw_samples(stdin, options.rate, rate)
-    tell(show(listen(recognizer, pieces, options), sys.stdout).to_text())
+    tell(show(listen(recognizer, pieces, options), sys.stdout, recognizer.separator).to_text())
     return 0
 
 

@@ -4,7 +4,7 @@ import {Transcript, clock} from "./transcript.js";
 import {Waveform} from "./waveform.js";
 
 export class Card {
-  constructor(name, sound) {
+  constructor(name, sound, separator) {
     this.element = document.getElementById("card").content.cloneNode(true).firstElementChild;
     const find = (selector) => this.element.querySelector(selector);
     this.name = name;
@@ -16,7 +16,7 @@ export class Card {
     this.edit = find(".edit");
     this.remove = find(".remove");
     this.abort = new AbortController();
-    this.transcript = new Transcript(find(".text"), {
+    this.transcript = new Transcript(find(".text"), separator, {
       onPlay: (seconds) => this.play(seconds),
       onPause: () => (this.audio.paused ? this.resume() : this.audio.pause()),
       announce: (text) => { find("[aria-live]").textContent = text; },

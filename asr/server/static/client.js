@@ -68,11 +68,12 @@ export async function write(transcript) {
   return response.blob();
 }
 
-// The name of the model; throws a RefusedError with status 401 where a key is needed.
-export async function modelName() {
+// The model: its name, `id`, and the `separator` of its words. Throws a RefusedError with status 401 where a key is
+// needed.
+export async function describeModel() {
   const response = await fetch("v1/models", {headers: headers()});
   if (!response.ok) throw new RefusedError(response.status, await response.text());
-  return (await response.json()).data[0].id;
+  return (await response.json()).data[0];
 }
 
 // A live stream over Vosk's protocol. Browsers cannot set headers of a WebSocket: the key goes among the protocols.

@@ -1,6 +1,6 @@
 // The page: files and recordings in, transcripts out.
 import {Card} from "./card.js";
-import {modelName, transcribe} from "./client.js";
+import {describeModel, transcribe} from "./client.js";
 import {Recorder} from "./recorder.js";
 
 const MOST_AT_ONCE = 2; // files; the others wait here rather than in the server's queue
@@ -11,11 +11,12 @@ const report = (text) => { find("status").textContent = text; };
 
 const waiting = [];
 let running = 0;
+let separator = " "; // of words, as the model writes them
 
 function addFiles(files) {
   warn("");
   for (const file of files) {
-    const card = new Card(file.name, file);
+    const card = new Card(file.name, file, separator);
     find("results").prepend(card.element);
     enqueue(card, file);
   }
@@ -98,11 +99,11 @@ function show(answer) {
   const shown = find("final").children.length;
   for (const {word, conf} of [...spoken, ...phrase].slice(shown)) {
     const span = document.createElement("span");
-    span.textContent = `${word} `;
+    span.textContent = word + separator;
     span.style.opacity = 0.6 + 0.4 * conf;
     find("final").append(span);
   }
-  find("partial").textContent = (answer.partial ?? "").slice(phrase.map(({word}) => word).join(" ").length);
+  find("partial").textContent = (answer.partial ?? "").slice(phrase.map(({word}) => word).join(separator).length);
 }
 
 async function startRecording() {
@@ -126,7 +127,7 @@ async function stopRecording() {
   const {complete} = recorder;
   recorder = null;
   showRecording(false);
-  const card = new Card(`Recording of ${new Date().toLocaleTimeString()}`, sound);
+  const card = new Card(`Recording of ${new Date().toLocaleTimeString()}`, sound, separator);
   find("results").prepend(card.element);
   if (!complete) return enqueue(card, sound);
   card.transcript.add(spoken.map(({word, start, end, conf}) => ({word, start, end, probability: conf})));
@@ -148,7 +149,9 @@ find("record").addEventListener("click", async () => {
 
 async function greet() {
   try {
-    find("model").textContent = `Model: ${await modelName()}`;
+    const model = await describeModel();
+    separator = model.separator;
+    find("model").textContent = `Model: ${model.id}`;
     find("key").hidden = true;
   } catch (error) {
     find("key").hidden = error.status !== 401;

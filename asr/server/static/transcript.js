@@ -2,10 +2,10 @@
 const UNCERTAIN = 0.5;
 
 export class Transcript {
-  // `onPlay` is called with the seconds from which to play, `onPause` to pause or go on, `announce` with words for
-  // screen readers.
-  constructor(element, {onPlay, onPause, announce}) {
-    Object.assign(this, {element, onPlay, onPause, announce, spans: [], chosen: -1, playing: -1});
+  // `separator` stands between words. `onPlay` is called with the seconds from which to play, `onPause` to pause or go
+  // on, `announce` with words for screen readers.
+  constructor(element, separator, {onPlay, onPause, announce}) {
+    Object.assign(this, {element, separator, onPlay, onPause, announce, spans: [], chosen: -1, playing: -1});
     element.addEventListener("click", (event) => this.editing || this.click(event.target));
     element.addEventListener("keydown", (event) => (this.editing ? this.editKey(event) : this.key(event)));
   }
@@ -18,7 +18,7 @@ export class Transcript {
       span.textContent = word;
       Object.assign(span.dataset, {word, start, end, probability});
       span.classList.toggle("uncertain", probability < UNCERTAIN);
-      this.element.append(span, " ");
+      this.element.append(span, this.separator);
       this.spans.push(span);
     }
   }
