@@ -19,8 +19,9 @@ from asr.recognition.recognizer import Recognizer
 from asr.server.config import LimitConfig, ServeConfig
 from asr.server.hotwords import MOST_CHARACTERS, MOST_PHRASES, limited, phrases_of
 
-LIMITS = LimitConfig(audio_seconds=60.0, workers=1, waiting=2, idle_seconds=1.0)
+LIMITS = LimitConfig(megabytes=30.0, audio_seconds=60.0, workers=1, waiting=2, idle_seconds=1.0)
 FORM = "Content-Type: multipart/form-data; boundary=line"
+CHUNK = b"f4240\r\n%b\r\n"  # of 1,000,000 bytes
 PART = b'--line\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
 
 
@@ -78,6 +79,43 @@ def test_a_quiet_websocket_stays_open_as_long_as_a_slow_one(server):
 @pytest.mark.parametrize("path", ["/write", "/v1/audio/transcriptions"])
 def test_a_body_that_does_not_come_is_not_waited_for(server, path):
     assert b" 408 " in answer(server, request(path, "Content-Length: 100", FORM, body=b"--line"))
+
+
+@pytest.mark.parametrize("path", ["/write", "/v1/audio/transcriptions"])
+def test_too_much_is_refused_before_it_is_sent(server, path):
+    with opened(server) as stream:
+        stream.sendall(request(path, "Content-Length: 9999999999", FORM, body=b"--line"))
+        stream.settimeout(0.9)  # less than `idle_seconds`
+        assert b" 413 " in stream.recv(1 << 16)
+
+
+@pytest.mark.parametrize("path", ["/write", "/v1/audio/transcriptions"])
+@pytest.mark.parametrize("length", ["Content-Length: 80000000", "Transfer-Encoding: chunked"])
+def test_a_client_that_reads_when_it_has_sent_all_gets_the_refusal(server, path, length):
+    pieces = [PART.replace(b'"a"', b'"file"').ljust(1_000_000), *[bytes(1_000_000)] * 79]
+    if "chunked" in length:
+        pieces = [CHUNK % piece for piece in pieces]
+    with opened(server) as stream:
+        stream.sendall(request(path, length, FORM))
+        for piece in pieces:
+            stream.sendall(piece)
+        assert b" 413 " in stream.recv(1 << 16)
+
+
+def test_what_a_client_sends_after_a_refusal_is_not_read_without_end(server, monkeypatch):
+    monkeypatch.setattr("asr.server.connections.LINGER_SECONDS", 0.2)
+    with opened(server) as stream, pytest.raises(ConnectionError):
+        stream.sendall(request("/write", "Transfer-Encoding: chunked"))
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            stream.sendall(CHUNK % bytes(1_000_000))
+
+
+def test_a_request_without_a_body_leaves_the_connection_open(server):
+    with httpx.Client() as client:
+        for _ in range(2):
+            response = client.post(f"{server}/v1/audio/translations")
+            assert response.status_code == 400 and "connection" not in response.headers
 
 
 def test_boundaries_that_are_too_long(server):

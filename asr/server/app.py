@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from asr.server import metrics, page, rest
 from asr.server.access import Access
+from asr.server.connections import LingeringClose
 from asr.server.errors import ApiError, answer
 from asr.server.realtime import realtime
 from asr.server.service import Service
@@ -40,7 +41,7 @@ def make_app(service: Service, keys: list[str]) -> ASGIApp:
     )
     app.state.service = service
     paths = {route.path for route in app.routes if isinstance(route, Route)}
-    return metrics.CountRequests(app, service.metrics, paths)
+    return LingeringClose(metrics.CountRequests(app, service.metrics, paths))
 
 
 async def health(request: Request) -> Response:

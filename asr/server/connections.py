@@ -1,11 +1,55 @@
-"""Connections whose clients send no request, or only the beginning of one, or do not read what they are sent, are
-closed. uvicorn's own protocols wait for ever."""
+"""How connections end. Those whose clients send no request, or only the beginning of one, or do not read what they are
+sent, are closed: uvicorn's own protocols wait for ever. Those whose requests are refused stay open for a while."""
 
 import asyncio
+import contextlib
+import time
 from typing import Any
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+LINGER_SECONDS = 30.0  # in which the rest of a refused request is read, as nginx does
+QUIET_SECONDS = 2.0  # without a byte of it
+
+
+class LingeringClose:
+    """ASGI middleware: a response to a request that has not come to its end is sent at once. Then what still comes is
+    read, and dropped, before the connection is closed: many clients read the response only when they have sent all, and
+    lose it when the connection is reset (RFC 9112, section 9.6)."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        headers = dict(scope["headers"])
+        coming = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+        async def receiving() -> Message:
+            nonlocal coming
+            message = await receive()
+            coming = message.get("more_body", False)
+            return message
+
+        async def drop() -> None:
+            end = time.monotonic() + LINGER_SECONDS
+            with contextlib.suppress(TimeoutError):
+                while coming and time.monotonic() < end:
+                    await asyncio.wait_for(receiving(), QUIET_SECONDS)
+
+        async def sending(message: Message) -> None:
+            if coming and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", []), (b"connection", b"close")]}
+            elif coming and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                await drop()
+                message = {"type": "http.response.body"}
+            await send(message)
+
+        await self._app(scope, receiving, sending)
 
 
 def patient_protocols(seconds: float) -> tuple[type[H11Protocol], type[WebSocketsSansIOProtocol]]:

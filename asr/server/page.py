@@ -57,11 +57,9 @@ async def page(request: Request) -> Response:
 async def write(request: Request) -> Response:
     """An edited transcript in one of the formats of `asr transcribe`."""
     service: Service = request.app.state.service
-    body = bytearray()
-    async for chunk in chunks(request, service.config.limit.idle_seconds):
+    body, too_long = bytearray(), ApiError(413, f"the transcript has more than {MOST_BYTES >> 20} MiB")
+    async for chunk in chunks(request, service.config.limit.idle_seconds, MOST_BYTES, too_long):
         body += chunk
-        if len(body) > MOST_BYTES:
-            raise ApiError(413, "the transcript is too long")
     try:
         edited = msgspec.json.decode(body, type=Edited)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -55,15 +55,13 @@ async def received(request: Request, limits: LimitConfig) -> AsyncIterator[Uploa
     if kind != b"multipart/form-data" or b"boundary" not in options:
         raise ApiError(415, "send the recording as multipart/form-data, in the field 'file'")
     most = int(limits.megabytes * 1e6)
-    if int(request.headers.get("content-length") or 0) > most + FIELD_BYTES:
-        raise _too_large(limits)
     handle, name = tempfile.mkstemp(prefix="asr-upload-")
     try:
         with os.fdopen(handle, "wb") as file:
             form = _Form(file, most, limits)
             try:
                 parser = python_multipart.MultipartParser(options[b"boundary"], form.callbacks())
-                async for chunk in chunks(request, limits.idle_seconds):
+                async for chunk in chunks(request, limits.idle_seconds, most + FIELD_BYTES, _too_large(limits)):
                     parser.write(chunk)
             except FormParserError as error:
                 raise ApiError(400, f"not a well-formed multipart form: {error}") from error
@@ -76,11 +74,17 @@ async def received(request: Request, limits: LimitConfig) -> AsyncIterator[Uploa
         os.unlink(name)
 
 
-async def chunks(request: Request, idle_seconds: float) -> AsyncIterator[bytes]:
-    """The body of a request as it comes; raises `ApiError` when the client leaves (400) or stops sending (408)."""
-    body = request.stream()
+async def chunks(request: Request, idle_seconds: float, most: int, too_long: ApiError) -> AsyncIterator[bytes]:
+    """The body of a request as it comes; raises `ApiError` when the client leaves (400) or stops sending (408), and
+    `too_long` as soon as it is known to have more than `most` bytes."""
+    if int(request.headers.get("content-length", 0)) > most:
+        raise too_long
+    body, size = request.stream(), 0
     try:
         while (chunk := await asyncio.wait_for(anext(body, None), idle_seconds)) is not None:
+            size += len(chunk)
+            if size > most:
+                raise too_long
             yield chunk
     except TimeoutError:
         raise ApiError(408, f"nothing was received for {idle_seconds:g} s", code="timeout") from None
