@@ -51,11 +51,11 @@ def samples(seconds: float, channels: int = 1) -> np.ndarray:
     return np.repeat(mono, channels, axis=1).astype("<i2")
 
 
-async def spoken(port: int, sound: np.ndarray) -> tuple[list[str], str]:
+async def spoken(port: int, sound: np.ndarray, language: str = "en") -> tuple[list[str], str]:
     """The chunks and the transcript of a recording, sent as Home Assistant sends it."""
     async with AsyncTcpClient("127.0.0.1", port) as client:
         form = {"rate": 16000, "width": 2, "channels": sound.shape[1]}
-        await client.write_event(Transcribe(language="en").event())
+        await client.write_event(Transcribe(language=language).event())
         await client.write_event(AudioStart(**form).event())
         for start in range(0, len(sound), 1024):
             await client.write_event(AudioChunk(**form, audio=sound[start : start + 1024].tobytes()).event())
@@ -76,6 +76,15 @@ def test_the_words_are_those_of_the_recogniser(port, recognizer, channels):
     updates = listen(recognizer, [sound[:, 0].astype(np.float32) / 32768], ListenConfig())
     assert text.split() == [word.text for update in updates for word in update.committed]
     assert text and "".join(chunks) == text
+
+
+def test_another_language_is_answered_with_one_warning(port, caplog):
+    sound = samples(2.0)
+    expected = asyncio.run(spoken(port, sound, "en-GB"))
+    assert not caplog.messages
+    assert [asyncio.run(spoken(port, sound, "de\n")) for _ in range(2)] == [expected] * 2
+    (warning,) = caplog.messages
+    assert "the model is for 'en', not for 'de\\n'" in warning
 
 
 def test_describe(port):

@@ -3,6 +3,7 @@ JSON lines, each followed by its data and its payload. It has no keys."""
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import socket
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from asr import __version__
+from asr.errors import one_line
 from asr.recognition.streaming import Update
 from asr.server.errors import ApiError, internal_error
+from asr.server.languages import problem
 from asr.server.live import LiveStream, Pcm16
 from asr.server.service import Service
 from asr.server.sockets import MalformedError, json_object, sample_rate
@@ -116,6 +119,9 @@ class Session:
         match event.kind:
             case "describe":
                 await self._send("info", asr=[_program(self._service)])
+            case "transcribe":
+                if wrong := problem(str(event.data.get("language") or ""), self._service.config.language):
+                    _warn(f"a Wyoming client is answered although {one_line(wrong)}")
             case "ping":
                 await self._write(Event("pong", event.data))
             case "audio-start":
@@ -160,6 +166,11 @@ class Session:
 
     async def _write(self, event: Event) -> None:
         await write_event(self._writer, event, self._service.config.limit.idle_seconds)
+
+
+@functools.lru_cache  # once for each language
+def _warn(text: str) -> None:
+    logging.getLogger("uvicorn.error").warning(text)
 
 
 def _mixed(samples: np.ndarray, channels: int) -> np.ndarray:
