@@ -60,6 +60,7 @@ def test_a_decoder_that_is_there_stays(recipe):
     search = load_decoder(model)
     assert search.lm == "none" and search.lexicon.name == "lexicon.txt"
     written = model.with_name("decoder.toml").read_text()
+    assert written.startswith('# By `training.decoder = "words"` on dev.jsonl (6 utterances)')
     assert made(recipe, "sentences")[1] == "" and model.with_name("decoder.toml").read_text() == written
 
 

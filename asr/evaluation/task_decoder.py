@@ -45,7 +45,7 @@ def make_task_decoder(recipe: Recipe, model: Path) -> str:
         dev = write_manifest(model.with_name("dev.jsonl"), read_manifests(recipe.data.dev))
     config = TuneConfig(search=search, run=RunConfig(device=recipe.training.device), grid=3, rounds=2, beams=(16, 64))
     # The base's weights suit its own language model, and were chosen on more speech than the dev set of a small corpus.
-    tuned = (keep_weights if kind == "base" else tune)(dev, model, config)
+    tuned = (keep_weights if kind == "base" else tune)(dev, model, config, f'`training.decoder = "{kind}"`')
     return f"decoder: {tuned.path}, dev {tuned.rate} {tuned.chosen.wer:.2%} (greedy {tuned.greedy:.2%})"
 
 

@@ -135,10 +135,10 @@ class Tuning:
         ]
 
 
-def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
+def tune(manifest: Path, model: Path, config: TuneConfig, by: str = "`asr tune`") -> Tuning:
     """Choose language model weight, word bonus, prior scale, beam and, with a recurrent model, its share by WER on a
     dev manifest; fit the slope of segments' confidence; and write them to `decoder.toml` beside the model file, with
-    `decoder.png` (the WER surface) and `decoder.json` (all trials).
+    `decoder.png` (the WER surface) and `decoder.json` (all trials). `by` is what the first file names as its author.
 
     Raises `ConfigError` for greedy decoding, `ManifestError` for a set without words, `AudioError` naming a recording
     that cannot be read.
@@ -151,18 +151,18 @@ def tune(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
     least = min(trial.wer for trial in beams)
     chosen = next(trial for trial in beams if trial.wer <= least + TOLERANCE)
     tuning = bench.result(chosen, trials, beams, bench.rescore(chosen))
-    _write(tuning, config.search)
+    _write(tuning, config.search, by)
     write_atomically(tuning.picture, draw_surface(tuning.trials, chosen, tuning.rate))
     return tuning
 
 
-def keep_weights(manifest: Path, model: Path, config: TuneConfig) -> Tuning:
+def keep_weights(manifest: Path, model: Path, config: TuneConfig, by: str) -> Tuning:
     """Write the decoder of `config` as it is to `decoder.toml` beside a model file, with the slope of segments'
-    confidence, and its WER on a dev manifest to `decoder.json`. Errors are those of `tune`."""
+    confidence, and its WER on a dev manifest to `decoder.json`. `by` and errors are those of `tune`."""
     bench, beam = Bench(manifest, model, config), config.search.beam
     chosen = bench.measure(Trial(beam.lm_weight, beam.word_bonus, beam.prior_scale, beam.beam))
     tuning = bench.result(chosen, [chosen], [chosen])
-    _write(tuning, config.search)
+    _write(tuning, config.search, by)
     return tuning
 
 
@@ -281,14 +281,14 @@ def _search_weights(bench: Bench, config: TuneConfig) -> list[Trial]:
     return list(trials.values())
 
 
-def _write(tuning: Tuning, search: DecoderConfig) -> None:
+def _write(tuning: Tuning, search: DecoderConfig, by: str) -> None:
     folder = tuning.path.parent
 
     def beside(path: str | Path) -> str:
         return json.dumps(os.path.relpath(path, folder), ensure_ascii=False)
 
     lines = [
-        f"# By `asr tune` on {tuning.manifest.name} ({tuning.utterances} utterances), {date.today()}: dev "
+        f"# By {by} on {tuning.manifest.name} ({tuning.utterances} utterances), {date.today()}: dev "
         f"{tuning.rate} {percent(tuning.chosen.wer)}, greedy {percent(tuning.greedy)}.",
         'decoder = "beam"',
         f"lm = {beside(search.lm) if search.lm != 'none' else json.dumps('none')}",
