@@ -39,6 +39,11 @@ def test_help_of_a_command(asr, command):
     assert not re.search(r"\(default: /", text), "a default that is a path is relative, or a file of this package"
 
 
+@pytest.mark.parametrize("command", ["evaluate", "prepare"])
+def test_options_that_commands_share_speak_of_no_other_command(asr, command):
+    assert "asr transcribe" not in plain(asr(command, "--help").stdout)
+
+
 def test_help_texts_have_no_line_breaks_in_the_middle():
     """tyro keeps a break of the source where the next line begins with anything but a letter."""
     for path in Path(package.__file__).parent.rglob("config.py"):

@@ -27,7 +27,7 @@ STARTS = 10  # workers that may fail to start, one after the other
 class EngineConfig:
     """Which processes do the work."""
 
-    #: Where to compute. 'local': in this process. 'ray': on the nodes of a Ray cluster; `asr transcribe` then needs -o.
+    #: Where to compute. 'local': in this process. 'ray': on the nodes of a Ray cluster.
     engine: Literal["local", "ray"] = "local"
     #: Ray cluster: 'auto' (the one this machine belongs to, or RAY_ADDRESS), 'local' (one for this run), or HOST:PORT.
     ray_address: str = "auto"

@@ -31,7 +31,7 @@ def transcribe(
     Args:
         inputs: Sound files, folders (searched recursively), globs, or - for standard input.
         model: Model file written by `asr train`.
-        output: Folder for one file per input and format. Without it, standard output.
+        output: Folder for one file per input and format. Without it, standard output, which --engine ray cannot use.
     """
     from asr.cli.transcribe import transcribe
 
