@@ -13,7 +13,7 @@ from tones import write_corpus
 from asr.config import Recipe, load_recipe
 from asr.data.division import divide
 from asr.data.manifest import Utterance, read_manifest, write_manifest
-from asr.data.survey import is_clipped, is_silent, survey
+from asr.data.survey import is_clipped, is_silent, shared_sentences, survey
 from asr.errors import ManifestError
 from asr.model.model_file import load_model
 from asr.text.config import TextConfig
@@ -90,6 +90,21 @@ def test_a_test_manifest_with_the_speakers_of_train_is_told(tmp_path):
     assert {u.speaker for u in division.dev} <= {u.speaker for u in division.train} and len(division.dev) == 8
     assert "speakers of dev or test also in train" in division.warnings[0]
     assert all(u.speaker_in_training for u in division.dev)
+
+
+@pytest.mark.parametrize(
+    "texts, share",
+    [
+        ([f"sana{n} toinen{n}" for n in range(150)], "100%"),
+        ([f"sana{n} toinen{n}" for n in range(300)], ""),
+        (["zero", "one"], ""),  # few words: their sentences recur by nature
+    ],
+    ids=["twice", "once", "commands"],
+)
+def test_sentences_of_dev_that_are_in_train_too_are_told(texts, share):
+    parts = [u.text for u in spoken(300, texts)]
+    warning = shared_sentences(parts[:250], parts[250:])
+    assert warning.startswith(share) if share else not warning
 
 
 @pytest.mark.parametrize("speakers, apart", [(1, False), (3, False), (10, True)])
@@ -177,6 +192,17 @@ def test_the_recipe_is_complete_explained_and_loads(asr, folder, tmp_path, monke
     blocks = [block.splitlines() for block in text.split("\n\n")]
     assert all(any(line.startswith("#") for line in block) for block in blocks)
     assert_told(asr("init", folder, "-o", "mine.toml"), ERROR, "mine.toml", "exists already")
+
+
+@pytest.mark.parametrize("sentences, decoder", [(55, "none"), (30, "sentences")])
+def test_warns_of_sentences_in_train_and_dev_unless_they_are_meant_to_recur(asr, tmp_path, sentences, decoder):
+    for number in range(100):
+        soundfile.write(tmp_path / f"x{number}.wav", tone(0.5, seconds=3.0), RATE)
+        words = [f"sana{number % sentences}{letter}" for letter in "abcdefgh"]
+        (tmp_path / f"x{number}.txt").write_text(" ".join(words))
+    begun = asr("init", tmp_path, "-o", tmp_path / "mine.toml")
+    assert f'decoder = "{decoder}"' in (tmp_path / "mine.toml").read_text(), begun.stderr
+    assert ("are also in train" in begun.stderr) == (decoder == "none")
 
 
 def test_rejected_recordings_are_in_the_exit_status(asr, folder, tmp_path):

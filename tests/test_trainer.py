@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from asr.config import Recipe, load_recipe
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError, TrainingError
 from asr.recognition.recognizer import Recognizer
+from asr.text.tokenizer import CharacterTokenizer
+from asr.training.config import TrainingConfig
+from asr.training.summary import introduction
 from asr.training.trainer import train
 from asr.utils.config_io import from_values
 from asr.utils.device import choose_precision
@@ -56,6 +60,20 @@ def test_learns_a_language_of_tones(corpus):
     epochs = [record for record in records if record["kind"] == "epoch"]
     assert epochs[-1]["loss"] < 0.3 * epochs[0]["loss"] and 0 < epochs[-1]["blank_rate"] < 1
     assert list((corpus / "learned" / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("decoder, warned", [("none", True), ("sentences", False)])
+def test_the_beginning_warns_of_sentences_in_train_and_dev(decoder, warned):
+    texts = [f"sana{n} toinen{n}" for n in range(300)]
+    train, dev = (
+        SimpleNamespace(texts=each, utterances=each, hours=1.0, synthetic=False, speakers=set())
+        for each in (texts, [*texts[:20], "muu"])
+    )
+    network, group = SimpleNamespace(parameter_count=lambda: 1), SimpleNamespace(size=1)
+    learner = SimpleNamespace(model=network, group=group, device="cpu", dtype=torch.float32, reason="")
+    recipe = Recipe(training=TrainingConfig(decoder=decoder))
+    lines = introduction(recipe, train, dev, CharacterTokenizer("a"), learner)
+    assert any(line.startswith("warning: 95% of the sentences") for line in lines) == warned
 
 
 @pytest.mark.slow

@@ -22,6 +22,8 @@ STEP = 1.5 / 32768  # of 16-bit samples, and half a step of rounding
 CLIPPED_SHARE, CLIPPED_RUNS = 1e-3, 3  # of samples at the peak, and the number of places
 FEW_WORDS = 200  # a vocabulary in which rare words matter
 FEW_EXAMPLES = 10
+MOST_SHARED = 0.5  # of the sentences of dev or test, up to which those that are also in train change WER little
+CHUNK = 1 << 10  # texts normalised at a time
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,18 @@ def survey(utterances: Sequence[Utterance], text: TextConfig) -> Survey:
         elif is_clipped(samples):
             clipped.append(utterance.id)
     return Survey(utterances, texts, rates, len(examined), clipped, silent)
+
+
+def shared_sentences(train: Sequence[str], measured: Sequence[str]) -> str:
+    """A warning where more than half of the texts that a model is `measured` on are also in train. None for a
+    vocabulary of few words, whose sentences recur by nature."""
+    sentences, shared = set(measured), set()
+    for start in range(0, len(train), CHUNK):
+        shared |= sentences.intersection(train[start : start + CHUNK])
+    share = sum(text in shared for text in measured) / max(1, len(measured))
+    if share <= MOST_SHARED or len({word for text in train for word in text.split()}) <= FEW_WORDS:
+        return ""
+    return f"{share:.0%} of the sentences that WER is measured on are also in train: it says little about others"
 
 
 def is_silent(samples: np.ndarray, sample_rate: int) -> bool:

@@ -1,16 +1,17 @@
 """`asr init`: recordings -> a recipe and, if they are not split yet, manifests of train, dev and test."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asr.data.division import Division, divide
 from asr.data.manifest import manifest_stem
-from asr.data.survey import Survey, survey
+from asr.data.survey import Survey, shared_sentences, survey
 from asr.errors import ConfigError
 from asr.text.config import TextConfig
-from asr.training.choices import Choice, choose, recipe_text, rival_reason
+from asr.text.normalizer import normalize
+from asr.training.choices import Choice, choose, chosen_recipe, recipe_text, rival_reason
 from asr.utils.distributed import own_group
 from asr.utils.files import write_atomically
 from asr.utils.messages import tell
@@ -24,11 +25,7 @@ class Start:
     rival: Path | None  # the recipe from scratch, where it is unclear which is better
     survey: Survey
     division: Division
-
-    @property
-    def warnings(self) -> list[str]:
-        """What limits the model, in plain words."""
-        return [*self.division.warnings, *self.survey.warnings()]
+    warnings: list[str]  # what limits the model, in plain words
 
     def to_text(self) -> str:
         """Contents of the corpus, files, and the next command."""
@@ -63,7 +60,16 @@ def init(sources: Sequence[Path], recipe: Path) -> Start:
         write_atomically(rival, recipe_text(origin, found, division, own, rival))
         choices.append(Choice("", {"rival": rival.name}, f"Unclear: {reason}. Both are trained; dev decides."))
     write_atomically(recipe, recipe_text(origin, found, division, choices, recipe))
-    return Start(recipe, rival, found, division)
+    return Start(recipe, rival, found, division, list(_warnings(found, division, choices)))
+
+
+def _warnings(found: Survey, division: Division, choices: Sequence[Choice]) -> Iterator[str]:
+    yield from division.warnings
+    # A decoder of sentences is for those that recur.
+    if chosen_recipe(choices).training.decoder != "sentences":
+        measured = [normalize(utterance.text, TextConfig()) for utterance in (*division.dev, *division.test)]
+        yield from filter(None, [shared_sentences(found.texts, measured)])
+    yield from found.warnings()
 
 
 def recipe_beside(source: Path) -> Path:

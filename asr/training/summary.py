@@ -8,6 +8,7 @@ from typing import Any
 from asr.config import Recipe
 from asr.data.dataset import Corpus
 from asr.data.manifest import speaker_digest
+from asr.data.survey import shared_sentences
 from asr.text.tokenizer import Tokenizer
 from asr.training.dev_set import DevResult
 from asr.training.learner import CtcLearner
@@ -16,7 +17,7 @@ from asr.training.run_log import clock, environment
 from asr.utils.config_io import to_values
 
 
-def introduction(train: Corpus, dev: Corpus, tokenizer: Tokenizer, learner: CtcLearner) -> list[str]:
+def introduction(recipe: Recipe, train: Corpus, dev: Corpus, tokenizer: Tokenizer, learner: CtcLearner) -> list[str]:
     """Data, network and device, printed at the start."""
     model, group = learner.model, learner.group
     synthetic = "; synthetic speech: the WER says nothing about human speech" if dev.synthetic else ""
@@ -27,6 +28,8 @@ def introduction(train: Corpus, dev: Corpus, tokenizer: Tokenizer, learner: CtcL
     shared = train.speakers & dev.speakers
     if shared:
         lines.append(f"warning: {len(shared)} dev speakers are also in train: dev WER is optimistic for new speakers")
+    if recipe.training.decoder != "sentences" and (warning := shared_sentences(train.texts, dev.texts)):
+        lines.append(f"warning: {warning}")
     processes = f", {group.size} processes" if group.size > 1 else ""
     lines.append(
         f"{model.parameter_count():,} parameters, {len(tokenizer.pieces) - 1} {tokenizer.units} tokens, "

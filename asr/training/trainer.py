@@ -123,7 +123,7 @@ class Trainer:
             self.log = RunLog(self.folder.path, self.progress.step, self.progress.epoch, self.total_steps)
         self.log.record("start", self.progress.step, environment())
         corpora = self.train_set.corpus, self.dev_set.corpus
-        for line in [*summary.introduction(*corpora, self.tokenizer, self.learner), *origin]:
+        for line in [*summary.introduction(self.recipe, *corpora, self.tokenizer, self.learner), *origin]:
             self.log.say(line)
         self._keep_features()
         self._last_save = time.monotonic()
