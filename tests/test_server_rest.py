@@ -209,6 +209,9 @@ def test_phrases_of_a_prompt():
         "analytical engine",
     )
     assert phrases_of("This is a talk by Ada Lovelace about Charles Babbage") == ("Ada Lovelace", "Charles Babbage")
+    assert phrases_of("Пожалуйста позвони завтра утром Анне Карениной домой") == ("Анне Карениной",)
+    assert phrases_of('Er möchte übrigens "Élodie Müller" ändern lassen') == ("Élodie Müller",)
+    assert phrases_of("张三、李四，王五") == ("张三", "李四", "王五")
     assert phrases_of("") == phrases_of(" ,. \n") == ()
     assert len(phrases_of(", ".join(map(str, range(1000))))) == 100
 

@@ -1,9 +1,10 @@
 """Names and phrases that a client wants to be preferred, from the `prompt` of OpenAI's API and its like."""
 
+import itertools
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from asr.recognition.recognizer import Recognizer
 
@@ -11,8 +12,8 @@ MOST_PHRASES = 100
 MOST_CHARACTERS = 100  # of a phrase
 MOST_WORDS = 4  # of a phrase; longer parts of a prompt are sentences, in which only names count
 MOST_KEPT = 4  # recognisers: one with new words takes some 50 MB
-_ENDS = re.compile(r"[,;:.!?\n]+(?:\s|$)|\n")
-_NAMES = re.compile(r"(?<=\s)[^\W\d_a-z][\w'’-]*(?:\s+[^\W\d_a-z][\w'’-]*)*")
+_ENDS = re.compile(r"[,;:.!?]+(?:\s|$)|[，、；：。！？\n]")
+_WORD = re.compile(r"\w[\w'’-]*")
 
 Phrases = tuple[str, ...]
 
@@ -25,8 +26,15 @@ def phrases_of(prompt: str, keywords: Sequence[str] = ()) -> Phrases:
         if 0 < len(part.split()) <= MOST_WORDS:
             found[part] = None
         else:
-            found |= dict.fromkeys(_NAMES.findall(part))
+            found |= dict.fromkeys(_names(part))
     return limited(found)
+
+
+def _names(sentence: str) -> Iterator[str]:
+    """The capitalized words of a sentence after the first, neighbours together."""
+    for capitalized, words in itertools.groupby(_WORD.findall(sentence)[1:], lambda word: word[0].isupper()):
+        if capitalized:
+            yield " ".join(words)
 
 
 def limited(phrases: Iterable[str]) -> Phrases:
