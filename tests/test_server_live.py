@@ -270,6 +270,11 @@ def test_realtime_clear(realtime, expected):
     realtime.input_audio_buffer.commit()
     error = realtime.recv()
     assert error.type == "error" and error.error.code == "input_audio_buffer_commit_empty"
+    append(realtime, noise(3.0, 24000))
+    realtime.input_audio_buffer.commit()
+    started, *_, stopped, _, done = until(realtime, COMPLETED)
+    assert 2000 <= started.audio_start_ms < stopped.audio_end_ms == pytest.approx(5000, abs=50)
+    assert done.usage.seconds == pytest.approx(3.0, abs=0.05)
 
 
 @pytest.mark.parametrize("older", [False, True])

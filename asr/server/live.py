@@ -50,15 +50,15 @@ class LiveStream:
         self._resampler = None
         if rate != model_rate:
             self._resampler = soxr.ResampleStream(rate, model_rate, 1, dtype="float32", quality=QUALITY)
-        self.received = False
+        self.seconds = 0.0  # of audio received
 
     async def push(self, samples: np.ndarray) -> AsyncIterator[Update]:
         """Add samples `(samples,)`; yields the update of each step. Between two steps other streams have their turn."""
-        self.received = self.received or len(samples) > 0
         live = await self._started()
         for start in range(0, len(samples), self._rate):  # by the second: of a large message little is in memory twice
             second = samples[start : start + self._rate]
             self._streams.metrics.audio(len(second) / self._rate)
+            self.seconds += len(second) / self._rate
             steps = live.push(self._resampler.resample_chunk(second) if self._resampler else second)
             while (update := await self._run(next, steps, None)) is not None:
                 yield update

@@ -102,6 +102,7 @@ class Session:
             case "input_audio_buffer.commit":
                 await self._commit()
             case "input_audio_buffer.clear":
+                self._before += self._stream.seconds  # times count from the start of the session
                 self._begin_stream()
                 await self.send("input_audio_buffer.cleared")
             case kind:
@@ -110,7 +111,7 @@ class Session:
     def _update(self, session: dict[str, Any]) -> None:
         given = _field(_field(session, "audio", dict, {}), "input", dict, {})
         form = self._format_of(_field(given, "format", dict, self._format))
-        if form != self._format and self._stream.received:
+        if form != self._format and self._stream.seconds:
             raise RequestError("format: cannot change while audio is in the buffer", "session.audio.input.format")
         turns = given.get("turn_detection", self._turns)
         if turns is not None and not (isinstance(turns, dict) and turns.get("type") in VAD):
@@ -124,7 +125,7 @@ class Session:
             raise RequestError("keywords: a list of texts", "session.audio.input.transcription.keywords")
         self._transcription |= {name: transcription[name] for name in SETTINGS if name in transcription}
         self._turns = turns
-        if not self._stream.received:
+        if not self._stream.seconds:
             self._format = form
             self._begin_stream()
 
@@ -176,7 +177,7 @@ class Session:
         await self.send(f"{TRANSCRIPTION}.delta", item_id=self._item, content_index=0, delta=text)
 
     async def _commit(self) -> None:
-        if not self._stream.received:
+        if not self._stream.seconds:
             raise RequestError("the buffer is empty", code="input_audio_buffer_commit_empty")
         received = 0.0
         async for update in self._stream.finish():
