@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from command_line import ERROR, PARTLY, assert_told, files, summarised
+from tones import write_corpus
 
 
 def missing(path):
@@ -160,3 +161,19 @@ def test_bad_model(asr, model_path, noise_file, manifest, tmp_path, make, reason
 @pytest.mark.parametrize("option", [["--folds", "speaker"], ["--learning_curve"]])
 def test_training_for_an_evaluation_does_not_run_on_a_cluster(asr, option):
     assert_told(asr("evaluate", "x.jsonl", "--engine", "ray", *option), ERROR, "--engine ray", option[0])
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_gpu_that_is_not_there(asr, model_path, noise_file, tmp_path, device):
+    torch = pytest.importorskip("torch")
+    if {"cuda": torch.cuda, "mps": torch.backends.mps}[device].is_available():
+        pytest.skip("this machine has one")
+    result = asr("transcribe", noise_file("a.wav"), "-m", model_path, "--device", device)
+    assert_told(result, ERROR, f"device '{device}'", "'cpu'")
+    write_corpus(tmp_path, "train", 4, 0)
+    (tmp_path / "recipe.toml").write_text('[data]\ntrain = ["train.jsonl"]\ndev = ["train.jsonl"]\n')
+    assert_told(asr("train", tmp_path / "recipe.toml", "--training.device", device), ERROR, f"device '{device}'")
+
+
+def test_no_command(asr):
+    assert_told(asr(), ERROR, "no command given; one of transcribe, ", "info; `asr --help` describes them")

@@ -65,7 +65,7 @@ class CommandLine:
             return commands[name].run(f"{program} {name}", rest)
         close = difflib.get_close_matches(name, commands, n=1)
         wrong = f"no command '{name}'" if name else "no command given"
-        hint = f"; did you mean '{close[0]}'?" if close else f"; one of {', '.join(commands)}"
+        hint = f"; did you mean '{close[0]}'?" if close else f"; one of {', '.join(commands)};"
         raise UsageError(f"{wrong}{hint} `{program} --help` describes them")
 
     def help(self, program: str) -> str:

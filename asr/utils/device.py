@@ -4,16 +4,24 @@ import contextlib
 import ctypes
 import resource
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
+from asr.errors import ConfigError
+
 
 def choose_device(name: str) -> torch.device:
-    """The device of this name; 'auto' is a GPU if there is one, else the CPU."""
+    """The device of this name; 'auto' is a GPU if there is one, else the CPU. Raises `ConfigError` for a GPU that
+    PyTorch does not find."""
+    has: dict[str, Callable[[], bool]]
+    has = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = next(each for each in has if has[each]())
+    elif not has[name]():
+        raise ConfigError(f"device '{name}': PyTorch finds none on this machine; use 'auto' or 'cpu'")
     return torch.device(name)
 
 
