@@ -87,6 +87,15 @@ def test_another_language_is_answered_with_one_warning(port, caplog):
     assert "the model is for 'en', not for 'de\\n'" in warning
 
 
+def test_an_end_without_a_beginning_has_an_empty_transcript(port):
+    async def answered() -> str:
+        async with AsyncTcpClient("127.0.0.1", port) as client:
+            await client.write_event(AudioStop().event())
+            return Transcript.from_event(await asyncio.wait_for(client.read_event(), 10)).text
+
+    assert asyncio.run(answered()) == ""
+
+
 def test_describe(port):
     async def described() -> Info:
         async with AsyncTcpClient("127.0.0.1", port) as client:

@@ -112,7 +112,7 @@ class Session:
     def leave(self) -> None:
         """Free the place."""
         self._place.close()
-        self._stream = None
+        self._stream, self._texts = None, []
 
     async def take(self, event: Event) -> None:
         """Carry out an event; those of other services are ignored, as the protocol asks."""
@@ -132,9 +132,10 @@ class Session:
                 whole = len(samples) // self._channels * self._channels
                 async for update in stream.push(_mixed(samples[:whole], self._channels)):
                     await self._pass_on(update)
-            case "audio-stop" if self._stream is not None:
-                async for update in self._stream.finish():
-                    await self._pass_on(update)
+            case "audio-stop":
+                if self._stream is not None:  # some clients send no start where there is no audio
+                    async for update in self._stream.finish():
+                        await self._pass_on(update)
                 await self._send("transcript", text="".join(self._texts), language=self._service.config.language)
                 await self._send("transcript-stop")
                 self.leave()
@@ -150,7 +151,7 @@ class Session:
         self.leave()
         self._place.enter_context(self._service.place())
         self._stream, self._pcm = LiveStream(self._service.streams, rate), Pcm16()
-        self._channels, self._texts = channels, []
+        self._channels = channels
         await self._send("transcript-start", language=self._service.config.language)
         return self._stream
 
