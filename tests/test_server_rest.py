@@ -20,6 +20,7 @@ from asr.recognition.recognizer import Recognizer
 from asr.server.access import read_keys
 from asr.server.config import LimitConfig, ServeConfig
 from asr.server.hotwords import phrases_of
+from asr.server.serve import listening
 from asr.transcript import Transcript, Word
 
 LIMITS = LimitConfig(megabytes=2.0, audio_seconds=60.0, workers=2, waiting=2, idle_seconds=2.0)
@@ -333,6 +334,12 @@ def test_pages_of_the_origins_that_are_named_may_call(recognizer):
         refused = httpx.get(f"{address}/v1/models", headers={"Origin": "https://a.example"})
         assert refused.status_code == 401
         assert refused.headers["access-control-allow-origin"] == "https://a.example"
+
+
+def test_a_port_that_is_taken(server):
+    host, _, port = server.removeprefix("http://").partition(":")
+    with pytest.raises(ConfigError, match=f"^{host}:{port}: Address already in use; choose another"):
+        listening(host, int(port))
 
 
 def test_requests_per_minute(recognizer):

@@ -38,7 +38,8 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ConfigError(f"{host}:{port}: {error.strerror}; choose another --host or port") from error
+        reason = str(error.strerror).partition(" (while")[0]  # which says once more what was tried
+        raise ConfigError(f"{host}:{port}: {reason}; choose another --host or port") from error
 
 
 def model_name(model: Path) -> str:
