@@ -65,7 +65,7 @@ def test_card_says_how_to_use_the_model(model_path):
     assert "--model hf://user/name" in card and f"{load_model(model_path).parameter_count:,} parameters" in card
 
 
-def test_files_outside_the_models_folder_are_refused(asr, model_path, tmp_path):
+def test_files_that_cannot_be_uploaded_are_named(asr, model_path, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "m.safetensors").write_bytes(model_path.read_bytes())
@@ -73,5 +73,10 @@ def test_files_outside_the_models_folder_are_refused(asr, model_path, tmp_path):
     (folder / "decoder.toml").write_text('lexicon = "../words.txt"\n')
     done = asr("push", folder / "m.safetensors", "user/name")
     assert done.returncode == 2 and "words.txt" in done.stderr and done.stderr.count("\n") == 1
+    (tmp_path / "words.txt").unlink()
+    done = asr("push", folder / "m.safetensors", "user/name")
+    assert done.returncode == 2 and "words.txt, which is missing" in done.stderr and done.stderr.count("\n") == 1
+    done = asr("push", tmp_path / "none.safetensors", "user/name")
+    assert done.returncode == 2 and "none.safetensors: no such model file" in done.stderr
     done = asr("push", model_path, "name")
     assert done.returncode == 2 and "USER/NAME" in done.stderr

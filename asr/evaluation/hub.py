@@ -38,9 +38,10 @@ def push(model: Path, repository: str, report: Path | None, private: bool = Fals
     repository = repository.removeprefix("hf://").strip("/")
     if repository.count("/") != 1:
         raise ConfigError(f"{repository}: not the name of a repository; give USER/NAME")
+    card = model_card(load_model(model), repository, report)
     contents = {MODEL_NAME: model, **_beside(model)}
     operations = [CommitOperationAdd(name, str(path)) for name, path in contents.items()]
-    operations.append(CommitOperationAdd("README.md", model_card(load_model(model), repository, report).encode()))
+    operations.append(CommitOperationAdd("README.md", card.encode()))
     try:
         api = HfApi()
         address = api.create_repo(repository, private=private, exist_ok=True)
@@ -58,6 +59,8 @@ def _beside(model: Path) -> dict[str, Path]:
     paths += load_decoder(model).files
     folder = model.parent.resolve()
     for path in paths:
+        if not path.is_file():
+            raise ConfigError(f"{decoder}: names {path}, which is missing; copy it there or leave it out")
         if not path.resolve().is_relative_to(folder):
             raise ConfigError(f"{decoder}: names {path}, which is not below its folder; copy it there and name that")
     return {path.resolve().relative_to(folder).as_posix(): path for path in paths}
