@@ -1,6 +1,7 @@
 """OpenAI's REST API: by OpenAI's own client and by requests as other programs make them."""
 
 import asyncio
+import gc
 import io
 import json
 import random
@@ -15,11 +16,12 @@ import srt
 import webvtt
 from serving import serving
 
-from asr.errors import ConfigError
+from asr.errors import AudioError, ConfigError
 from asr.recognition.recognizer import Recognizer
 from asr.server.access import read_keys
 from asr.server.config import LimitConfig, ServeConfig
 from asr.server.hotwords import phrases_of
+from asr.server.jobs import JobPool
 from asr.server.serve import listening
 from asr.transcript import Transcript, Word
 
@@ -172,6 +174,22 @@ def test_a_job_ends_when_the_client_of_its_stream_has_left(recognizer, sound, mo
         while service.jobs.running:
             assert time.monotonic() < end
             time.sleep(0.02)
+
+
+def test_a_job_that_fails_when_its_client_has_left_is_not_in_the_log():
+    def fail() -> None:
+        raise AudioError("the upload has gone")
+
+    async def left() -> list[dict]:
+        told: list[dict] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        pool = JobPool(1, 0)
+        pool.submit(fail)
+        assert await pool.drain(10)
+        gc.collect()
+        return told
+
+    assert asyncio.run(left()) == []
 
 
 def test_asynchronous(server, sound, recognizer):

@@ -50,17 +50,15 @@ class JobPool:
         self._check_place()
         job = asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
         self._jobs.add(job)
-        job.add_done_callback(self._end)
-        return asyncio.shield(job)  # a client that leaves does not cancel what its worker is doing
+        job.add_done_callback(self._jobs.discard)
+        result = asyncio.shield(job)  # a client that leaves does not cancel what its worker is doing,
+        for each in (job, result):  # and its job may fail without a message that nobody asked for the result
+            each.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return result
 
     def _check_place(self) -> None:
         if len(self._jobs) + self._coming >= self._most:
             raise BusyError(retry_after=1 + self.waiting // self.workers)
-
-    def _end(self, job: asyncio.Future) -> None:
-        self._jobs.discard(job)
-        if not job.cancelled():
-            job.exception()  # seen, so that no warning is printed when the client has left
 
     async def drain(self, seconds: float) -> bool:
         """Wait until all jobs have ended, at most so long; whether they have."""
