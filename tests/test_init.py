@@ -181,6 +181,13 @@ def test_a_small_vocabulary_gets_units_of_words_and_its_own_decoder():
     assert chosen(spoken(200, orders, 3.0)).training.decoder == "sentences"  # all different, of few words
 
 
+def test_hours_of_free_speech_are_not_a_closed_vocabulary_though_most_words_recur():
+    ranks = np.random.default_rng(0).zipf(1.3, (20000, 9))
+    texts = [" ".join(f"sana{rank}" for rank in row) for row in ranks]
+    assert len({word for text in texts for word in text.split()}) < 0.1 * ranks.size
+    assert chosen(spoken(20000, texts, 4.0)).training.decoder == "none"
+
+
 def test_the_recipe_is_complete_explained_and_loads(asr, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = asr("init", folder, "-o", "mine.toml")
