@@ -22,7 +22,6 @@ from asr.decoding.vocabulary import NewWord, add_words
 from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
 from asr.lm.trie import NgramArrays
-from asr.text.tokenizer import separator_of
 
 T = TypeVar("T")
 MOST_NATS = 600.0  # between the best prefix and the worst: what 64-bit numbers hold
@@ -66,11 +65,6 @@ class BeamDecoder:
         self._spelling = _spelling(pieces)
         self._prefer(hotwords)
         self._weigh()
-
-    @property
-    def separator(self) -> str:
-        """What separates words in a text: nothing in a script without spaces."""
-        return self.lexicon.separator if self.lexicon.words else separator_of(self.pieces)
 
     def with_config(self, config: BeamConfig) -> "BeamDecoder":
         """The same decoder with other weights or widths, at no cost; the vocabulary stays open or closed."""
@@ -250,9 +244,9 @@ class BeamStream:
         return [replace(hypotheses[0], shares=tuple(shares.tolist())), *hypotheses[1:]]
 
     def _hypothesis(self, ending: np.void, excess: float) -> Hypothesis:
-        decoder = self._decoder
+        decoder, lexicon = self._decoder, self._decoder.lexicon
         tokens, words, spans = _words(ending["node"], ending["word"], self._beam.nodes, decoder)
-        text = decoder.separator.join(words)
+        text = lexicon.separator.join(words)
         score, acoustic = float(ending["score"] + excess), float(ending["acoustic"] + excess)
         return Hypothesis(text, tuple(words), score, acoustic, float(ending["lm"]), tuple(tokens), tuple(spans))
 

@@ -134,7 +134,7 @@ class WordDecoder:
     @property
     def separator(self) -> str:
         """What separates words in a text: nothing in a script without spaces."""
-        return self.beam.separator
+        return self.beam.lexicon.separator
 
     @property
     def context(self) -> int:

@@ -153,8 +153,8 @@ class Lexicon:
 
     @cached_property
     def separator(self) -> str:
-        """What separates these words in a text: nothing in a script without spaces."""
-        unspaced = has_characters(self.words) if self.pronounced else self.joined
+        """What separates words in a text: nothing in a script without spaces."""
+        unspaced = has_characters(self.words) if self.pronounced else self.joined or not self.starts.any()
         return "" if unspaced else " "
 
     @property
