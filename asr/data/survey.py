@@ -126,11 +126,14 @@ def survey(utterances: Sequence[Utterance], text: TextConfig) -> Survey:
 def shared_sentences(train: Sequence[str], measured: Sequence[str]) -> str:
     """A warning where more than half of the texts that a model is `measured` on are also in train. None for a
     vocabulary of few words, whose sentences recur by nature."""
-    sentences, shared = set(measured), set()
+    sentences, shared, words = set(measured), set(), set[str]()
     for start in range(0, len(train), CHUNK):
-        shared |= sentences.intersection(train[start : start + CHUNK])
+        texts = train[start : start + CHUNK]
+        shared |= sentences.intersection(texts)
+        if len(words) <= FEW_WORDS:
+            words.update(word for text in texts for word in text.split())
     share = sum(text in shared for text in measured) / max(1, len(measured))
-    if share <= MOST_SHARED or len({word for text in train for word in text.split()}) <= FEW_WORDS:
+    if share <= MOST_SHARED or len(words) <= FEW_WORDS:
         return ""
     return f"{share:.0%} of the sentences that WER is measured on are also in train: it says little about others"
 

@@ -10,7 +10,7 @@ from asr.data.manifest import manifest_stem
 from asr.data.survey import Survey, shared_sentences, survey
 from asr.errors import ConfigError
 from asr.text.config import TextConfig
-from asr.text.normalizer import normalize
+from asr.text.normalize_all import normalize_all
 from asr.training.choices import Choice, choose, chosen_recipe, recipe_text, rival_reason
 from asr.utils.distributed import own_group
 from asr.utils.files import write_atomically
@@ -67,7 +67,7 @@ def _warnings(found: Survey, division: Division, choices: Sequence[Choice]) -> I
     yield from division.warnings
     # A decoder of sentences is for those that recur.
     if chosen_recipe(choices).training.decoder != "sentences":
-        measured = [normalize(utterance.text, TextConfig()) for utterance in (*division.dev, *division.test)]
+        measured = normalize_all([utterance.text for utterance in (*division.dev, *division.test)], TextConfig())
         yield from filter(None, [shared_sentences(found.texts, measured)])
     yield from found.warnings()
 
