@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-import jiwer
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asr.audio.io import load_audio
-from asr.audio.voice_activity import BLOCK, RATE, SpeechDetector, find_speech, speech_at
+from asr.audio.voice_activity import BLOCK, RATE, SpeechDetector, find_sound, find_speech, speech_at
 from asr.recognition.config import ListenConfig
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.streaming import listen
@@ -113,6 +114,27 @@ def test_a_stream_without_speech_has_no_words(recognizer, kind):
     assert not any(update.committed or update.partial for update in updates)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("before, behind", [(25.0, 0.0), (0.0, 25.0), (0.51234, 3.3)])
+def test_digital_silence_around_a_recording_changes_no_word(recognizer, before, behind):
+    alone = recognizer.transcribe(SPEECH)
+    silence = [round(before * RATE), round(behind * RATE)]
+    padded = recognizer.transcribe(np.pad(SPEECH, silence))
+    assert padded.text == alone.text
+    assert [word.start - before for word in padded.words] == pytest.approx([w.start for w in alone.words], abs=0.031)
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.floats(1e-6, 1.0))
+def test_sound_begins_and_ends_with_what_is_not_digital_silence(before, behind, peak):
+    sound = peak * np.array([0.01, 0.0, 0.0, 1.0, -0.001], np.float32)
+    samples = np.pad(sound, (before, behind), constant_values=peak * 1e-5)
+    assert find_sound(samples) == slice(before, before + len(sound))
+
+
+def test_silence_has_no_sound():
+    assert find_sound(np.zeros(100, np.float32)) == find_sound(np.zeros(0, np.float32)) == slice(0, 0)
+
+
 @pytest.mark.parametrize("decibels", [0, -30, -50])
 def test_speech_is_found_at_any_level(decibels):
     silence = np.zeros(4 * RATE, np.float32)
@@ -163,8 +185,7 @@ def test_words_around_silence_stay_where_they_were(recognizer):
     alone = recognizer.transcribe(SPEECH)
     found = recognizer.transcribe(np.concatenate([np.zeros(60 * RATE, np.float32), SPEECH]))
     assert found.words and found.words[0].start > 60
-    assert jiwer.process_words(alone.text, found.text).substitutions <= 1, "60 s are no whole number of frames"
-    assert len(found.words) == len(alone.words)
+    assert found.text == alone.text
 
 
 @pytest.mark.slow
@@ -176,7 +197,8 @@ def test_the_network_hears_little_of_long_silence(recognizer, monkeypatch):
         return score(features)
 
     monkeypatch.setattr(recognizer, "log_probabilities", note)
-    silence, hop = np.zeros(25 * RATE, np.float32), recognizer.file.features.hop_seconds
+    silence = np.tile(noise(1, -65).astype(np.float32), 3)[: 25 * RATE]
+    hop = recognizer.file.features.hop_seconds
     recordings = [np.concatenate([*before, SPEECH, *after]) for before, after in (((), (silence,)), ((silence,), ()))]
     transcripts = recognizer.recognize(recordings)
     assert all(frames * hop < len(SPEECH) / RATE + 3 for frames in heard) and len(heard) == 2

@@ -25,6 +25,18 @@ SHORT_SECONDS = 2.0  # shorter clips are repeated to this length: the network ne
 LEVEL = 10 ** (-25 / 20)  # root mean square to which recordings are amplified: the network misses faint speech
 
 
+DIGITAL_SILENCE = 1e-4  # of the highest amplitude (-80 dB): quieter than any room
+
+
+def find_sound(samples: np.ndarray) -> slice:
+    """The part of a recording `(samples,)` between the digital silence at its beginning and end."""
+    amplitudes = np.abs(samples)
+    loud = amplitudes > DIGITAL_SILENCE * amplitudes.max(initial=0)
+    if not loud.any():
+        return slice(0, 0)
+    return slice(int(loud.argmax()), len(loud) - int(loud[::-1].argmax()))
+
+
 class SpeechDetector:
     """Probabilities of speech in sound that comes in pieces."""
 

@@ -191,7 +191,7 @@ def _parts(scorer: Scorer, sources: Iterable[Source]) -> Iterator[Part]:
     """Windows with their features."""
     for key, open_recording in sources:
         for window, ending in read_windows(open_recording, scorer.sample_rate, scorer.frame_samples):
-            yield Part(key, scorer.log_mel(window.samples), window, ending)
+            yield Part(key, scorer.features_of_sound(window.samples), window, ending)
 
 
 def read_windows(

@@ -119,7 +119,7 @@ class Recognizer(Scorer):
         if not recordings:
             return []
         monos = [to_mono(samples, self.sample_rate)[0] for samples in recordings]
-        emissions = self.of_speech(list(map(self.log_mel, monos)), monos)
+        emissions = self.of_speech(list(map(self.features_of_sound, monos)), monos)
         decodings = self.decoder.decode_batch(emissions)
         found = (self.to_transcript(*each) for each in zip(decodings, map(len, monos), strict=True))
         return [self.write(transcript) for transcript in found]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from asr.audio.features import LogMel
-from asr.audio.voice_activity import find_speech
+from asr.audio.voice_activity import find_sound, find_speech
 from asr.decoding.decoder import Decoding
 from asr.model.engine import Device, Precision, make_engine
 from asr.model.model_file import ModelFile
@@ -62,26 +62,36 @@ class Scorer:
         """The network's output for several recordings: `(frames, mels)` each -> as `emissions`."""
         return self._engine(features)
 
+    def features_of_sound(self, samples: np.ndarray) -> np.ndarray:
+        """What `of_speech` takes of a recording `(samples,)`: as `log_mel`, but without digital silence at the ends if
+        `voice_activity` is asked for. Frames count from the first sound, so such silence changes no word."""
+        return self.log_mel(samples[self._sound(samples)])
+
     def of_speech(self, features: Sequence[np.ndarray], recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Log-probabilities of recordings, `(samples,)` each, by their features. If `voice_activity` is asked for, they
-        have nothing but blanks where there is no speech, and the network gets only speech with `CONTEXT_SECONDS` around
-        it: long silence, which training data lack, would change the words next to it."""
+        """Log-probabilities of recordings, `(samples,)` each, by their `features_of_sound`. If `voice_activity` is
+        asked for, they have nothing but blanks where there is no speech, and the network gets only speech with
+        `CONTEXT_SECONDS` around it: long silence, which training data lack, would change the words next to it."""
         if not self.voice_activity:
             return self.log_probabilities(features)
         hops = self.file.architecture.subsampling
         reach = round(CONTEXT_SECONDS / self.file.frame_seconds)
+        spans = [self._sound(samples) for samples in recordings]
         masks, nearby = [], []
-        for frames, samples in zip(features, recordings, strict=True):
+        for frames, samples, span in zip(features, recordings, spans, strict=True):
             times = np.arange(-(-len(frames) // hops)) * self.file.frame_seconds
-            masks.append(find_speech(samples, self.sample_rate, times))
+            masks.append(find_speech(samples[span], self.sample_rate, times))
             nearby.append(np.convolve(masks[-1], np.ones(2 * reach + 1))[reach:-reach] > 0)
         kept = [frames[near.repeat(hops)[: len(frames)]] for frames, near in zip(features, nearby, strict=True)]
         found = iter(self.log_probabilities([frames for frames in kept if len(frames)]))
-        results = [self.blanks(len(mask)) for mask in masks]
-        for result, mask, near in zip(results, masks, nearby, strict=True):
+        results = [self.blanks(1 + len(samples) // self.frame_samples) for samples in recordings]
+        for result, mask, near, span in zip(results, masks, nearby, spans, strict=True):
             if mask.any():
-                result[mask] = next(found)[mask[near]]
+                first = span.start // self.frame_samples
+                result[first : first + len(mask)][mask] = next(found)[mask[near]]
         return results
+
+    def _sound(self, samples: np.ndarray) -> slice:
+        return find_sound(samples) if self.voice_activity else slice(0, len(samples))
 
     def blanks(self, frames: int) -> np.ndarray:
         """Log-probabilities of output frames that are certain blanks, `(frames, tokens + phones)`."""

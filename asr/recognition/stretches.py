@@ -40,7 +40,7 @@ def recognize_stretch(
     scorer: Scorer, decoder: Decoder, stretch: Stretch, batch_seconds: float
 ) -> list[tuple[int, Decoding]]:
     """The words of each segment of a stretch, with the segment's first output frame in the recording."""
-    parts = (Part("", scorer.log_mel(window.samples), window, None) for window in stretch.windows)
+    parts = (Part("", scorer.features_of_sound(window.samples), window, None) for window in stretch.windows)
     with ThreadPoolExecutor(core_count()) as pool:
         decoded = decode_segments(decoder, score_parts(scorer, parts, batch_seconds), pool)
         return [(stretch.start + segment.start, decoding) for segment, decoding in decoded]
