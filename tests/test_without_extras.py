@@ -75,6 +75,8 @@ def test_commands_name_the_missing_extra(asr_alone, model_path, noise_file, mani
         (["train", recipe], "train"),
         (["inspect", sound, "-m", model_path, "-o", tmp_path / "x.html"], "train"),
         (["evaluate", manifest_of, "-m", model_path, "-o", tmp_path / "report"], "report"),
+        (["tune", manifest_of, "-m", model_path, "--lm", "none", "--decoder", "beam"], "report"),
+        (["augment", recipe, sound, "-o", tmp_path / "examples"], "report"),
         (["prepare", "synthetic", "digits", "-o", tmp_path / "corpus"], "synthetic"),
         (["transcribe", sound, "-m", model_path, "--device", "cuda"], "gpu"),
         (["lexicon", manifest_of, "-o", tmp_path / "lexicon.txt"], "lexicon"),
@@ -85,3 +87,5 @@ def test_commands_name_the_missing_extra(asr_alone, model_path, noise_file, mani
         lines = done.stderr.decode().splitlines()
         assert done.returncode == 2, (command, done.stderr)
         assert f"small-asr[{extra}]" in lines[-1] and "Traceback" not in done.stderr.decode(), (command, lines)
+    # Found missing before the work, not after it.
+    assert not (tmp_path / "examples").exists() and not model_path.with_name("decoder.toml").exists()

@@ -28,6 +28,7 @@ from asr.evaluation.terminal import percent
 from asr.recognition.batch import transcribed, utterance_emissions
 from asr.recognition.recognizer import Recognizer
 from asr.text.normalizer import is_unspaced, normalize
+from asr.utils.extras import require
 from asr.utils.files import write_atomically
 from asr.utils.progress import progress_bar
 
@@ -143,6 +144,7 @@ def tune(manifest: Path, model: Path, config: TuneConfig, by: str = "`asr tune`"
     Raises `ConfigError` for greedy decoding, `ManifestError` for a set without words, `AudioError` naming a recording
     that cannot be read.
     """
+    require("matplotlib")
     bench = Bench(manifest, model, config)
     trials = _search_weights(bench, config)
     best = min(trials, key=lambda trial: trial.rank)

@@ -18,6 +18,7 @@ from asr.config import Recipe
 from asr.errors import AsrError, AudioError
 from asr.output.formats import output_names
 from asr.recognition.batch import expand_inputs
+from asr.utils.extras import require
 from asr.utils.files import write_atomically
 from asr.utils.html import readable, render, spectrogram_png
 from asr.visual.config import AugmentPreviewConfig
@@ -54,6 +55,8 @@ def preview_augmentation(
 
     Raises `AsrError` when no input can be read or one would be overwritten, and whatever `WaveformAugmenter` raises.
     """
+    require("matplotlib")
+    require("jinja2")
     augmenter = WaveformAugmenter(config.augment, recipe.features.sample_rate)
     examples_of = _ExampleWriter(dataclasses.replace(recipe, augment=config.augment), augmenter, Path(folder))
     names, missing = expand_inputs(inputs)
