@@ -60,7 +60,7 @@ class AugmentConfig:
     #: Speed factors, 0.5 to 2, of which each copy gets one; pitch changes too. 0.9 1.0 1.1 is the usual choice (Ko et
     #: al. 2015).
     speeds: Annotated[tuple[Speed, ...], msgspec.Meta(min_length=1)] = (1.0,)
-    #: Probability per copy that its quiet beginning and end are cut off, as by a recorder that is started by the level.
+    #: Probability per copy that its quiet beginning and end are cut off, as by a voice-activated recorder.
     trim_share: Probability = 0.0
     #: Range in decibels below the loudest 10 ms at which such a recorder starts and stops; with less than 25, it misses
     #: consonants. At most a quarter of the recording is cut at either end.

@@ -66,11 +66,11 @@ class LmConfig(LmTextConfig):
 class RecurrentConfig:
     """A recurrent language model and its training. Not used for n-grams."""
 
-    #: Recurrent model whose training goes on; words, --kind, --units, --embedding, --layers and --normalizer are its.
+    #: Recurrent model to continue training. Its words, --kind, --units, --embedding, --layers and --normalizer apply.
     base: Annotated[Path | None, SHOWN] = None
     #: Recurrent units per layer.
     units: Size = 256
-    #: Size of the word embeddings, which input and output share. 0: that of a layer.
+    #: Size of the word embeddings, which input and output share. 0: that of --units.
     embedding: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
     #: Recurrent layers.
     layers: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
@@ -78,7 +78,7 @@ class RecurrentConfig:
     dropout: Share = 0.1
     #: Updates of the weights. May differ when a run is resumed.
     updates: Annotated[Positive, MAY_CHANGE] = 20_000
-    #: Minutes of training, in place of --updates: the learning rate reaches zero in time. 0: no limit.
+    #: Minutes of training, in place of --updates; the learning rate reaches zero at their end. 0: no limit.
     minutes: Annotated[NotNegativeReal, MAY_CHANGE] = 0.0
     #: Batch size: places in the text that are read in parallel, each with its own state.
     lanes: Positive = 64

@@ -27,7 +27,7 @@ class PunctuationConfig:
 
     #: Texts to measure on after each epoch. Without them, the last 2% of the training text are kept for it.
     dev: Annotated[tuple[Path, ...], SHOWN] = ()
-    #: Punctuation model whose training goes on; it has its own --width, --layers, --embedding and --buckets.
+    #: Punctuation model to continue training. Its --width, --layers, --embedding and --buckets apply.
     base: Annotated[Path | None, SHOWN] = None
     #: Width of the LSTM, per direction.
     width: Size = 192
@@ -39,13 +39,13 @@ class PunctuationConfig:
     buckets: Size = 16384
     #: Share of values that dropout sets to zero in training.
     dropout: Share = 0.1
-    #: Words of a training example at most.
+    #: Largest number of words of a training example.
     window: Positive = 64
     #: Words per update of the weights.
     batch_words: Positive = 4096
     #: Passes over the training text; the last may be a part of one.
     epochs: PositiveReal = 2.0
-    #: Minutes of training, in place of --epochs: the learning rate reaches zero in time. 0: no limit.
+    #: Minutes of training, in place of --epochs; the learning rate reaches zero at their end. 0: no limit.
     minutes: Annotated[NotNegativeReal, MAY_CHANGE] = 0.0
     #: Peak learning rate of AdamW.
     learning_rate: PositiveReal = 6e-3

@@ -33,8 +33,8 @@ class RunConfig:
 class TranscribeConfig:
     """Recordings to words."""
 
-    #: Output formats. 'txt': text; 'json': words with times and confidence; 'jsonl': the same on a line; 'srt', 'vtt':
-    #: subtitles; 'ctm', 'tsv': a word per line; 'TextGrid': Praat.
+    #: Output formats. 'txt': text; 'json': words with times and confidence; 'jsonl': the same on one line; 'srt'
+    #: and 'vtt': subtitles; 'ctm' and 'tsv': a word per line; 'TextGrid': for Praat.
     format: tuple[Format, ...] = ("txt",)
     #: Skip inputs whose output was already written from the same recording, model and options. Needs -o.
     resume: bool = False

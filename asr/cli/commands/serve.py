@@ -15,7 +15,7 @@ from asr.utils.config_io import validate
 def serve(options: Annotated[ServeConfig, Options], model: ModelOrEnglish = ENGLISH) -> int:
     """Serve a model over HTTP, for OpenAI-compatible clients.
 
-    SIGTERM or Ctrl-C finishes what runs, refuses further requests, and ends the server.
+    On SIGTERM or Ctrl-C it refuses new requests, finishes the running ones and exits.
 
     Args:
         model: Model file written by `asr train`.
@@ -29,7 +29,7 @@ def serve(options: Annotated[ServeConfig, Options], model: ModelOrEnglish = ENGL
 def mcp(options: Annotated[DecoderConfig, Options], model: ModelOrEnglish = ENGLISH, language: str = "en") -> int:
     """Serve a tool for assistants (Model Context Protocol, stdio).
 
-    The tool, transcribe_audio, reads recordings of this computer.
+    The tool, transcribe_audio, reads recordings on this computer.
 
     Args:
         model: Model file written by `asr train`.

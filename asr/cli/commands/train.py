@@ -38,8 +38,8 @@ def prepare(
 
     Args:
         layout: Layout of the corpus. 'table': JSON Lines (with NeMo's names), CSV or TSV. 'folder': x.wav beside x.txt.
-            The formats of other toolkits are 'lhotse', 'nemo', 'kaldi' and 'huggingface'. Sentences spoken by a
-            synthesiser are 'synthetic'.
+            The formats of other toolkits are 'lhotse', 'nemo', 'kaldi' and 'huggingface'. 'synthetic': sentences spoken
+            by a synthesiser.
         source: The corpus: a folder, or a file for 'table'. For 'synthetic', what to speak: digits, commands, both as
             digits+commands, or random lines of a text file (.txt, .txt.gz, .txt.xz).
         output: Folder for the manifests, rejects.jsonl and summary.json.
@@ -62,7 +62,7 @@ def convert(
         manifest: Manifest written by `asr prepare`.
         output: Folder for the files.
         to: 'lhotse': recordings, supervisions and cuts. 'kaldi': a data directory. 'nemo': a manifest with absolute
-            paths. And 'huggingface': a Parquet file that contains the recordings, for the package `datasets`.
+            paths. 'huggingface': a Parquet file that contains the recordings, for the package `datasets`.
     """
     from asr.data.convert import convert
 
@@ -83,7 +83,7 @@ def record(
     Args:
         prompts: Text file with a sentence per line.
         output: Folder for the recordings and their texts, as read by `asr init` and `asr train`.
-        speaker: Name of the speaker's folder below it.
+        speaker: Name of the speaker, and of the folder for these recordings in DIR.
     """
     from asr.recognition.microphone import microphone
     from asr.recognition.prompts import RATE, read_prompts, record
@@ -238,7 +238,7 @@ def push(
 ) -> int:
     """Upload a model to the Hugging Face Hub, with a model card.
 
-    It is uploaded with decoder.toml and the files named there. Use it anywhere with `--model hf://USER/NAME`.
+    So are decoder.toml, the files named there and punctuation.safetensors. Use it with `--model hf://USER/NAME`.
 
     Args:
         model: Model file written by `asr train`.
