@@ -38,7 +38,7 @@ class Options:
     #: Language model, a plain ARPA file; trained on the text if it does not exist.
     lm: Path = ROOT / "data/lm/gutenberg-3gram.arpa"
     #: Text that the 3-gram language model is trained on.
-    text: Path = ROOT.parent / "shared/text/gutenberg.txt.xz"
+    text: Path = ROOT / "data/english/text.txt.xz"
     #: Beam sizes.
     beams: tuple[int, ...] = (16, 64, 256, 1024)
     #: Measurements of each speed.
@@ -122,23 +122,23 @@ def load_data(options: Options) -> Data:
 
 
 def choose(options: Options) -> Options:
-    """The options, or those for the embedded corpus if the defaults' files do not exist."""
+    """The options, or those for the synthetic corpus of `make train` if the defaults' files do not exist."""
     needed = [options.model, options.manifest, options.lm if options.lm.exists() else options.text]
     absent = [path for path in needed if not path.exists()]
     if not absent:
         return options
     digits = ROOT / "data/digits"
-    embedded = replace(
+    synthetic = replace(
         options,
         model=digits / "run/model.safetensors",
         manifest=digits / "corpus/test.jsonl",
         lm=digits / "3gram.arpa",
         text=digits / "corpus/train.jsonl",
     )
-    if not embedded.model.exists():
+    if not synthetic.model.exists():
         raise ConfigError(f"{absent[0]}: no such file; give --model, --manifest and --lm, or run `make train` first")
     log(f"{absent[0]}: no such file; measuring on synthetic speech, whose WER says nothing about human speech")
-    return embedded
+    return synthetic
 
 
 def language_model(options: Options) -> Path:

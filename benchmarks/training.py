@@ -35,7 +35,7 @@ class Options:
     """Seconds of audio per second of training, for our training loop and others."""
 
     #: Manifest of the training utterances.
-    manifest: Path = ROOT.parent / "shared/speech/librispeech-train.jsonl"
+    manifest: Path = ROOT / "data/english/speech/librispeech-train.jsonl"
     #: Hours of the manifest, taken from all parts of it.
     hours: float = 5.0
     #: Seconds of audio per batch, for all trainers.
@@ -49,16 +49,16 @@ class Options:
 
 
 def choose(options: Options) -> Options:
-    """The options, reduced by `quick`, with the embedded corpus if the manifest does not exist."""
+    """The options, reduced by `quick`, with the synthetic corpus of `make train` if the manifest does not exist."""
     if options.quick:
         options = replace(options, hours=0.1, minutes=2.0, rounds=2)
     if options.manifest.exists():
         return options
-    embedded = ROOT / "data/digits/corpus/train.jsonl"
-    if not embedded.exists():
+    synthetic = ROOT / "data/digits/corpus/train.jsonl"
+    if not synthetic.exists():
         raise ConfigError(f"{options.manifest}: no such file; give --manifest, or run `make train` first")
-    log(f"{options.manifest}: no such file: the embedded corpus instead")
-    return replace(options, manifest=embedded)
+    log(f"{options.manifest}: no such file; measuring on the synthetic corpus instead")
+    return replace(options, manifest=synthetic)
 
 
 def make_recipe(options: Options, folder: Path) -> Recipe:

@@ -1,6 +1,6 @@
 """What recurrence buys: every encoder family on the same speech, with the same numbers of parameters and steps.
 
-    python recipes/architectures/study.py            the embedded corpus, which `make architectures` prepares
+    python recipes/architectures/study.py            the synthetic corpus, which `make architectures` prepares
     python recipes/architectures/study.py --quick    a small version, to see it work
 
 trains all families, measures them, and writes report.html, report.md and expected.json. Rerun the same command to
