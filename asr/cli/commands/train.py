@@ -194,7 +194,7 @@ def halve(
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     precision: Literal["float16", "int8"] = "float16",
 ) -> int:
-    """Store a model's weights in half of the bytes, or fewer.
+    """Make a model file smaller, by float16 or int8 weights.
 
     Args:
         model: Model file written by `asr train`.
