@@ -24,7 +24,7 @@ from asr.recognition.config import BATCH_SECONDS
 from asr.recognition.pipeline import Source, recognize, recognize_parts
 from asr.recognition.scorer import Scorer
 from asr.text.normalizer import normalize
-from asr.transcript import Transcript
+from asr.transcript import Transcript, Word
 
 
 class Recognizer(Scorer):
@@ -55,6 +55,10 @@ class Recognizer(Scorer):
     def separator(self) -> str:
         """What separates words in the model's transcripts: nothing in a script without spaces."""
         return self.decoder.separator
+
+    def join(self, words: Iterable[Word]) -> str:
+        """Words as the text of a transcript."""
+        return self.separator.join(word.text for word in words)
 
     @classmethod
     def load(

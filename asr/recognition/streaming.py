@@ -99,7 +99,7 @@ class LiveRecognizer:
         committed, pause = self._commit(words, settled, ended)
         following = [] if pause else [self._timed(word) for word in self._open(whole)]
         written = self._writer.add([self._timed(word) for word in committed], following, pause)
-        partial = self._recognizer.separator.join(word.text for word in [*self._writer.waiting, *following])
+        partial = self._recognizer.join([*self._writer.waiting, *following])
         received = self._sound_seconds()
         self._agreed = [word.text for word in self._open(whole)]
         self._cut(words or settled, pause)

@@ -65,7 +65,7 @@ async def write(request: Request) -> Response:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, f"not a transcript: {error}") from None
     words = tuple(Word(each.word, each.start, max(each.start, each.end), each.probability) for each in edited.words)
-    text = service.recognizer.separator.join(word.text for word in words)
+    text = service.recognizer.join(words)
     transcript = Transcript(text, words, edited.duration)
     document = Document(edited.name, edited.name, transcript)
     return PlainTextResponse(await asyncio.to_thread(WRITERS[edited.format], document))

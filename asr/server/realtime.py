@@ -5,7 +5,6 @@ import base64
 import binascii
 import json
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -171,7 +170,7 @@ class Session:
     async def _send_words(self, words: tuple[Word, ...]) -> None:
         if not words:
             return
-        delta = self._joined(words)
+        delta = self._service.recognizer.join(words)
         text = self._service.recognizer.separator + delta if self._words else delta
         self._words += words
         await self.send(f"{TRANSCRIPTION}.delta", item_id=self._item, content_index=0, delta=text)
@@ -194,7 +193,7 @@ class Session:
             await self.send("input_audio_buffer.speech_stopped", audio_end_ms=milliseconds, item_id=self._item)
         await self.send("input_audio_buffer.committed", item_id=self._item, previous_item_id=self._previous)
         seconds = received - self._item_start
-        found = Transcript(self._joined(self._words), tuple(self._words), received)
+        found = Transcript(self._service.recognizer.join(self._words), tuple(self._words), received)
         fields: dict[str, Any] = {"transcript": found.text, "usage": {"type": "duration", "seconds": seconds}}
         if LOGPROBS in self._include:
             fields["logprobs"] = log_probabilities(found)
@@ -202,9 +201,6 @@ class Session:
         self._previous = self._item
         self._begin_item()
         self._item_start = received
-
-    def _joined(self, words: Sequence[Word]) -> str:
-        return self._service.recognizer.separator.join(word.text for word in words)
 
 
 def _as_newer(session: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Session:
     """The settings of a connection, and the words since its last result."""
 
     def __init__(self, service: Service):
-        self._streams, self._separator = service.streams, service.recognizer.separator
+        self._streams, self._recognizer = service.streams, service.recognizer
         self._stream: LiveStream | None = None
         self._rate, self._with_words, self._alternatives = DEFAULT_RATE, True, 0
         self._phrases: Phrases = ()
@@ -66,8 +66,8 @@ class Session:
             paused |= self._take(update)
         if paused:
             return self._result()
-        texts = [*(word.text for word in self._words), self._partial]
-        answer: dict[str, Any] = {"partial": self._separator.join(filter(None, texts))}
+        texts = self._recognizer.join(self._words), self._partial
+        answer: dict[str, Any] = {"partial": self._recognizer.separator.join(filter(None, texts))}
         if self._with_partial_words:
             answer["partial_result"] = [_described(word) for word in self._words]
         return answer
@@ -100,7 +100,7 @@ class Session:
 
     def _result(self) -> dict[str, Any]:
         words, self._words, self._partial = self._words, [], ""
-        result: dict[str, Any] = {"text": self._separator.join(word.text for word in words)}
+        result: dict[str, Any] = {"text": self._recognizer.join(words)}
         if self._with_words and words:
             result["result"] = [_described(word) for word in words]
         if not self._alternatives:

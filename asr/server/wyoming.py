@@ -157,9 +157,9 @@ class Session:
 
     async def _pass_on(self, update: Update) -> None:
         if update.committed:
-            separator = self._service.recognizer.separator
-            text = separator.join(word.text for word in update.committed)
-            self._texts.append(separator + text if self._texts else text)
+            recognizer = self._service.recognizer
+            text = recognizer.join(update.committed)
+            self._texts.append(recognizer.separator + text if self._texts else text)
             await self._send("transcript-chunk", text=self._texts[-1])
 
     async def _send(self, kind: str, **data: Any) -> None:
