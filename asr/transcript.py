@@ -48,7 +48,8 @@ class Transcript:
     @property
     def separator(self) -> str:
         """What separates words: nothing in a language written without spaces."""
-        return " " if " " in self.text else ""
+        # Several spoken words in one, as in "205", are a number, and languages in which these are written have spaces.
+        return " " if " " in self.text or len(self.spoken) > len(self.words) else ""
 
     @property
     def plain_words(self) -> tuple[Word, ...]:

@@ -49,6 +49,12 @@ def test_a_number_spans_its_words():
     assert found.plain_words == plain.words
 
 
+def test_a_number_that_is_all_of_a_recording_is_known_as_spoken():
+    pytest.importorskip("text_to_num")
+    found = written(timed("two hundred and five"), None, digits=True)
+    assert (found.text, found.plain_text) == ("205", "two hundred and five")
+
+
 def test_a_pause_parts_numbers():
     pytest.importorskip("text_to_num")
     plain = timed("twenty three")
