@@ -121,10 +121,10 @@ class Trainer:
         self.learner.connect()  # after loading: it copies the first process's weights to the others
         if self.group.leads:
             self.log = RunLog(self.folder.path, self.progress.step, self.progress.epoch, self.total_steps)
-        self.log.record("start", self.progress.step, environment())
-        corpora = self.train_set.corpus, self.dev_set.corpus
-        for line in [*summary.introduction(self.recipe, *corpora, self.tokenizer, self.learner), *origin]:
-            self.log.say(line)
+            self.log.record("start", self.progress.step, environment())
+            corpora = self.train_set.corpus, self.dev_set.corpus
+            for line in [*summary.introduction(self.recipe, *corpora, self.tokenizer, self.learner), *origin]:
+                self.log.say(line)
         self._keep_features()
         self._last_save = time.monotonic()
         if self.progress.step == 0:
