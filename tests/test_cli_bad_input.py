@@ -106,6 +106,7 @@ def test_train_refuses_a_manifest_with_a_missing_recording(asr, noise_file, mani
         ("[model]\nwidth = 3\n", ["--model.width", "-3"], "model.width: Expected `int` >= 1"),
         ("[model\n", [], "not valid TOML"),
         ('"two\\nlines" = 1\n', [], "unknown key 'two\\nlines'"),
+        ('[data]\ntrain = ["train.jsonl"]\n', [], "data.dev names no manifest; `asr prepare` writes them"),
     ],
 )
 def test_bad_recipe(asr, tmp_path, content, overrides, reason):

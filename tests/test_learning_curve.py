@@ -86,6 +86,12 @@ def test_a_rival_has_an_output_of_its_own_and_no_rival(recipe):
             with_rival(load_recipe(recipe))
 
 
+def test_a_rival_without_data_is_refused_before_anything_is_trained(recipe, trained, asr):
+    recipe.with_name("other.toml").write_text('output = "other"\n')
+    assert_told(asr("train", recipe), ERROR, f"{recipe.with_name('other.toml')}: data.train names no manifest")
+    assert not trained
+
+
 def test_each_share_of_the_training_data_has_a_model(recipe, trained, asr, tmp_path):
     manifest, output = tmp_path / "dev.jsonl", tmp_path / "curve"
     assert_told(asr("evaluate", manifest, "--learning_curve", "-o", output), ERROR, "--recipe")

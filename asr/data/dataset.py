@@ -115,6 +115,13 @@ def data_digest(utterances: Utterances, texts: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
+def require_manifests(recipe: Recipe, origin: str) -> None:
+    """Raise `TrainingError` for a recipe without training or dev manifests; `origin` names it."""
+    for name, paths in (("data.train", recipe.data.train), ("data.dev", recipe.data.dev)):
+        if not paths:
+            raise TrainingError(f"{origin}: {name} names no manifest; `asr prepare` writes them")
+
+
 def load_corpora(
     recipe: Recipe, tokenizer: Tokenizer | None = None, phone_pieces: Sequence[str] = ()
 ) -> tuple[Corpus, Corpus, Tokenizer]:
@@ -125,9 +132,7 @@ def load_corpora(
     Raises an `AsrError` if a manifest is faulty, a recording is missing, a text is empty or has tags or characters
     outside the alphabet, or an utterance is too long or has more tokens than CTC can emit in its frames.
     """
-    for name, paths in (("data.train", recipe.data.train), ("data.dev", recipe.data.dev)):
-        if not paths:
-            raise TrainingError(f"{name} names no manifest; `asr prepare` writes them")
+    require_manifests(recipe, "recipe")
     utterances = read_manifests(recipe.data.train, check_audio=True)
     dev_utterances = read_manifests(recipe.data.dev, check_audio=True)
     tokenizer = tokenizer or _tokenizer(utterances, recipe.text)

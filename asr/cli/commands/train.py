@@ -131,6 +131,7 @@ def train(
         source: Recipe, manifest, or folder of recordings x.wav beside x.txt. With a recipe, --help shows the recipe's
             values as defaults.
     """
+    from asr.data.dataset import require_manifests
     from asr.evaluation.rival import train_best, with_rival
     from asr.training.start import recipe_beside
     from asr.utils.distributed import own_group
@@ -138,9 +139,12 @@ def train(
     if source.suffix != ".toml":
         if options != Recipe():
             raise ConfigError(f"{source}: options need a recipe; `asr init {source} -o mine.toml` writes one")
-        options = load_recipe(recipe_beside(source))
-    options = validate(options, str(source))
-    path = train_best(with_rival(options))
+        source = recipe_beside(source)
+        options = load_recipe(source)
+    recipes = with_rival(validate(options, str(source)))
+    for name, recipe in zip((source, options.rival), recipes, strict=False):
+        require_manifests(recipe, str(name))
+    path = train_best(recipes)
     if own_group().leads:
         print(f"model  {path}")
     return 0
