@@ -14,7 +14,7 @@ from asr.evaluation.nist_markup import parse, resolve
 from asr.evaluation.report import html_report, markdown_report
 from asr.evaluation.terminal import summary_text
 from asr.evaluation.transcript_files import score_files
-from asr.output.formats import Document, to_ctm, to_jsonl
+from asr.output.formats import Document, to_ctm, to_json, to_jsonl
 from asr.transcript import Transcript, Word
 
 SAID = {"u-1": "The Edison lamp.", "u-2": "in the morning", "u-3": "yes"}
@@ -180,6 +180,11 @@ def test_utterances_without_a_hypothesis_are_reported(asr, write):
         (("ref", "u a\n"), ("hyp.ctm", "u 1 zero 1 a\n"), ("hyp.ctm:1", "recording channel start")),
         (("ref", "u a\n"), ("hyp.jsonl", '{"id": "u"}\n'), ("hyp.jsonl:1", "no 'text'")),
         (("ref", "u a\n"), ("hyp.jsonl", "nonsense\n"), ("hyp.jsonl:1", "not JSON")),
+        (
+            ("ref", "u a\n"),
+            ("hyp.json", to_json(Document("u", "u.wav", Transcript("a", (), 1.0)))),
+            ("hyp.json: one JSON document", "--format jsonl"),
+        ),
         (("ref", ""), ("hyp", "u a\n"), ("no transcripts", "'kaldi'")),
         (("ref.doc", "u a\n"), ("hyp", "u a\n"), ("ref.doc", "--reference_format")),
         (("ref", "u a\n"), ("hyp", b"u \xff\n"), ("hyp", "not UTF-8")),

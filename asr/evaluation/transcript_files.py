@@ -137,7 +137,13 @@ def _read_kaldi(path: Path, key: str) -> Rows:
 
 
 def _read_jsonl(path: Path, key: str) -> Rows:
-    for number, line in enumerate(read_lines(path, ScoreError, REMEDY), start=1):
+    lines = read_lines(path, ScoreError, REMEDY)
+    if lines[:1] in (["{"], ["["]):
+        raise ScoreError(
+            f"{path}: one JSON document over several lines, not JSON Lines, an object per line; "
+            "`asr transcribe --format jsonl` writes these"
+        )
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
