@@ -127,6 +127,11 @@ def test_option_out_of_range(asr, model_path, noise_file):
     assert_told(result, ERROR, "batch_seconds: Expected `float` > 0.0")
 
 
+@pytest.mark.parametrize("command", ["serve", "mcp"])
+def test_a_language_that_is_no_code(asr, command):
+    assert_told(asr(command, "--language", "English"), ERROR, "language: Expected `str` matching regex")
+
+
 def other_tensors(path, model):
     safetensors.numpy.save_file({"x": np.zeros(3)}, path)
 

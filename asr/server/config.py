@@ -1,4 +1,4 @@
-"""Options of `asr serve`. The comments above the fields are the `--help` texts."""
+"""Options of `asr serve` and `asr mcp`. The comments above the fields are the `--help` texts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,4 +58,13 @@ class ServeConfig:
     voice_activity: bool = True
     writing: Annotated[WritingConfig, FLAT] = field(default_factory=WritingConfig)
     limit: LimitConfig = field(default_factory=LimitConfig)
+    search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)
+
+
+@dataclass(frozen=True)
+class McpConfig:
+    """The recogniser as a tool for assistants."""
+
+    #: Language of the model, as an ISO 639-1 code. Requests for another language get an error.
+    language: LanguageCode = "en"
     search: Annotated[DecoderConfig, FLAT] = field(default_factory=DecoderConfig)

@@ -6,9 +6,8 @@ from typing import Annotated
 from asr.cli.arguments import ModelOrEnglish, Options
 from asr.cli.model_defaults import decoder_defaults
 from asr.cli.subcommands import Command, Group
-from asr.decoding.config import DecoderConfig
 from asr.pretrained import ENGLISH
-from asr.server.config import ServeConfig
+from asr.server.config import McpConfig, ServeConfig
 from asr.utils.config_io import validate
 
 
@@ -26,24 +25,28 @@ def serve(options: Annotated[ServeConfig, Options], model: ModelOrEnglish = ENGL
     return 0
 
 
-def mcp(options: Annotated[DecoderConfig, Options], model: ModelOrEnglish = ENGLISH, language: str = "en") -> int:
+def mcp(options: Annotated[McpConfig, Options], model: ModelOrEnglish = ENGLISH) -> int:
     """Serve a tool for assistants (Model Context Protocol, stdio).
 
     The tool, transcribe_audio, reads recordings on this computer.
 
     Args:
         model: Model file written by `asr train`.
-        language: Language of the model, as an ISO 639-1 code. Requests for another language get an error.
     """
+    options = validate(options, "options")
     from asr.recognition.recognizer import Recognizer
     from asr.server.mcp import serve
 
-    serve(Recognizer.load(model, "cpu", validate(options, "options")), language)
+    serve(Recognizer.load(model, "cpu", options.search), options.language)
     return 0
 
 
-def _defaults(arguments: Sequence[str]) -> ServeConfig:
+def _serve_defaults(arguments: Sequence[str]) -> ServeConfig:
     return ServeConfig(search=decoder_defaults(arguments))
 
 
-GROUP = Group("Serve", {"serve": Command(serve, _defaults), "mcp": Command(mcp, decoder_defaults)})
+def _mcp_defaults(arguments: Sequence[str]) -> McpConfig:
+    return McpConfig(search=decoder_defaults(arguments))
+
+
+GROUP = Group("Serve", {"serve": Command(serve, _serve_defaults), "mcp": Command(mcp, _mcp_defaults)})
