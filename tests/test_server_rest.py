@@ -22,6 +22,7 @@ from asr.server.access import read_keys
 from asr.server.config import LimitConfig, ServeConfig
 from asr.server.hotwords import phrases_of
 from asr.server.jobs import JobPool
+from asr.server.metrics import Metrics
 from asr.server.serve import listening
 from asr.transcript import Transcript, Word
 
@@ -258,6 +259,15 @@ def test_audio_is_counted_once_however_it_is_sent(recognizer, noise_file):
             found = counted(address)
         assert found["asr_audio_seconds_total"] == pytest.approx(50, abs=0.1)
         assert found["asr_job_seconds_count"] == 1 and found["asr_job_seconds_sum"] > 0.05
+
+
+def test_jobs_of_seconds_minutes_and_hours_are_told_apart():
+    metrics = Metrics()
+    for seconds in (0.3, 3, 40, 400, 4000):
+        metrics.seconds(seconds)
+    lines = metrics.to_text().decode().splitlines()
+    counts = {line.split()[1] for line in lines if line.startswith("asr_job_seconds_bucket") and "+Inf" not in line}
+    assert counts == {"0.0", "1.0", "2.0", "3.0", "4.0", "5.0"}
 
 
 def test_requests_as_other_programs_make_them(server, sound):

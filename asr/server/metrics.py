@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from asr.server.jobs import JobPool
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+JOB_SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)  # bounds of the histogram's buckets
 OTHER = "other"  # a path that is not among those that are counted by name: clients may ask for any
 
 
@@ -25,7 +26,8 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._requests = Counter("asr_requests", "Requests", ["path", "status"], registry=self._registry)
         self._audio = Counter("asr_audio_seconds", "Seconds of audio recognised", registry=self._registry)
-        self._seconds = Histogram("asr_job_seconds", "Seconds from request to result", registry=self._registry)
+        about = "Seconds from request to result"
+        self._seconds = Histogram("asr_job_seconds", about, buckets=JOB_SECONDS, registry=self._registry)
 
     def watch(self, jobs: JobPool, streams: Streams) -> None:
         """Report what runs and waits."""
