@@ -90,6 +90,33 @@ def test_training_goes_on_from_a_base(text_file, tmp_path):
         train_punctuation([text], tmp_path / "third.safetensors", PunctuationConfig(base=text))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("text", ["He came, and I left.", "One long sentence of ten words is all. I left."])
+def test_a_text_of_a_sentence_or_two_is_enough(asr, text_file, tmp_path, text):
+    pytest.importorskip("torch")
+    small = ["--width", 8, "--embedding", 8, "--buckets", 97, "--epochs", 1]
+    done = asr("punctuate", "train", text_file(text), "-o", tmp_path / "p.safetensors", *small)
+    assert done.returncode == COMPLETE, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Hello.", "no comma, full stop or question mark among the words for training (0)"),
+        ("nobody had waited for him as he knew", "words for training (7)"),
+        ("Well, nobody had waited for him", "words for dev (1)"),
+    ],
+)
+def test_a_text_without_marks_is_refused(asr, text_file, tmp_path, text, reason):
+    pytest.importorskip("torch")
+    path = text_file(text)
+    done = asr("punctuate", "train", path, "-o", tmp_path / "p.safetensors")
+    assert_told(done, ERROR, path, reason, "give more text, with its punctuation")
+    story = text_file(STORY, name="story.txt")
+    done = asr("punctuate", "train", story, "-o", tmp_path / "p.safetensors", "--dev", text_file("no marks"))
+    assert_told(done, ERROR, path, "words for dev (2)")
+
+
 def test_confusions():
     found = confusions([0, 0, 1, 1], [0, 1, 1, 1], ("none", "comma"))
     assert found.counts.tolist() == [[1, 1], [0, 2]]

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from asr.errors import TextError
 from asr.punctuation.config import PunctuationConfig
 from asr.punctuation.corpus import BatchPlan, LabelledText, plan_batches, read_text
 from asr.punctuation.labels import CASES
 from asr.punctuation.model_file import PunctuationFile, load_punctuation, save_punctuation
 from asr.punctuation.network import PunctuationNetwork
 from asr.punctuation.scores import PunctuationScores
-from asr.punctuation.thresholds import f1_offsets
+from asr.punctuation.thresholds import MEASURED, f1_offsets
 from asr.training.learner import Learner
 from asr.training.run_log import environment
 from asr.training.text_run import Length, TextRun
@@ -83,13 +84,9 @@ def train_punctuation(texts: Sequence[Path], output: Path, config: PunctuationCo
     if base:
         config = replace(config, **base.sizes)
     train = read_text(texts)
-    dev = read_text(config.dev) if config.dev else None
-    if dev is None:
-        ends = train.sentence_ends
-        wanted = int(len(train) * (1 - DEV_SHARE))
-        train, dev = train.split(
-            int(ends[np.searchsorted(ends, wanted)]) if len(ends) and ends[-1] > wanted else wanted
-        )
+    train, dev = (train, read_text(config.dev)) if config.dev else _divided(train)
+    _check_marks(train, texts, "training")
+    _check_marks(dev, config.dev or texts, "dev")
     run = PunctuationTraining(train, dev, output, config, base)
     run.run(config.seed, config.checkpoint_minutes)
     weights, scores = run.finish()
@@ -107,6 +104,23 @@ def train_punctuation(texts: Sequence[Path], output: Path, config: PunctuationCo
     }
     save_punctuation(output, PunctuationFile(weights, config.buckets, record))
     return output
+
+
+def _divided(text: LabelledText) -> tuple[LabelledText, LabelledText]:
+    """A text without its last `DEV_SHARE`, and these words, cut at the end of a sentence if there is one."""
+    at, ends = int(len(text) * (1 - DEV_SHARE)), text.sentence_ends
+    ends = ends[ends < len(text)]  # of words for dev, there must be some
+    if len(ends):
+        at = int(ends[min(int(np.searchsorted(ends, at)), len(ends) - 1)])
+    return text.split(at)
+
+
+def _check_marks(text: LabelledText, paths: Sequence[Path], use: str) -> None:
+    """Raise `TextError` for a text without the marks whose F1 is measured."""
+    if not np.isin(text.marks, MEASURED).any():
+        names = ", ".join(map(str, paths))
+        lacks = f"no comma, full stop or question mark among the words for {use} ({len(text):,})"
+        raise TextError(f"{names}: {lacks}; give more text, with its punctuation")
 
 
 class Examples:
