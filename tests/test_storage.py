@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import COMPLETE, ERROR, PARTLY
+from command_line import COMPLETE, ERROR, PARTLY, assert_told
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +80,15 @@ def test_descriptions_of_files_in_a_bucket(asr, s3, model_path, noise_file, mani
 @pytest.mark.parametrize("text", ["s3://b/x/y.wav", "https://host/a.wav?x=1", "hf://user/name", "memory://x"])
 def test_a_path_keeps_a_url(text):
     assert storage.url(Path(text)) == storage.url(text) == text
+
+
+def test_an_address_without_a_place_is_refused(asr, model_path, noise_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sound = noise_file("a.wav")
+    assert_told(asr("transcribe", sound, "-m", "hf://"), ERROR, "hf://: incomplete address", "hf://PLACE/NAME")
+    assert_told(asr("info", "https://"), ERROR, "https://: incomplete address")
+    assert_told(asr("transcribe", sound, "-m", model_path, "-o", "s3://"), ERROR, "s3://: incomplete address")
+    assert not Path("s3:").exists(), "it is no folder"
 
 
 def test_paths_of_a_manifest_in_a_bucket():

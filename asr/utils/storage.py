@@ -12,22 +12,24 @@ import posixpath
 import re
 from pathlib import Path
 
-from asr.errors import SCHEMES
+from asr.errors import SCHEMES, AsrError
 from asr.utils import object_store
 
 MODEL_NAME = "model.safetensors"  # of the model in a folder that a URL names
-URL = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)", re.DOTALL)
+URL = re.compile(rf"({'|'.join(SCHEMES)}):(?:/+(.*))?", re.DOTALL)
 
 Name = str | os.PathLike[str]
 
 
 def url(path: Name) -> str | None:
-    """The URL that a text or `Path` holds; None for a local path."""
+    """The URL that a text or `Path` holds; None for a local path. Raises `AsrError` for a scheme alone, such as hf://."""
     text = os.fspath(path)
-    found = URL.fullmatch(text) if isinstance(text, str) and ":/" in text else None
+    found = URL.fullmatch(text) if isinstance(text, str) and ":" in text else None
     if not found:
         return None
     scheme, rest = found.groups()
+    if not rest:
+        raise AsrError(f"{scheme}://: incomplete address; it is of the form {scheme}://PLACE/NAME")
     if "/.." in rest:  # relative names, as in manifests
         rest = posixpath.normpath(rest)
     return f"{scheme}://{rest}"
