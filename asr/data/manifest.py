@@ -150,7 +150,7 @@ def split_by_speaker(
         unit = "utterances" if by_utterance else "speakers"
         raise ManifestError(
             f"{len(keys)} {unit} cannot be split into {', '.join(['train', *parts])} without sharing one; "
-            f"leave out --split or add {unit}"
+            f"leave out --split.dev or --split.test, or add {unit}"
         )
     random.Random(seed).shuffle(keys)
     seconds = {key: sum(utterance.duration for utterance in groups[key]) for key in keys}
