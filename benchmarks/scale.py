@@ -24,7 +24,7 @@ class Cluster:
 
     nodes: int
     cores: int  # of each node
-    core_seconds: float = 38.1  # per hour of audio, in short recordings (cluster.py, docs/scale.md)
+    core_seconds: float = 44.1  # per hour of audio, in short recordings (cluster.py, docs/scale.md)
     start_seconds: float = 60.0  # until a worker has its model
     call_seconds: float = 0.0008  # of the directing command per group, with 1,000 workers (cluster_costs.py)
     spread: float = 0.3  # standard deviation of the logarithm of the factor
