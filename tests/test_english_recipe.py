@@ -113,7 +113,7 @@ def test_make_trains_on_the_train_sets_of_a_folder_and_measures_on_its_dev_sets(
     (tmp_path / "text.txt").touch()
     variables = f"SPEECH={tmp_path}", f"DATA={tmp_path}/data", f"TEXT={tmp_path}/text.txt"
     result = subprocess.run(["make", "-C", str(RECIPE), "-n", *variables], capture_output=True, text=True)
-    (command,) = (line.split() for line in result.stdout.splitlines() if " train wide.toml " in line)
+    (command,) = (line.split() for line in result.stdout.splitlines() if " train last.toml " in line)
     train, dev = command.index("--data.train"), command.index("--data.dev")
     trained = {name.removeprefix(f"{tmp_path}/") for name in command[train + 1 : dev]}
     twice = {"speechocean762-train.jsonl", "data/again/speechocean762-train.jsonl"}
