@@ -115,12 +115,12 @@ def test_a_stream_without_speech_has_no_words(recognizer, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("before, behind", [(25.0, 0.0), (0.0, 25.0), (0.51234, 3.3)])
+@pytest.mark.parametrize("before, behind", [(60.0, 0.0), (25.0, 0.0), (0.0, 25.0), (0.51234, 3.3)])
 def test_digital_silence_around_a_recording_changes_no_word(recognizer, before, behind):
     alone = recognizer.transcribe(SPEECH)
     silence = [round(before * RATE), round(behind * RATE)]
     padded = recognizer.transcribe(np.pad(SPEECH, silence))
-    assert padded.text == alone.text
+    assert padded.words and padded.text == alone.text
     assert [word.start - before for word in padded.words] == pytest.approx([w.start for w in alone.words], abs=0.031)
 
 
@@ -177,15 +177,6 @@ def test_a_faint_chance_is_no_speech_unless_certain_nearby():
     faint[70:80] = 0.9
     assert np.flatnonzero(speech_at(faint, times)).tolist() == list(range(50 - 16, 79 + 16 + 1))
     assert not speech_at(np.zeros(0, np.float32), times).any()
-
-
-@pytest.mark.slow
-def test_words_around_silence_stay_where_they_were(recognizer):
-    """A minute of zeros in front: no words in it, and the same words after it."""
-    alone = recognizer.transcribe(SPEECH)
-    found = recognizer.transcribe(np.concatenate([np.zeros(60 * RATE, np.float32), SPEECH]))
-    assert found.words and found.words[0].start > 60
-    assert found.text == alone.text
 
 
 @pytest.mark.slow

@@ -23,8 +23,6 @@ CERTAIN = 0.3  # mean probability over CERTAIN_BLOCKS that a stretch of such blo
 CERTAIN_BLOCKS = 8
 SHORT_SECONDS = 2.0  # shorter clips are repeated to this length: the network needs a second to settle
 LEVEL = 10 ** (-25 / 20)  # root mean square to which recordings are amplified: the network misses faint speech
-
-
 DIGITAL_SILENCE = 1e-4  # of the highest amplitude (-80 dB): quieter than any room
 
 

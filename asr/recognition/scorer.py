@@ -65,7 +65,7 @@ class Scorer:
     def features_of_sound(self, samples: np.ndarray) -> np.ndarray:
         """What `of_speech` takes of a recording `(samples,)`: as `log_mel`, but without digital silence at the ends if
         `voice_activity` is asked for. Frames count from the first sound, so such silence changes no word."""
-        return self.log_mel(samples[self._sound(samples)])
+        return self.log_mel(samples[find_sound(samples)] if self.voice_activity else samples)
 
     def of_speech(self, features: Sequence[np.ndarray], recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Log-probabilities of recordings, `(samples,)` each, by their `features_of_sound`. If `voice_activity` is
@@ -75,7 +75,7 @@ class Scorer:
             return self.log_probabilities(features)
         hops = self.file.architecture.subsampling
         reach = round(CONTEXT_SECONDS / self.file.frame_seconds)
-        spans = [self._sound(samples) for samples in recordings]
+        spans = list(map(find_sound, recordings))
         masks, nearby = [], []
         for frames, samples, span in zip(features, recordings, spans, strict=True):
             times = np.arange(-(-len(frames) // hops)) * self.file.frame_seconds
@@ -89,9 +89,6 @@ class Scorer:
                 first = span.start // self.frame_samples
                 result[first : first + len(mask)][mask] = next(found)[mask[near]]
         return results
-
-    def _sound(self, samples: np.ndarray) -> slice:
-        return find_sound(samples) if self.voice_activity else slice(0, len(samples))
 
     def blanks(self, frames: int) -> np.ndarray:
         """Log-probabilities of output frames that are certain blanks, `(frames, tokens + phones)`."""
