@@ -35,6 +35,12 @@ def run(hub, tmp_path):
     return run
 
 
+def test_an_address_that_the_hub_cannot_have_is_not_tried_again(run, noise_file):
+    done = run("transcribe", noise_file("x.wav", 0.5), "-m", "hf://datasets/name")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "hf://datasets/name" in done.stderr and "attempts" not in done.stderr
+
+
 @pytest.mark.slow
 def test_push_and_use(run, hub, model_path, noise_file, tmp_path):
     folder, sound = tmp_path / "model", noise_file("x.wav", 1.0)

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import importlib
 import io
+import json
 import os
 import random
 import re
@@ -300,7 +301,7 @@ def _explain(error: Exception) -> tuple[int, str]:
     # fsspec takes a web server that cannot be reached for a file that is not there.
     if isinstance(error, FileNotFoundError) and type(error.__cause__).__module__.startswith("aiohttp"):
         error = error.__cause__
-    text = str(error) or type(error).__name__
+    text = str(error).strip() or type(error).__name__
     status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, FileNotFoundError) or status == 404:
         return errno.ENOENT, "no such bucket" if NO_BUCKET.search(text) else "no such file"
@@ -310,6 +311,8 @@ def _explain(error: Exception) -> tuple[int, str]:
         return errno.EACCES, "no permission"
     if isinstance(error, TimeoutError) or "imeout" in type(error).__name__ or "timed out" in text:
         return errno.ETIMEDOUT, "timed out"
+    if isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError):
+        return errno.EINVAL, text  # an address that the store's library refuses
     if "onnect" in type(error).__name__:
         return errno.EIO, f"cannot connect, or the connection broke ({text})"
     return getattr(error, "errno", None) or errno.EIO, text
