@@ -35,10 +35,17 @@ def run(hub, tmp_path):
     return run
 
 
-def test_an_address_that_the_hub_cannot_have_is_not_tried_again(run, noise_file):
-    done = run("transcribe", noise_file("x.wav", 0.5), "-m", "hf://datasets/name")
+def test_a_damaged_model_is_named_by_its_address(run, hub, noise_file):
+    hub.files["model.safetensors"] = b"damaged"
+    done = run("transcribe", noise_file("x.wav", 0.5), "-m", "hf://user/name")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "hf://datasets/name" in done.stderr and "attempts" not in done.stderr
+    assert done.stderr.startswith("asr: hf://user/name/model.safetensors: cut short")
+
+
+def test_an_address_that_the_hub_cannot_have_is_not_tried_again(run, model_path):
+    done = run("transcribe", "hf://datasets/name", "-m", model_path)
+    assert done.returncode != 0 and done.stderr.count("\n") == 1
+    assert "asr: hf://datasets/name: " in done.stderr and "attempts" not in done.stderr
 
 
 @pytest.mark.slow
