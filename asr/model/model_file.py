@@ -246,8 +246,9 @@ def read_arrays(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarra
 
 
 def open_arrays(path: str | os.PathLike, kind: str, name: str = "") -> tuple[safetensors.safe_open, dict[str, Any]]:
-    """The file of `write_arrays`, whose arrays are not read yet, and the metadata; errors as of `read_arrays`. `name` is
-    the address that a copy was made from."""
+    """The file of `write_arrays`, whose arrays are not read yet, and the metadata; errors as of `read_arrays`.
+
+    `name` is the address that a copy was made from."""
     name = name or str(path)
     if not Path(path).is_file():
         raise ModelFileError(f"{name}: no such {kind}; `asr train` makes model files")

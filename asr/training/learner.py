@@ -6,6 +6,7 @@ summed, so that the result does not depend on the number of parts.
 
 import contextlib
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from asr.model.ctc_loss import CtcLoss
 from asr.training.config import TrainingConfig
 from asr.utils.device import choose_device, choose_precision, mixed_precision
 from asr.utils.distributed import Group
+
+# The gradient of a convolution with one input channel comes in another of its equivalent memory layouts: 240 numbers.
+warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
 
 
 @dataclass(frozen=True)
