@@ -1,5 +1,7 @@
 """Input that decoders must survive: odd log-probabilities, lexicons, hotwords and language models."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from command_line import ERROR, assert_told
@@ -244,6 +246,12 @@ def test_hotwords_that_cannot_be_spelled_are_errors_with_the_file_named(content,
     with pytest.raises(DecoderError, match=r"words\.txt:[12]: ") as told:
         make_decoder(config, CharacterTokenizer("ab "), TextConfig(normalizer="basic"))
     assert message in str(told.value)
+
+
+def test_none_is_no_file():
+    nothing = Path("none")
+    config = DecoderConfig(rescore=nothing, lexicon=nothing, vocabulary=nothing, hotwords=nothing)
+    assert config == DecoderConfig() and config.is_greedy
 
 
 def test_hotwords_outside_a_closed_vocabulary_are_errors():

@@ -70,9 +70,9 @@ class DecoderConfig:
     #: N-gram language model: an ARPA file (.arpa, .arpa.gz, .arpa.xz), a compiled one (.asrlm), or 'none'. Any other
     #: than the one in decoder.toml resets the options of its [beam] section, which were tuned for that model.
     lm: Annotated[str, SHOWN] = "none"
-    #: Recurrent language model (.safetensors) that rescores the best hypotheses, together with --lm.
+    #: Recurrent language model (.safetensors) that rescores the best hypotheses, together with --lm, or 'none'.
     rescore: Annotated[Path | None, SHOWN] = None
-    #: File with the words that can be recognised, one per line, or words and their tokens as in CMUdict.
+    #: File with the words that can be recognised, one per line, or words and their tokens as in CMUdict; or 'none'.
     lexicon: Annotated[Path | None, SHOWN] = None
     #: File with words and names to add to lexicon and language model for this run, one per line, with or without a
     #: pronunciation.
@@ -88,6 +88,11 @@ class DecoderConfig:
     #: tune`.
     segment_slope: PositiveReal = 1.0
     beam: Annotated[BeamConfig, FLAT] = BeamConfig()
+
+    def __post_init__(self):
+        for name in ("rescore", "lexicon", "vocabulary", "hotwords"):
+            if str(getattr(self, name)) == "none":  # as of --lm
+                object.__setattr__(self, name, None)
 
     @property
     def is_greedy(self) -> bool:
