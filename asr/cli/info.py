@@ -11,6 +11,7 @@ from asr.errors import AsrError, ModelFileError, one_line
 from asr.lm import ARPA_NAMES
 from asr.lm.recurrent_file import is_recurrent_file, read_recurrent
 from asr.punctuation.model_file import is_punctuation_file, load_punctuation
+from asr.text.phones import phone_of
 from asr.utils.local_copy import local_copy
 from asr.utils.storage import MODEL_NAME, in_folder, is_url, shown
 
@@ -143,8 +144,9 @@ def _model(path: Path, name: str) -> Iterable[tuple[str, str]]:
     listed = f": {''.join(pieces)!r}" if len(pieces) < 100 else ""
     yield "tokens", f"{len(pieces)} ({file.tokenizer.units}){listed}"
     if file.phones:
-        phones = " ".join(file.phones[1:])
-        yield "phones", f"{len(file.phones) - 1} phones, by layer {architecture.phone_layer}: {phones}"
+        phones, units = sorted(set(map(phone_of, file.phones[1:]))), len(file.phones) - 1
+        contexts = f", {units} with their contexts" if units > len(phones) else ""
+        yield "phones", f"{len(phones)} phones{contexts}, by layer {architecture.phone_layer}: {' '.join(phones)}"
     yield "normalizer", file.text.normalizer + (f", replacing {file.text.replace}" if file.text.replace else "")
     if training:
         kind = "synthetic speech" if training["synthetic"] else "speech"

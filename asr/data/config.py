@@ -111,6 +111,9 @@ class DataConfig:
     #: Lexicon in CMUdict's format with the words of all transcripts, for model.phone_layer (`asr lexicon` writes it).
     #: Of several pronunciations the first is used.
     lexicon: Annotated[Path | None, SHOWN, MAY_CHANGE] = None
+    #: The network tells a phone apart at the beginning of a word, after a vowel and after a consonant, where the
+    #: training transcripts have it this often. 0: phones without context.
+    phone_contexts: NotNegative = 0
     #: Number of tar shards that are shuffled together; training goes through the shards in groups of this size.
     shuffle_shards: Positive = 16
     #: Longest recording in seconds; longer ones are an error, since they would need too much memory.

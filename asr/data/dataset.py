@@ -136,7 +136,7 @@ def load_corpora(
     utterances = read_manifests(recipe.data.train, check_audio=True)
     dev_utterances = read_manifests(recipe.data.dev, check_audio=True)
     tokenizer = tokenizer or _tokenizer(utterances, recipe.text)
-    phones = _load_phones(recipe, phone_pieces)
+    phones = _load_phones(recipe, phone_pieces, utterances)
     train = _corpus(utterances, tokenizer, phones, recipe, recipe.data.train)
     dev = _corpus(dev_utterances, tokenizer, phones, recipe, recipe.data.dev)
     if phone_pieces:
@@ -155,14 +155,17 @@ def normalized(utterances: Utterances, config: TextConfig) -> Sequence[str]:
     return Derived(partial(normalize, config=config), utterances.texts, partial(normalize_all, config=config))
 
 
-def _load_phones(recipe: Recipe, pieces: Sequence[str]) -> Phones | None:
+def _load_phones(recipe: Recipe, pieces: Sequence[str], utterances: Utterances) -> Phones | None:
     if pieces and not recipe.data.lexicon:
         return None
     if bool(recipe.model.phone_layer) != bool(recipe.data.lexicon):
         raise TrainingError(
             "model.phone_layer and data.lexicon need each other: give both or neither; `asr lexicon` writes lexicons"
         )
-    return Phones.read(recipe.data.lexicon, pieces) if recipe.data.lexicon else None
+    if not recipe.data.lexicon:
+        return None
+    phones, least = Phones.read(recipe.data.lexicon, pieces), recipe.data.phone_contexts
+    return phones.in_context(normalized(utterances, recipe.text), least) if least and not pieces else phones
 
 
 def _corpus(

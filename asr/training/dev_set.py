@@ -14,6 +14,7 @@ from asr.decoding.greedy import blank_rate, greedy
 from asr.model.acoustic_model import AcousticModel
 from asr.model.padding import plan_in_order
 from asr.text.normalizer import is_unspaced
+from asr.text.phones import phone_of
 from asr.text.tokenizer import Tokenizer
 from asr.utils.distributed import Group
 
@@ -67,7 +68,7 @@ class DevSet:
             texts = [self._tokenizer.decode(row.indices) for row in greedy(of_tokens, lengths)]
             hypotheses |= zip(batch.utterances, texts, strict=True)
             if self.corpus.phones:
-                rows = [_as_words(row.indices) for row in greedy(of_phones, lengths)]
+                rows = [self._phones(row.indices) for row in greedy(of_phones, lengths)]
                 phones |= zip(batch.utterances, rows, strict=True)
             counts = blank_rate(of_tokens, lengths)
             blanks, frames = blanks + counts[0], frames + counts[1]
@@ -88,9 +89,9 @@ class DevSet:
     def _phone_error_rate(self, found: dict[int, str]) -> float | None:
         if not self.corpus.phones:
             return None
-        references = [_as_words(row) for row in self.corpus.phones]
+        references = [self._phones(row) for row in self.corpus.phones]
         return jiwer.wer(references, [found[index] for index in range(len(references))])
 
-
-def _as_words(indices: Iterable[int]) -> str:
-    return " ".join(map(str, indices))
+    def _phones(self, indices: Iterable[int]) -> str:
+        """Phones without context, as words."""
+        return " ".join(phone_of(self.corpus.phone_pieces[index]) for index in indices)

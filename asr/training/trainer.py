@@ -295,8 +295,8 @@ class Trainer:
                 )
             return [f"resuming at step {self.progress.step}, epoch {self.progress.epoch + 1}"]
         start = self.config.warm_start or (self.base and self.base.path)
-        notes = self.base.notes if self.base else ()
-        return [*notes, warm_start(self.model, self.tokenizer, start)] if start else []
+        notes, phones = self.base.notes if self.base else (), self.train_set.corpus.phone_pieces
+        return [*notes, warm_start(self.model, self.tokenizer, phones, start)] if start else []
 
     def _save(self) -> None:
         if self.group.leads:
