@@ -97,14 +97,14 @@ class Lexicon:
             unknown = Counter(name for _, names in entries for name in names if name in lacking)
             names = ", ".join(f"'{name}' ({count})" for name, count in unknown.most_common(10))
             raise DecoderError(f"tokens that the model lacks: {names}; it has {', '.join(sorted(index)[:60])}")
-        # A character per token: strings are sorted and compared faster than tuples.
-        marks = {piece: chr(token) for piece, token in index.items()}
-        units = (units_of([bare[name] for name in names], index) for _, names in entries)
-        spellings = ("".join([marks[unit] for unit in row]) for row in units)
-        spelled = {(spelling, word) for spelling, (word, _) in zip(spellings, entries, strict=True) if spelling}
+
+        def spell(names: Sequence[str]) -> str:
+            # A character per token: strings are sorted and compared faster than tuples.
+            return "".join([chr(index[unit]) for unit in units_of([bare[name] for name in names], index)])
+
         return cls._of_spellings(
             {word for word, _ in entries},
-            spelled,
+            {(spell(names), word) for word, names in entries if names},
             [() if piece == " " else (token,) for token, piece in enumerate(pieces)],
             np.array([piece == " " or not separated for piece in pieces], np.uint8),
             not separated,
