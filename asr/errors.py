@@ -6,6 +6,8 @@ import unicodedata
 LONGEST_MESSAGE = 2000  # characters
 
 SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "http", "https", "hf", "memory")  # of URLs
+# By the paths of local copies, the URLs that they were made from and that messages name.
+addresses: dict[str, str] = {}
 SHORTENED_URL = re.compile(rf"(?<![\w/])({'|'.join(SCHEMES)}):/(?=[^/])")  # as a `Path` holds it
 
 
@@ -26,6 +28,8 @@ class AsrError(Exception):
 
 def one_line(text: str) -> str:
     """Text with line ends and other control characters written as escapes, and with whole URLs."""
+    for copy, address in addresses.items():
+        text = text.replace(copy, address)
     text = SHORTENED_URL.sub(r"\1://", text)
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
 

@@ -35,11 +35,20 @@ def run(hub, tmp_path):
     return run
 
 
-def test_a_damaged_model_is_named_by_its_address(run, hub, noise_file):
-    hub.files["model.safetensors"] = b"damaged"
-    done = run("transcribe", noise_file("x.wav", 0.5), "-m", "hf://user/name")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("asr: hf://user/name/model.safetensors: cut short")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("model.safetensors", "-m hf://user/name"),
+        ("punctuation.safetensors", "-m hf://user/name"),
+        ("words.arpa", "-m hf://user/name --lm hf://user/name/words.arpa"),
+        ("lm.safetensors", "--rescore hf://user/name/lm.safetensors"),
+    ],
+)
+def test_a_damaged_file_is_named_by_its_address(run, hub, noise_file, model_path, name, options):
+    hub.files |= {"model.safetensors": model_path.read_bytes(), name: b"damaged"}
+    done = run("transcribe", noise_file("x.wav", 0.5), *options.split())
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith(f"asr: hf://user/name/{name}: ")
+    assert run("info", f"hf://user/name/{name}").stderr.startswith(f"asr: hf://user/name/{name}: ")
 
 
 def test_an_address_that_the_hub_cannot_have_is_not_tried_again(run, model_path):

@@ -159,7 +159,7 @@ def load_model(path: str | os.PathLike) -> ModelFile:
         data, metadata = read_onnx(local)
         check_version(metadata["format_version"], name)
         return replace(contents_of({}, metadata, name), onnx=data)
-    file, metadata = open_arrays(local, "model file", name)
+    file, metadata = open_arrays(local, "model file")
     return contents_of(StoredWeights(local, file), metadata, name)
 
 
@@ -245,25 +245,22 @@ def read_arrays(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarra
     return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (not a dict)
 
 
-def open_arrays(path: str | os.PathLike, kind: str, name: str = "") -> tuple[safetensors.safe_open, dict[str, Any]]:
-    """The file of `write_arrays`, whose arrays are not read yet, and the metadata; errors as of `read_arrays`.
-
-    `name` is the address that a copy was made from."""
-    name = name or str(path)
+def open_arrays(path: str | os.PathLike, kind: str) -> tuple[safetensors.safe_open, dict[str, Any]]:
+    """The file of `write_arrays`, whose arrays are not read yet, and the metadata; errors as of `read_arrays`."""
     if not Path(path).is_file():
-        raise ModelFileError(f"{name}: no such {kind}; `asr train` makes model files")
+        raise ModelFileError(f"{path}: no such {kind}; `asr train` makes model files")
     try:
         file = safetensors.safe_open(path, framework="numpy")
         metadata = json.loads((file.metadata() or {})["asr"])
         json.dumps(metadata, ensure_ascii=False).encode()  # no lone surrogates, which nobody could print
         metadata["format_version"] = int(metadata["format_version"])
     except OSError as error:
-        raise ModelFileError(f"{name}: {error.strerror or error}") from error
+        raise ModelFileError(f"{path}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
-        raise ModelFileError(f"{name}: cut short, damaged or not a {kind} ({error}); copy it again") from error
+        raise ModelFileError(f"{path}: cut short, damaged or not a {kind} ({error}); copy it again") from error
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ModelFileError(f"{name}: a safetensors file, but not a {kind} of this program") from error
-    check_version(metadata["format_version"], name)
+        raise ModelFileError(f"{path}: a safetensors file, but not a {kind} of this program") from error
+    check_version(metadata["format_version"], path)
     return file, metadata
 
 
