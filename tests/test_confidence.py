@@ -76,6 +76,21 @@ def test_words_of_a_closed_vocabulary():
     assert words[1].confidence < 0.75 < 0.9 < min(words[0].confidence, words[2].confidence)
 
 
+def test_doubt_about_the_context_of_a_phone_is_none_about_the_word():
+    units = ["", "B", "C-B", "AA", "D"]
+    lexicon = Lexicon.of_pronunciations([("ab", ["AA", "B"]), ("ad", ["AA", "D"])], units)
+    decoder = WordDecoder(BeamDecoder(units, BeamConfig(open_vocabulary=False), lexicon=lexicon))
+
+    def confidence(**phone: float) -> float:
+        frames = [{"AA": 0.999}, {}, {name.replace("_", "-"): share for name, share in phone.items()}, {}]
+        (word,) = decoder.decode_batch([speech(frames, units)])[0].words
+        assert word.text == "ab"
+        return word.confidence
+
+    assert confidence(B=0.6, C_B=0.39) == pytest.approx(confidence(B=0.99), abs=0.01)
+    assert confidence(B=0.6, D=0.39) < confidence(B=0.6, C_B=0.39) - 0.1
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.integers(0, 150),

@@ -13,16 +13,38 @@ letter model of mini_librispeech, its 3-gram and 16, 64 or 256 prefixes, 0.15, 0
 0.06; the share alone: 0.01, 0.12, 0.13; the posteriors alone: 0.03, 0.04, 0.03).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from asr.decoding.arrays import HELD, NO_WORD, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Spelling
+from asr.decoding.greedy import Tokens
 from asr.decoding.prefixes import spell_word
 from asr.lm.trie import search
+from asr.text.phones import phone_of
 from asr.utils.numba_cache import compiled, kernel
 
 LAGS = (1, 2, 4)  # snapshots after the first one behind a word's end
 LEAST_SHARE = 1e-3  # the best hypothesis was in the beam even where no snapshot had room for it
 SLACK = 2  # snapshots by which the ends of a word may differ from one prefix to another
+
+
+def pooling_of(units: Sequence[str]) -> np.ndarray:
+    """Which phone each unit of an inventory is: 1 in its row and the phone's column, else 0, `(units, phones)`."""
+    phones = [phone_of(unit) for unit in units]
+    return (np.array(phones)[:, None] == list(dict.fromkeys(phones))).astype(np.float32)
+
+
+def phone_peaks(emission: np.ndarray, tokens: Tokens, pooling: np.ndarray) -> np.ndarray:
+    """The log-probability of each token's phone in the frame where it is most certain, `(labels,)`.
+
+    `emission` `(frames, units)` are log-probabilities. Between the contexts of one phone a network may hesitate without
+    any doubt about the word.
+    """
+    phones = np.log(np.maximum(np.exp(emission) @ pooling, np.finfo(np.float32).tiny))
+    columns = pooling.argmax(axis=1)[tokens.indices]
+    spans = zip(tokens.starts, tokens.ends, columns, strict=True)
+    return np.array([phones[start:end, column].max() for start, end, column in spans])
 
 
 def word_shares(best: int, endings: np.ndarray, beam: Beam, graph: Graph, spelling: Spelling) -> np.ndarray:

@@ -125,7 +125,10 @@ class WordDecoder:
     """
 
     def __init__(self, beam: "BeamDecoder", columns: slice = slice(None), reject: float = 0.0):
+        from asr.decoding.confidence import pooling_of
+
         self.beam, self._columns, self._reject = beam, columns, reject
+        self._pooling = pooling_of(beam.pieces) if beam.lexicon.pronounced else None
 
     def with_beam(self, beam: "BeamDecoder") -> "WordDecoder":
         """A decoder of the same columns with another search, which leaves out no words."""
@@ -166,15 +169,17 @@ class WordDecoder:
     def decoding(self, emission: np.ndarray, hypotheses: "Sequence[Hypothesis]") -> Decoding:
         """The words of the best hypothesis with their frames in the columns that were searched."""
         from asr.decoding.alignment import align
+        from asr.decoding.confidence import phone_peaks
 
         best = hypotheses[0]
         times = align(emission, np.array(best.tokens, np.int64))
+        certain = times.log_probabilities if self._pooling is None else phone_peaks(emission, times, self._pooling)
         words = tuple(
             DecodedWord(
                 text,
                 int(times.starts[first]),
                 int(times.ends[end - 1]),
-                float(np.sqrt(share * np.exp(times.log_probabilities[first:end].mean()))),
+                float(np.sqrt(share * np.exp(certain[first:end].mean()))),
             )
             for text, (first, end), share in zip(best.words, best.spans, best.shares, strict=True)
         )
