@@ -70,6 +70,15 @@ def test_model(model_path):
     assert "dev WER" not in described
 
 
+def test_an_onnx_file_is_the_model_that_it_was_made_from(model_path, tmp_path):
+    from asr.model.model_file import export
+
+    export(model_path, tmp_path / "x.onnx")
+    described, original = rows(tmp_path / "x.onnx"), rows(model_path)
+    assert described.pop("model").startswith(f"{tmp_path / 'x.onnx'} (")
+    assert described == {name: value for name, value in original.items() if name not in ("model", "parameters")}
+
+
 def test_model_lists_its_training_data(model_path, tmp_path):
     from asr.model.model_file import load_model, save_model
 

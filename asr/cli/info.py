@@ -17,8 +17,8 @@ from asr.utils.storage import MODEL_NAME, in_folder, is_url, shown
 
 
 def describe(path: Path) -> str:
-    """A table of what a file contains, by its suffix: `.safetensors` a model, `.asrlm` or `.arpa` (also `.arpa.gz`,
-    `.arpa.xz`) a language model, `.jsonl` (also compressed), `.parquet` or `.json` a manifest, else sound.
+    """A table of what a file contains, by its suffix: `.safetensors` or `.onnx` a model, `.asrlm` or `.arpa` (also
+    `.arpa.gz`, `.arpa.xz`) a language model, `.jsonl` (also compressed), `.parquet` or `.json` a manifest, else sound.
 
     Raises an `AsrError` naming the file when it cannot be read as that.
     """
@@ -28,7 +28,7 @@ def describe(path: Path) -> str:
         raise AsrError(f"{name}: a folder; give a model file, a manifest or a sound file")
     if manifest_stem(path) or path.suffix == ".json":
         return _table(_manifest(path))
-    kinds = {".safetensors": _network, ".asrlm": _compiled_lm} | dict.fromkeys(ARPA_NAMES, _arpa)
+    kinds = {".safetensors": _network, ".onnx": _model, ".asrlm": _compiled_lm} | dict.fromkeys(ARPA_NAMES, _arpa)
     rows = next((kinds[suffix] for suffix in kinds if path.name.endswith(suffix)), None)
     if rows is None:
         return _table(_sound(path))
@@ -136,7 +136,8 @@ def _model(path: Path, name: str) -> Iterable[tuple[str, str]]:
     back, ahead = (frames * features.hop_seconds + features.window_seconds / 2 for frames in architecture.context)
     pieces = file.tokenizer.pieces[1:]
     yield "model", f"{name} ({path.stat().st_size / 1e6:.1f} MB)"
-    yield "parameters", f"{file.parameter_count:,}"
+    if file.onnx is None:
+        yield "parameters", f"{file.parameter_count:,}"
     yield "layers", f"{architecture.layers} {architecture.encoder}, width {architecture.width}"
     yield "input", f"{features.mels} mel bands at {features.sample_rate} Hz, normalised by {features.normalization}"
     yield "output frame", f"{file.frame_seconds * 1000:g} ms (subsampling {architecture.subsampling})"
