@@ -33,23 +33,23 @@ def describe(path: Path) -> str:
     if rows is None:
         return _table(_sound(path))
     try:
-        return _table(rows(local_copy(path), name))
+        return _table(rows(local_copy(path)))
     except KeyError as error:
         raise ModelFileError(f"{name}: its training summary lacks {error}; was it made by this program?") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise ModelFileError(f"{name}: its training summary is damaged ({error}); copy it again") from error
 
 
-def _network(path: Path, name: str) -> Iterable[tuple[str, str]]:
+def _network(path: Path) -> Iterable[tuple[str, str]]:
     """The rows of a file of weights, by what it says it is."""
     if is_recurrent_file(path):
-        return _recurrent_lm(path, name)
-    return _punctuation(path, name) if is_punctuation_file(path) else _model(path, name)
+        return _recurrent_lm(path)
+    return _punctuation(path) if is_punctuation_file(path) else _model(path)
 
 
-def _punctuation(path: Path, name: str) -> Iterable[tuple[str, str]]:
+def _punctuation(path: Path) -> Iterable[tuple[str, str]]:
     file = load_punctuation(path)
-    yield "punctuation", f"{name} ({path.stat().st_size / 1e6:.1f} MB)"
+    yield "punctuation", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
     yield "parameters", f"{sum(array.size for array in file.weights.values()):,}"
     if training := file.training:
         for key, record in (("base", training.get("base")), ("trained on", training)):
@@ -63,30 +63,30 @@ def _punctuation(path: Path, name: str) -> Iterable[tuple[str, str]]:
         )
 
 
-def _compiled_lm(path: Path, name: str) -> Iterable[tuple[str, str]]:
+def _compiled_lm(path: Path) -> Iterable[tuple[str, str]]:
     from asr.lm.ngram import NgramModel
 
     model = NgramModel.load(path)
-    yield "language model", f"{name} ({path.stat().st_size / 1e6:.1f} MB, compiled, checksum verified)"
+    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, compiled, checksum verified)"
     yield from _ngrams(model.counts)
     missing = [word for word in ("<s>", "</s>") if word not in model.index]
     if missing:
         yield "note", f"it lacks {' and '.join(missing)}: sentence boundaries have no influence"
 
 
-def _recurrent_lm(path: Path, name: str) -> Iterable[tuple[str, str]]:
+def _recurrent_lm(path: Path) -> Iterable[tuple[str, str]]:
     file = read_recurrent(path)
-    yield "language model", f"{name} ({path.stat().st_size / 1e6:.1f} MB, recurrent)"
+    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, recurrent)"
     for line in file.to_text().splitlines():
         key, _, value = line.partition(" ")
         yield key, value.strip()
 
 
-def _arpa(path: Path, name: str) -> Iterable[tuple[str, str]]:
+def _arpa(path: Path) -> Iterable[tuple[str, str]]:
     from asr.lm.arpa import read_counts
 
     counts = read_counts(path)
-    yield "language model", f"{name} ({path.stat().st_size / 1e6:.1f} MB, ARPA)"
+    yield "language model", f"{path} ({path.stat().st_size / 1e6:.1f} MB, ARPA)"
     yield from _ngrams(counts)
     yield "note", "counts of its header; `asr lm compile` reads and checks all of it"
 
@@ -128,14 +128,14 @@ def _context(seconds: float) -> str:
     return "everything" if math.isinf(seconds) else f"{seconds:.3f} s"
 
 
-def _model(path: Path, name: str) -> Iterable[tuple[str, str]]:
+def _model(path: Path) -> Iterable[tuple[str, str]]:
     from asr.model.model_file import load_model
 
     file = load_model(path)
     features, architecture, training = file.features, file.architecture, file.training
     back, ahead = (frames * features.hop_seconds + features.window_seconds / 2 for frames in architecture.context)
     pieces = file.tokenizer.pieces[1:]
-    yield "model", f"{name} ({path.stat().st_size / 1e6:.1f} MB)"
+    yield "model", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
     if file.onnx is None:
         yield "parameters", f"{file.parameter_count:,}"
     yield "layers", f"{architecture.layers} {architecture.encoder}, width {architecture.width}"

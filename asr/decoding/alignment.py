@@ -75,9 +75,13 @@ def align_loosely(emission: np.ndarray, tokens: np.ndarray, slack: Slack) -> tup
         return Tokens(nothing, nothing, nothing, np.zeros(0)), np.zeros(len(emission), bool)
     emission = frozen(np.asarray(emission, np.float32))
     path = _viterbi(emission, tokens, slack, MOST_CELLS)
-    frames = zip(path.starts, path.ends, tokens, strict=True)
-    peaks = np.array([emission[a:b, token].max() if b > a else -np.inf for a, b, token in frames])
-    return Tokens(tokens, path.starts, path.ends, peaks), path.is_extra
+    return Tokens(tokens, path.starts, path.ends, peaks(emission, path.starts, path.ends, tokens)), path.is_extra
+
+
+def peaks(emission: np.ndarray, starts: np.ndarray, ends: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """The highest log-probability of each token in its frames, `(labels,)`; -inf of one without frames."""
+    spans = zip(starts, ends, tokens, strict=True)
+    return np.array([emission[a:b, token].max() if b > a else -np.inf for a, b, token in spans])
 
 
 def _viterbi(emission: np.ndarray, tokens: np.ndarray, slack: Slack, most_cells: int) -> Path:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from asr.decoding.alignment import peaks
 from asr.decoding.arrays import HELD, NO_WORD, SNAPSHOT_PREFIXES, UNKNOWN_WORD, Beam, Graph, Spelling
 from asr.decoding.greedy import Tokens
 from asr.decoding.prefixes import spell_word
@@ -42,9 +43,7 @@ def phone_peaks(emission: np.ndarray, tokens: Tokens, pooling: np.ndarray) -> np
     any doubt about the word.
     """
     phones = np.log(np.maximum(np.exp(emission) @ pooling, np.finfo(np.float32).tiny))
-    columns = pooling.argmax(axis=1)[tokens.indices]
-    spans = zip(tokens.starts, tokens.ends, columns, strict=True)
-    return np.array([phones[start:end, column].max() for start, end, column in spans])
+    return peaks(phones, tokens.starts, tokens.ends, pooling.argmax(axis=1)[tokens.indices])
 
 
 def word_shares(best: int, endings: np.ndarray, beam: Beam, graph: Graph, spelling: Spelling) -> np.ndarray:
