@@ -50,6 +50,19 @@ def test_the_likeliest_candidate_becomes_the_text(clips):
 
 
 @pytest.mark.slow
+def test_the_beginnings_of_words_tell_candidates_of_the_same_phones_apart(tmp_path):
+    speaker, text = Espeak(), "i scream at the green light"
+    samples = resample(speaker.say(text, "en-us", words_per_minute=140, pitch=40), speaker.sample_rate, 16000)
+    soundfile.write(tmp_path / "a.wav", samples, 16000)
+    candidates = ["ice cream at the green light", "i scream at the greenlight", text]
+    line = {"id": "a", "audio_filepath": "a.wav", "duration": len(samples) / 16000, "text": candidates[0]}
+    (tmp_path / "unsure.jsonl").write_text(json.dumps(line | {"candidates": candidates}) + "\n")
+    result = run("choose_texts.py", tmp_path / "unsure.jsonl", "-o", tmp_path / "sure.jsonl")
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "sure.jsonl").read_text())["text"] == text
+
+
+@pytest.mark.slow
 def test_only_confident_transcripts_are_kept(clips):
     result = run("pseudo_label.py", clips, "-o", clips / "labels.jsonl", "--confidence", "0.5")
     assert result.returncode == 0, result.stderr

@@ -24,6 +24,7 @@ from asr.model.ctc_loss import CtcLoss
 from asr.model.model_file import load_model
 from asr.pretrained import ENGLISH
 from asr.recognition.scorer import Scorer
+from asr.text.phones import units_of
 from asr.utils.messages import tell
 from asr.utils.progress import track
 
@@ -46,10 +47,10 @@ def main(options: Options) -> None:
     if not file.phones:
         raise ConfigError(f"{options.model}: has no phone layer; give a model trained with one")
     pronouncer, scorer, chosen, changed = Pronouncer(), Scorer(file, "cpu", "auto"), [], 0
-    index = {phone: number for number, phone in enumerate(file.phones)}
+    index = {unit: number for number, unit in enumerate(file.phones)}
 
     def encode(text: str) -> list[int]:
-        return [index[phone] for word in text.split() for phone in pronouncer.pronounce(word)[1][0]]
+        return [index[unit] for word in text.split() for unit in units_of(pronouncer.pronounce(word)[1][0], index)]
 
     utterances = read_manifest(options.manifest, check_audio=True)
     for utterance in track(utterances, "choosing texts", len(utterances)):
