@@ -90,9 +90,10 @@ def sections(results: Results, draw: bool = True) -> Iterator[Section]:
     )
     yield Section(
         "Live transcription",
-        "Test recordings recognised incrementally by greedy decoding. Left: frames are final once their look-ahead has "
-        "arrived; a diamond is the WER for the whole recording. Right: everything so far is recognised again each "
-        "time. No family was trained for this: models that are not causal have never seen speech break off.",
+        "The first test recordings (`--partial_utterances`), recognised incrementally by greedy decoding. Left: frames "
+        "are final once their look-ahead has arrived; a diamond is the WER for the whole recordings. Right: everything "
+        "so far is recognised again each time. No family was trained for this: models that are not causal have never "
+        "seen speech break off.",
         findings.partial(results),
         plot(charts.partial),
         example(results),

@@ -1,7 +1,7 @@
 """Recordings without transcripts -> a manifest of those that a model transcribes with confidence, to train on
 (self-training with a language model, Kahn et al. 2020).
 
-    python pseudo_label.py clips/ -o pseudo/clips.jsonl
+    python pseudo_label.py clips/ -o pseudo/clips-train.jsonl
 
 Repeat with the model that was trained on the result: each round transcribes all clips again.
 """

