@@ -13,7 +13,7 @@ from asr.lm.recurrent_file import is_recurrent_file, read_recurrent
 from asr.punctuation.model_file import is_punctuation_file, load_punctuation
 from asr.text.phones import phone_of
 from asr.utils.local_copy import local_copy
-from asr.utils.storage import MODEL_NAME, in_folder, is_url, shown
+from asr.utils.storage import MODEL_NAME, in_folder, is_url
 
 
 def describe(path: Path) -> str:
@@ -23,9 +23,8 @@ def describe(path: Path) -> str:
     Raises an `AsrError` naming the file when it cannot be read as that.
     """
     path = in_folder(path, MODEL_NAME)
-    name = shown(path)
     if path.is_dir():
-        raise AsrError(f"{name}: a folder; give a model file, a manifest or a sound file")
+        raise AsrError(f"{path}: a folder; give a model file, a manifest or a sound file")
     if manifest_stem(path) or path.suffix == ".json":
         return _table(_manifest(path))
     kinds = {".safetensors": _network, ".onnx": _model, ".asrlm": _compiled_lm} | dict.fromkeys(ARPA_NAMES, _arpa)
@@ -35,9 +34,9 @@ def describe(path: Path) -> str:
     try:
         return _table(rows(local_copy(path)))
     except KeyError as error:
-        raise ModelFileError(f"{name}: its training summary lacks {error}; was it made by this program?") from error
+        raise ModelFileError(f"{path}: its training summary lacks {error}; was it made by this program?") from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise ModelFileError(f"{name}: its training summary is damaged ({error}); copy it again") from error
+        raise ModelFileError(f"{path}: its training summary is damaged ({error}); copy it again") from error
 
 
 def _network(path: Path) -> Iterable[tuple[str, str]]:
@@ -99,7 +98,7 @@ def _ngrams(counts: list[int]) -> Iterable[tuple[str, str]]:
 
 def _sound(path: Path) -> Iterable[tuple[str, str]]:
     info = probe(path)
-    yield "sound", f"{shown(path)} ({info.format}, {info.encoding})"
+    yield "sound", f"{path} ({info.format}, {info.encoding})"
     yield "duration", f"{info.duration:.3f} s ({info.frames} samples)"
     yield "sample rate", f"{info.sample_rate} Hz"
     yield "channels", str(info.channels)
@@ -111,7 +110,7 @@ def _manifest(path: Path) -> Iterable[tuple[str, str]]:
     # Path.is_file raises for a name that is too long. A request for each of a store would take hours.
     missing = sum(not (is_url(utterance.file) or os.path.isfile(utterance.file)) for utterance in utterances)
     synthetic = sum(utterance.synthetic for utterance in utterances)
-    yield "manifest", shown(path)
+    yield "manifest", str(path)
     yield "utterances", str(len(utterances))
     yield "hours", f"{sum(durations) / 3600:.3f}"
     yield "seconds", f"{durations[0]:.2f} to {durations[-1]:.2f}, median {durations[len(durations) // 2]:.2f}"
