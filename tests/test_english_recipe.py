@@ -135,6 +135,17 @@ def test_make_trains_on_the_train_sets_of_a_folder_and_measures_on_its_dev_sets(
     assert f"choose_texts.py {tmp_path}/barista-train.jsonl" in result.stdout
 
 
+def test_recordings_that_count_twice_are_found_wherever_the_manifest_names_them(tmp_path):
+    names = ["so/a.opus", "/far/b.opus", "s3://bucket/c.opus"]
+    lines = [json.dumps({"id": name[-6], "audio_filepath": name, "duration": 1, "text": "a"}) for name in names]
+    (tmp_path / "speechocean762-train.jsonl").write_text("\n".join(lines) + "\n")
+    again = tmp_path / "data" / "again" / "speechocean762-train.jsonl"
+    subprocess.run(["make", "-C", str(RECIPE), f"SPEECH={tmp_path}", f"DATA={tmp_path}/data", str(again)], check=True)
+    found = [json.loads(line) for line in again.read_text().splitlines()]
+    assert [line["id"] for line in found] == ["again-a", "again-b", "again-c"]
+    assert [line["audio_filepath"] for line in found] == [f"{tmp_path}/so/a.opus", *names[1:]]
+
+
 def test_a_wider_model_computes_nearly_the_same(model_path, tmp_path):
     wider = tmp_path / "wider.safetensors"
     narrow = load_model(model_path)
