@@ -1,5 +1,7 @@
 """Word confidence: early words are judged as late ones are, streams as whole recordings, and rivals lower it."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -7,8 +9,10 @@ from hypothesis import strategies as st
 
 from asr.decoding.arrays import SNAPSHOT_FRAMES
 from asr.decoding.beam import BeamDecoder
+from asr.decoding.confidence import phone_peaks, pooling_of
 from asr.decoding.config import BeamConfig
 from asr.decoding.decoder import WordDecoder
+from asr.decoding.greedy import Tokens
 from asr.decoding.lexicon import Lexicon
 
 PIECES = ["", " ", "a", "b", "c"]
@@ -89,6 +93,21 @@ def test_doubt_about_the_context_of_a_phone_is_none_about_the_word():
 
     assert confidence(B=0.6, C_B=0.39) == pytest.approx(confidence(B=0.99), abs=0.01)
     assert confidence(B=0.6, D=0.39) < confidence(B=0.6, C_B=0.39) - 0.1
+
+
+def test_confidence_is_computed_in_the_calling_thread():
+    """Threads of a linear algebra library spin for a while after each product, on cores that others need."""
+    units = ["", *(f"{context}A{phone}" for phone in range(39) for context in ("", "#-", "V-"))]
+    emission = np.full((2000, len(units)), -np.log(len(units)), np.float32)
+    tokens, pooling = Tokens(np.array([1]), np.array([0]), np.array([2000]), np.zeros(1)), pooling_of(units)
+    phone_peaks(emission, tokens, pooling)
+    time.sleep(0.1)
+    others = time.thread_time() - time.process_time()
+    for _ in range(5):
+        found = phone_peaks(emission, tokens, pooling)
+        time.sleep(0.05)
+    assert others + time.process_time() - time.thread_time() < 0.02
+    np.testing.assert_allclose(found, np.log(3 / len(units)), rtol=1e-5)
 
 
 @settings(max_examples=30, deadline=None)

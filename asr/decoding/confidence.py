@@ -14,6 +14,7 @@ letter model of mini_librispeech, its 3-gram and 16, 64 or 256 prefixes, 0.15, 0
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,20 +31,31 @@ LEAST_SHARE = 1e-3  # the best hypothesis was in the beam even where no snapshot
 SLACK = 2  # snapshots by which the ends of a word may differ from one prefix to another
 
 
-def pooling_of(units: Sequence[str]) -> np.ndarray:
-    """Which phone each unit of an inventory is: 1 in its row and the phone's column, else 0, `(units, phones)`."""
-    phones = [phone_of(unit) for unit in units]
-    return (np.array(phones)[:, None] == list(dict.fromkeys(phones))).astype(np.float32)
+class Pooling(NamedTuple):
+    """The units of an inventory, grouped by their phones."""
+
+    order: np.ndarray  # (units,) units, those of a phone together
+    starts: np.ndarray  # (phones,) where each phone's units begin in it
+    phones: np.ndarray  # (units,) the phone of each unit
 
 
-def phone_peaks(emission: np.ndarray, tokens: Tokens, pooling: np.ndarray) -> np.ndarray:
+def pooling_of(units: Sequence[str]) -> Pooling:
+    """The units by phone."""
+    _, phones = np.unique([phone_of(unit) for unit in units], return_inverse=True)
+    order = np.argsort(phones, kind="stable")
+    return Pooling(order, np.searchsorted(phones[order], np.arange(phones.max() + 1)), phones)
+
+
+def phone_peaks(emission: np.ndarray, tokens: Tokens, pooling: Pooling) -> np.ndarray:
     """The log-probability of each token's phone in the frame where it is most certain, `(labels,)`.
 
     `emission` `(frames, units)` are log-probabilities. Between the contexts of one phone a network may hesitate without
     any doubt about the word.
     """
-    phones = np.log(np.maximum(np.exp(emission) @ pooling, np.finfo(np.float32).tiny))
-    return peaks(phones, tokens.starts, tokens.ends, pooling.argmax(axis=1)[tokens.indices])
+    # Not a product of matrices: it would wake threads of the linear algebra library, which then spin.
+    shares = np.add.reduceat(np.exp(emission[:, pooling.order]), pooling.starts, axis=1)
+    phones = np.log(np.maximum(shares, np.finfo(np.float32).tiny))
+    return peaks(phones, tokens.starts, tokens.ends, pooling.phones[tokens.indices])
 
 
 def word_shares(best: int, endings: np.ndarray, beam: Beam, graph: Graph, spelling: Spelling) -> np.ndarray:
