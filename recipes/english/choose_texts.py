@@ -17,14 +17,14 @@ import numpy as np
 import torch
 import tyro
 
-from asr.data.manifest import load_utterance, read_manifest, write_manifest
+from asr.data.manifest import Utterance, load_utterance, read_manifest, write_manifest
 from asr.errors import AsrError, ConfigError
 from asr.lm.pronunciation import Pronouncer
 from asr.model.ctc_loss import CtcLoss
 from asr.model.model_file import load_model
 from asr.pretrained import ENGLISH
 from asr.recognition.scorer import Scorer
-from asr.text.phones import units_of
+from asr.text.phones import Phones
 from asr.utils.messages import tell
 from asr.utils.progress import track
 
@@ -47,22 +47,23 @@ def main(options: Options) -> None:
     if not file.phones:
         raise ConfigError(f"{options.model}: has no phone layer; give a model trained with one")
     pronouncer, scorer, chosen, changed = Pronouncer(), Scorer(file, "cpu", "auto"), [], 0
-    index = {unit: number for number, unit in enumerate(file.phones)}
-
-    def encode(text: str) -> list[int]:
-        return [index[unit] for word in text.split() for unit in units_of(pronouncer.pronounce(word)[1][0], index)]
-
     utterances = read_manifest(options.manifest, check_audio=True)
+    words = {word for utterance in utterances for text in texts_of(utterance) for word in text.split()}
+    phones = Phones({word: pronouncer.pronounce(word)[1] for word in words}, file.phones)
     for utterance in track(utterances, "choosing texts", len(utterances)):
-        candidates = utterance.extra.get("candidates") or [utterance.text]
         samples = load_utterance(utterance, scorer.sample_rate).samples
         emission = scorer.emissions([samples])[0][:, len(file.tokenizer.pieces) :]
-        text = min(candidates, key=lambda each: loss(emission, encode(each)))
+        text = min(texts_of(utterance), key=lambda each: loss(emission, phones.encode(each)))
         changed += text != utterance.text
         chosen.append(dataclasses.replace(utterance, text=text))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(options.output, chosen)
     tell(f"{options.output}: {len(chosen)} utterances, {changed} with another text than before")
+
+
+def texts_of(utterance: Utterance) -> list[str]:
+    """The texts that an utterance may have."""
+    return utterance.extra.get("candidates") or [utterance.text]
 
 
 def loss(emission: np.ndarray, phones: Sequence[int]) -> float:
