@@ -78,11 +78,8 @@ def test_push_and_use(run, hub, model_path, noise_file, tmp_path):
     local, remote = (run("transcribe", sound, "-m", name) for name in (model, "hf://user/name"))
     assert remote.returncode == 0, remote.stderr
     assert remote.stdout == local.stdout and set(remote.stdout.split()) <= {"abba", "cab", "bad"}
-    assert (
-        run("info", "hf://user/name")
-        .stdout.splitlines()[0]
-        .startswith("model            hf://user/name/model.safetensors (")
-    )
+    described = run("info", "hf://user/name").stdout
+    assert described.startswith("model            hf://user/name/model.safetensors (")
     missing = run("transcribe", sound, "-m", "hf://user/name/other.safetensors")
     assert missing.returncode == 2 and missing.stderr.count("\n") == 1
     assert "hf://user/name/other.safetensors: no such file" in missing.stderr
